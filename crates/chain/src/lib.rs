@@ -1,0 +1,1 @@
+//! The embedded Ethereum node: state, executor, store, rpc

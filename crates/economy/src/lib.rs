@@ -1,0 +1,1 @@
+//! National accounts and indicators

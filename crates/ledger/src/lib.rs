@@ -1,0 +1,1 @@
+//! Accounts, transfers, holds, the journal and its store

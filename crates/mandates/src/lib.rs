@@ -1,0 +1,1 @@
+//! What a machine may spend, approvals, and the signer

@@ -1,0 +1,1 @@
+//! x402: wire, schemes, buyer, gate and facilitator

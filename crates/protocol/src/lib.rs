@@ -1,0 +1,1 @@
+//! Bindings of the contracts, genesis and deployment
