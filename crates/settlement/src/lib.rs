@@ -1,1 +1,23 @@
-//! The one seam to any Ethereum chain
+//! The one seam to a chain: the embedded one in process, any Ethereum node over HTTP.
+//!
+//! Everything above this floor speaks to a chain only through [`Settlement`]: read a balance,
+//! move money by a signed authorization, learn what became of one. Below it is nothing but
+//! Ethereum JSON-RPC, so the same program settles on the embedded chain, on a test node or on a
+//! public network.
+//!
+//! What it must never do: guess. A transaction whose fate is not known is
+//! [`SettlementError::Pending`], and [`Settlement::authorization`] asks the chain.
+//!
+//! Start at [`Settlement::connect`]; then [`Settlement::transfer_with_authorization`].
+
+#![deny(clippy::float_arithmetic)]
+
+mod endpoint;
+mod error;
+mod sender;
+mod token;
+
+pub use endpoint::{Endpoint, LocalNode};
+pub use error::SettlementError;
+pub use sender::{Receipt, Sender, SenderLimits};
+pub use token::{AuthorizationState, Settlement, SignedAuthorization, Token, TokenMovement};

@@ -1,0 +1,472 @@
+//! A dollar on a chain: balances, signed authorizations (EIP-3009), and what became of them.
+
+use std::sync::Arc;
+
+use alloy_network::Ethereum;
+use alloy_network::TransactionBuilder as _;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_provider::{Provider as _, RootProvider};
+use alloy_rpc_types_eth::{Filter, Log, TransactionRequest};
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{SolCall, SolEvent as _, sol};
+use money::{Amount, Asset, Party};
+
+use crate::endpoint::{Endpoint, failure};
+use crate::error::SettlementError;
+use crate::sender::{Receipt, Sender, SenderLimits};
+
+sol! {
+    /// What we ask of a dollar: ERC-20, EIP-3009, and `mint` on the embedded chain.
+    interface Dollar {
+        function name() external view returns (string);
+        function version() external view returns (string);
+        function symbol() external view returns (string);
+        function decimals() external view returns (uint8);
+        function totalSupply() external view returns (uint256);
+        function balanceOf(address account) external view returns (uint256);
+        function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+        function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
+        function mint(address to, uint256 amount) external;
+        event Transfer(address indexed from, address indexed to, uint256 value);
+        event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+        event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
+    }
+}
+
+/// A dollar: which asset it is to us, and what its EIP-712 domain says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// How we count it.
+    pub asset: Asset,
+    /// Its contract.
+    pub address: Address,
+    /// The chain that it lives on.
+    pub chain_id: u64,
+    /// EIP-712 domain name, for example `Machina Dollar`.
+    pub name: String,
+    /// EIP-712 domain version, for example `1`.
+    pub version: String,
+}
+
+/// A payer's signed order to move money (EIP-3009 `TransferWithAuthorization`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedAuthorization {
+    /// Who pays.
+    pub from: Address,
+    /// Who is paid.
+    pub to: Address,
+    /// Minor units.
+    pub value: U256,
+    /// Valid only after this Unix second.
+    pub valid_after: U256,
+    /// Valid only before this Unix second.
+    pub valid_before: U256,
+    /// The payer's one-time number for it.
+    pub nonce: B256,
+    /// 65 bytes of a key, or what a contract wallet (EIP-1271) accepts.
+    pub signature: Bytes,
+}
+
+/// What the chain says of an authorization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizationState {
+    /// Neither used nor cancelled: it may still be used while it is valid.
+    Unused,
+    /// It moved the money.
+    Used {
+        /// The transaction that did it.
+        transaction: B256,
+        /// Its block.
+        block: u64,
+        /// Who was paid.
+        to: Address,
+        /// Minor units that moved.
+        value: U256,
+    },
+    /// The payer cancelled it: it can never move money.
+    Cancelled,
+}
+
+/// A movement of the token in a mined block, for the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenMovement {
+    /// From whom; `None` if it was minted.
+    pub from: Option<Party>,
+    /// To whom; `None` if it was burned.
+    pub to: Option<Party>,
+    /// How much.
+    pub amount: Amount,
+    /// The transaction.
+    pub transaction: B256,
+    /// Its block.
+    pub block: u64,
+    /// The event's index in the block: with the transaction it names the movement.
+    pub log_index: u64,
+    /// The authorization that was used in the same transaction, if one was.
+    pub authorization: Option<(Party, B256)>,
+}
+
+/// A chain, one token on it, and the key that sends.
+///
+/// Cheap to clone; all clones share the sender and its nonces.
+#[derive(Clone)]
+pub struct Settlement {
+    endpoint: Endpoint,
+    provider: RootProvider<Ethereum>,
+    token: Arc<Token>,
+    sender: Arc<Sender>,
+}
+
+impl Settlement {
+    /// Connects to a chain and reads the token there.
+    ///
+    /// # Errors
+    /// [`SettlementError::Unreachable`] if nobody answers, [`SettlementError::WrongChain`],
+    /// [`SettlementError::NoToken`].
+    pub async fn connect(
+        endpoint: Endpoint,
+        expected_chain: Option<u64>,
+        token: Address,
+        sender: PrivateKeySigner,
+        limits: SenderLimits,
+    ) -> Result<Settlement, SettlementError> {
+        let provider = endpoint.provider()?;
+        let chain_id =
+            provider.get_chain_id().await.map_err(|e| failure(&endpoint, "its chain id", e))?;
+        if let Some(expected) = expected_chain.filter(|expected| *expected != chain_id) {
+            return Err(SettlementError::WrongChain { expected, found: chain_id });
+        }
+        let reader = Reader { endpoint: &endpoint, provider: &provider, token };
+        let no_token = |cause: String| SettlementError::NoToken { token, chain_id, cause };
+        let code = provider
+            .get_code_at(token)
+            .await
+            .map_err(|e| failure(&endpoint, "the token's code", e))?;
+        if code.is_empty() {
+            return Err(no_token("there is no contract at that address".into()));
+        }
+        let decimals = reader.call(Dollar::decimalsCall {}).await?;
+        let symbol = reader.call(Dollar::symbolCall {}).await?;
+        let name = reader.call(Dollar::nameCall {}).await?;
+        let version = reader.call(Dollar::versionCall {}).await.map_err(|e| match e {
+            unreachable @ SettlementError::Unreachable { .. } => unreachable,
+            other => no_token(format!("it has no `version()`, which EIP-3009 payments need ({other})")),
+        })?;
+        let asset = Asset::try_new(&symbol.to_uppercase(), decimals)
+            .map_err(|e| no_token(e.to_string()))?;
+        let sender =
+            Arc::new(Sender::new(endpoint.clone(), provider.clone(), sender, chain_id, limits));
+        let token = Arc::new(Token { asset, address: token, chain_id, name, version });
+        Ok(Settlement { endpoint, provider, token, sender })
+    }
+
+    /// The token that is settled here.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Where the chain is, for messages: never with a secret in it.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The address that sends transactions and pays their gas.
+    pub fn sender(&self) -> Address {
+        self.sender.address()
+    }
+
+    /// What a party owns now.
+    ///
+    /// # Errors
+    /// As every reading: unreachable, refused, unreadable, too large to count.
+    pub async fn balance(&self, party: Party) -> Result<Amount, SettlementError> {
+        let value = self.call(Dollar::balanceOfCall { account: party.into() }).await?;
+        self.amount(value)
+    }
+
+    /// How much of the token exists.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn supply(&self) -> Result<Amount, SettlementError> {
+        let value = self.call(Dollar::totalSupplyCall {}).await?;
+        self.amount(value)
+    }
+
+    /// The newest block's number.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn block_number(&self) -> Result<u64, SettlementError> {
+        self.provider
+            .get_block_number()
+            .await
+            .map_err(|e| failure(&self.endpoint, "the block number", e))
+    }
+
+    /// Whether a contract lives at an address.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn is_contract(&self, address: Address) -> Result<bool, SettlementError> {
+        let code = self
+            .provider
+            .get_code_at(address)
+            .await
+            .map_err(|e| failure(&self.endpoint, "an account's code", e))?;
+        Ok(!code.is_empty())
+    }
+
+    /// Asks a contract wallet whether a signature is its own (EIP-1271).
+    ///
+    /// # Errors
+    /// As every reading; a wallet that reverts says no.
+    pub async fn contract_accepts(
+        &self,
+        wallet: Address,
+        hash: B256,
+        signature: Bytes,
+    ) -> Result<bool, SettlementError> {
+        sol! {
+            function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
+        }
+        const MAGIC: [u8; 4] = isValidSignatureCall::SELECTOR;
+        let request = TransactionRequest::default()
+            .with_to(wallet)
+            .with_input(isValidSignatureCall { hash, signature }.abi_encode());
+        match self.provider.call(request).await.map_err(|e| failure(&self.endpoint, "a call", e)) {
+            Ok(answer) => Ok(answer.len() >= 32 && answer[..4] == MAGIC),
+            Err(SettlementError::Reverted { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tries an authorization without sending it.
+    ///
+    /// # Errors
+    /// [`SettlementError::Reverted`] with the contract's reason if it would fail.
+    pub async fn simulate(
+        &self,
+        authorization: &SignedAuthorization,
+    ) -> Result<(), SettlementError> {
+        let request = TransactionRequest::default()
+            .with_from(self.sender())
+            .with_to(self.token.address)
+            .with_input(authorization.call().abi_encode());
+        self.provider
+            .call(request)
+            .await
+            .map(drop)
+            .map_err(|e| failure(&self.endpoint, "a simulated payment", e))
+    }
+
+    /// Moves money by its owner's signature, and waits until that is mined.
+    ///
+    /// # Errors
+    /// As [`Sender::send`]. After [`SettlementError::Pending`], ask [`Settlement::authorization`].
+    pub async fn transfer_with_authorization(
+        &self,
+        authorization: &SignedAuthorization,
+    ) -> Result<Receipt, SettlementError> {
+        self.sender.send(self.token.address, authorization.call().abi_encode().into()).await
+    }
+
+    /// Makes play money, where the sender is the token's minter.
+    ///
+    /// # Errors
+    /// As [`Sender::send`]; a token that we may not mint reverts.
+    pub async fn mint(&self, to: Party, amount: Amount) -> Result<Receipt, SettlementError> {
+        assert_eq!(amount.asset(), self.token.asset, "minting another asset");
+        let amount = U256::try_from(amount.minor()).expect("a minted amount is positive");
+        let call = Dollar::mintCall { to: to.into(), amount };
+        self.sender.send(self.token.address, call.abi_encode().into()).await
+    }
+
+    /// What became of an authorization; `from_block` bounds the search for its transaction.
+    ///
+    /// # Errors
+    /// As every reading; [`SettlementError::Unreadable`] if the chain says that it was used and
+    /// shows no event of it since `from_block`.
+    pub async fn authorization(
+        &self,
+        payer: Address,
+        nonce: B256,
+        from_block: u64,
+    ) -> Result<AuthorizationState, SettlementError> {
+        if !self.authorization_used(payer, nonce).await? {
+            return Ok(AuthorizationState::Unused);
+        }
+        let topics = vec![
+            Dollar::AuthorizationUsed::SIGNATURE_HASH,
+            Dollar::AuthorizationCanceled::SIGNATURE_HASH,
+        ];
+        let filter = Filter::new()
+            .address(self.token.address)
+            .event_signature(topics)
+            .topic1(payer)
+            .topic2(nonce)
+            .from_block(from_block);
+        let logs = self
+            .provider
+            .get_logs(&filter)
+            .await
+            .map_err(|e| failure(&self.endpoint, "an authorization's event", e))?;
+        let unreadable = |cause: &str| SettlementError::Unreadable {
+            what: "an authorization's event",
+            cause: cause.into(),
+        };
+        let log = logs.first().ok_or_else(|| unreadable("used, yet no event tells by what"))?;
+        if log.topic0() == Some(&Dollar::AuthorizationCanceled::SIGNATURE_HASH) {
+            return Ok(AuthorizationState::Cancelled);
+        }
+        let transaction =
+            log.transaction_hash.ok_or_else(|| unreadable("the event names no transaction"))?;
+        let block = log.block_number.ok_or_else(|| unreadable("the event names no block"))?;
+        let transfers = self.transfers(Filter::new().from_block(block).to_block(block).topic1(payer)).await?;
+        // A transaction may carry several authorizations; ours is the transfer that follows it.
+        let transfer = transfers
+            .iter()
+            .filter(|t| t.transaction_hash == Some(transaction) && t.log_index > log.log_index)
+            .min_by_key(|t| t.log_index)
+            .and_then(|t| Dollar::Transfer::decode_log(&t.inner).ok())
+            .ok_or_else(|| unreadable("no transfer follows it"))?;
+        Ok(AuthorizationState::Used { transaction, block, to: transfer.to, value: transfer.value })
+    }
+
+    /// Whether an authorization's nonce is spent: used or cancelled.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn authorization_used(
+        &self,
+        payer: Address,
+        nonce: B256,
+    ) -> Result<bool, SettlementError> {
+        self.call(Dollar::authorizationStateCall { authorizer: payer, nonce }).await
+    }
+
+    /// All movements of the token from or to one of `parties`, in blocks `from..=to`, in order.
+    ///
+    /// # Errors
+    /// As every reading; nodes bound how many blocks they search.
+    pub async fn movements(
+        &self,
+        parties: &[Party],
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<TokenMovement>, SettlementError> {
+        if parties.is_empty() {
+            return Ok(Vec::new());
+        }
+        let topics: Vec<B256> = parties.iter().map(|p| Address::from(*p).into_word()).collect();
+        let range = || Filter::new().from_block(from).to_block(to);
+        let mut logs = self.transfers(range().topic1(topics.clone())).await?;
+        logs.extend(self.transfers(range().topic2(topics)).await?);
+        logs.sort_by_key(|l| (l.block_number, l.log_index));
+        logs.dedup_by_key(|l| (l.block_number, l.log_index));
+        let used = self
+            .provider
+            .get_logs(
+                &range()
+                    .address(self.token.address)
+                    .event_signature(Dollar::AuthorizationUsed::SIGNATURE_HASH),
+            )
+            .await
+            .map_err(|e| failure(&self.endpoint, "used authorizations", e))?;
+        logs.iter().map(|log| self.movement(log, &used)).collect()
+    }
+
+    fn movement(&self, log: &Log, used: &[Log]) -> Result<TokenMovement, SettlementError> {
+        let unreadable = |cause: String| SettlementError::Unreadable { what: "a transfer", cause };
+        let transfer =
+            Dollar::Transfer::decode_log(&log.inner).map_err(|e| unreadable(e.to_string()))?;
+        let missing = || unreadable("it is not in a block".into());
+        let party = |address: Address| (!address.is_zero()).then(|| Party::from(address));
+        // The token says `AuthorizationUsed` just before the transfer that it allows.
+        let authorization = used
+            .iter()
+            .filter(|u| {
+                u.transaction_hash == log.transaction_hash && u.log_index < log.log_index
+            })
+            .max_by_key(|u| u.log_index)
+            .and_then(|u| Dollar::AuthorizationUsed::decode_log(&u.inner).ok())
+            .filter(|u| u.authorizer == transfer.from)
+            .map(|u| (Party::from(u.authorizer), u.nonce));
+        Ok(TokenMovement {
+            from: party(transfer.from),
+            to: party(transfer.to),
+            amount: self.amount(transfer.value)?,
+            transaction: log.transaction_hash.ok_or_else(missing)?,
+            block: log.block_number.ok_or_else(missing)?,
+            log_index: log.log_index.ok_or_else(missing)?,
+            authorization,
+        })
+    }
+
+    async fn transfers(&self, filter: Filter) -> Result<Vec<Log>, SettlementError> {
+        let filter = filter
+            .address(self.token.address)
+            .event_signature(Dollar::Transfer::SIGNATURE_HASH);
+        self.provider
+            .get_logs(&filter)
+            .await
+            .map_err(|e| failure(&self.endpoint, "transfers", e))
+    }
+
+    /// Checks a chain's number on its way in: above 2¹²⁷ it is refused.
+    ///
+    /// # Errors
+    /// [`SettlementError::TooLarge`].
+    pub fn amount(&self, value: U256) -> Result<Amount, SettlementError> {
+        let asset = self.token.asset;
+        i128::try_from(value)
+            .map(|minor| Amount::from_minor(asset, minor))
+            .map_err(|_| SettlementError::TooLarge { asset, value })
+    }
+
+    async fn call<C: SolCall>(&self, call: C) -> Result<C::Return, SettlementError> {
+        let reader = Reader {
+            endpoint: &self.endpoint,
+            provider: &self.provider,
+            token: self.token.address,
+        };
+        reader.call(call).await
+    }
+}
+
+impl SignedAuthorization {
+    fn call(&self) -> Dollar::transferWithAuthorizationCall {
+        Dollar::transferWithAuthorizationCall {
+            from: self.from,
+            to: self.to,
+            value: self.value,
+            validAfter: self.valid_after,
+            validBefore: self.valid_before,
+            nonce: self.nonce,
+            signature: self.signature.clone(),
+        }
+    }
+}
+
+/// Reads the token before there is a [`Settlement`], and for it.
+struct Reader<'a> {
+    endpoint: &'a Endpoint,
+    provider: &'a RootProvider<Ethereum>,
+    token: Address,
+}
+
+impl Reader<'_> {
+    async fn call<C: SolCall>(&self, call: C) -> Result<C::Return, SettlementError> {
+        let request =
+            TransactionRequest::default().with_to(self.token).with_input(call.abi_encode());
+        let answer = self
+            .provider
+            .call(request)
+            .await
+            .map_err(|e| failure(self.endpoint, C::SIGNATURE, e))?;
+        C::abi_decode_returns(&answer).map_err(|e| SettlementError::Unreadable {
+            what: C::SIGNATURE,
+            cause: e.to_string(),
+        })
+    }
+}
