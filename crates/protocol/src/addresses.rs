@@ -1,0 +1,14 @@
+//! Where stock clients expect what. They are the same on every chain, public or embedded.
+
+use alloy_primitives::{Address, address};
+
+/// The Machina Dollar of an embedded chain. Its first four bytes spell `MUSD`, its last is 1; no
+/// key and no CREATE2 deployment can be found for such an address, so only genesis puts it there.
+pub const MACHINA_DOLLAR: Address = address!("0x4d55534400000000000000000000000000000001");
+
+/// The deterministic deployment proxy, through which anyone deploys by CREATE2
+/// (github.com/Arachnid/deterministic-deployment-proxy).
+pub const CREATE2_DEPLOYER: Address = address!("0x4e59b44847b379578588920cA78FbF26c0B4956C");
+
+/// Multicall3 (github.com/mds1/multicall): many calls in one.
+pub const MULTICALL3: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
