@@ -84,7 +84,13 @@ contract MachinaDollar is ERC3009, ERC20Permit {
     ) external {
         bytes32 order = keccak256(
             abi.encode(
-                TRANSFER_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce
+                TRANSFER_WITH_AUTHORIZATION_TYPEHASH,
+                from,
+                to,
+                value,
+                validAfter,
+                validBefore,
+                nonce
             )
         );
         _requireSigned(from, order, signature);

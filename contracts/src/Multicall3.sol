@@ -100,8 +100,8 @@ contract Multicall3 {
         returnData = new Result[](calls.length);
         for (uint256 i = 0; i < calls.length; ++i) {
             Call3Value calldata one = calls[i];
-            // Beyond 2^256 the sum wraps, as in the original; no sender can hold the wei to profit,
-            // because a call that carries more than there is fails.
+            // Beyond 2^256 the sum wraps, as in the original: a call that carries more than there is
+            // fails, so a wrapped sum moves only what earlier batches left here.
             unchecked {
                 sum += one.value;
             }

@@ -39,6 +39,8 @@ function compile(names, out) {
       join(packageFolder, "bin.mjs"),
       "build",
       "--root", ROOT,
+      "--ast",
+      "--extra-output", "storageLayout",
       "--out", join(out, "out"),
       "--cache-path", join(out, "cache"),
       ...names.map((name) => join("src", `${name}.sol`)),
