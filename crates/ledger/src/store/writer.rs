@@ -1,0 +1,266 @@
+//! The one writer: takes what waits, makes it durable, then lets it be seen.
+//!
+//! A group is everything that waits when the writer comes round, up to [`MAX_BATCH`] writes, and
+//! costs one fsync. Its way:
+//!
+//! 1. look up the evidence that is already stored;
+//! 2. *decide*: perform the operations on the books in memory, note the outcomes, take all back;
+//! 3. *store*: add the rows of what would be applied, and commit;
+//! 4. *apply*: perform them again, for everyone to see, and answer.
+//!
+//! Readers are kept out only while steps 2 and 4 run, never during the fsync, and never see what
+//! is not durable. If step 3 fails, there is nothing to repair in memory.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use money::{Clock, Timestamp};
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
+
+use super::error::LedgerError;
+use super::evidence::{Evidence, MAX_EVIDENCE_PIECES};
+use super::journal::{self, Found, Head};
+use super::{Committed, MAX_BATCH, Write};
+use crate::id::Reference;
+use crate::operation::{Operation, Outcome, Reason, Refusal};
+use crate::state::State;
+
+/// How long the writer sleeps at most while a hold waits for its deadline, and after a failure.
+const NAP: Duration = Duration::from_secs(1);
+
+/// Some writes, and where their outcomes go.
+pub(super) struct Job {
+    pub(super) writes: Vec<Write>,
+    pub(super) reply: oneshot::Sender<Result<Vec<Outcome>, LedgerError>>,
+    /// The room they take up in the queue, given back when they are done.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+pub(super) struct Writer {
+    pub(super) jobs: Receiver<Job>,
+    pub(super) connection: Arc<Mutex<Connection>>,
+    pub(super) state: Arc<RwLock<State>>,
+    pub(super) head: Arc<Mutex<Head>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) committed: broadcast::Sender<Committed>,
+    /// After a failure it is not known what the file holds; it is read before it is written.
+    pub(super) in_doubt: bool,
+}
+
+/// A group of writes with what is to become of them.
+struct Plan<'a> {
+    at: Timestamp,
+    tick: bool,
+    outcomes: Vec<Outcome>,
+    operations: Vec<&'a Operation>,
+    evidence: Vec<&'a Evidence>,
+}
+
+impl Writer {
+    /// Works until the last sender is gone and the queue is empty.
+    pub(super) fn run(mut self) {
+        let mut failed = false;
+        loop {
+            let first = match self.jobs.recv_timeout(self.patience(failed)) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let jobs = self.gather(first);
+            let writes: Vec<&Write> = jobs.iter().flat_map(|job| &job.writes).collect();
+            let result = self.commit(&writes);
+            failed = result.is_err();
+            if let Err(error) = &result {
+                tracing::error!(%error, writes = writes.len(), "a group was not stored");
+            }
+            let mut outcomes = result.map(Vec::into_iter);
+            for Job { writes, reply, room } in jobs {
+                let answer = match &mut outcomes {
+                    Ok(outcomes) => Ok(outcomes.by_ref().take(writes.len()).collect()),
+                    Err(error) => Err(error.clone()),
+                };
+                drop(room);
+                // Who asked may have gone; what was written stays written.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    /// How long to wait for work before looking whether holds are due.
+    fn patience(&self, failed: bool) -> Duration {
+        let next = self.state.read().expect("the books are sound").next_deadline();
+        match next {
+            None => Duration::MAX,
+            Some(_) if failed => NAP,
+            Some(deadline) => deadline.since(self.clock.now()).clamp(Duration::from_millis(1), NAP),
+        }
+    }
+
+    fn gather(&self, first: Option<Job>) -> Vec<Job> {
+        let mut size = first.as_ref().map_or(0, |job| job.writes.len());
+        let mut jobs: Vec<Job> = first.into_iter().collect();
+        while size > 0 && size < MAX_BATCH {
+            let Ok(job) = self.jobs.try_recv() else { break };
+            size += job.writes.len();
+            jobs.push(job);
+        }
+        jobs
+    }
+
+    /// Takes one group from decision to effect.
+    pub(super) fn commit(&mut self, writes: &[&Write]) -> Result<Vec<Outcome>, LedgerError> {
+        let result = self.try_commit(writes);
+        self.in_doubt = result.is_err();
+        result
+    }
+
+    fn try_commit(&mut self, writes: &[&Write]) -> Result<Vec<Outcome>, LedgerError> {
+        let connection = Arc::clone(&self.connection);
+        let mut connection = connection.lock().expect("the store is sound");
+        if self.in_doubt {
+            self.catch_up(&connection)?;
+        }
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let stored = stored_evidence(&transaction, writes)?;
+        let plan = self.decide(writes, &stored);
+        if plan.tick || !plan.operations.is_empty() || !plan.evidence.is_empty() {
+            let before = *self.head.lock().expect("the head is sound");
+            let operations = plan.operations.iter().copied();
+            let head = journal::append(&transaction, before, plan.at, plan.tick, operations)?;
+            for evidence in &plan.evidence {
+                journal::add_evidence(&transaction, plan.at, evidence)?;
+            }
+            transaction.commit()?;
+            self.apply(&plan, head);
+        }
+        Ok(plan.outcomes)
+    }
+
+    /// Applies what turned out to be in the file after all.
+    fn catch_up(&self, connection: &Connection) -> Result<(), LedgerError> {
+        let mut state = self.state.write().expect("the books are sound");
+        let mut head = self.head.lock().expect("the head is sound");
+        *head = journal::replay(connection, &mut state, *head, i64::MAX.cast_unsigned())?;
+        Ok(())
+    }
+
+    fn decide<'a>(
+        &self,
+        writes: &[&'a Write],
+        stored: &HashMap<*const Evidence, Found>,
+    ) -> Plan<'a> {
+        let mut state = self.state.write().expect("the books are sound");
+        let at = self.clock.now().max(state.now());
+        let mut trial = state.trial();
+        let mut plan = Plan {
+            at,
+            tick: trial.advance(at) > 0,
+            outcomes: Vec::with_capacity(writes.len()),
+            operations: Vec::with_capacity(writes.len()),
+            evidence: Vec::new(),
+        };
+        let mut in_group: HashMap<(Reference, &str), &Evidence> = HashMap::new();
+        for write in writes {
+            let compare = |piece: &Evidence| match in_group.get(&(piece.reference, &*piece.stage)) {
+                Some(other) if **other == *piece => Found::Same,
+                Some(_) => Found::Different,
+                None => stored[&std::ptr::from_ref(piece)],
+            };
+            let allow = |outcome: &Outcome| check_evidence(write, outcome, compare);
+            let outcome = match &write.operation {
+                Some(operation) => trial.perform(operation, allow),
+                None => match allow(&Outcome::Applied) {
+                    Err(reason) => Outcome::Refused(Refusal { index: 0, reason }),
+                    Ok(()) if write.evidence.iter().all(|e| compare(e) == Found::Same) => {
+                        Outcome::Exists
+                    }
+                    Ok(()) => Outcome::Applied,
+                },
+            };
+            if outcome.holds() {
+                let new = write.evidence.iter().filter(|piece| compare(piece) == Found::Nothing);
+                let new: Vec<&Evidence> = new.collect();
+                for piece in new {
+                    in_group.insert((piece.reference, &piece.stage), piece);
+                    plan.evidence.push(piece);
+                }
+            }
+            if outcome == Outcome::Applied {
+                plan.operations.extend(&write.operation);
+            }
+            plan.outcomes.push(outcome);
+        }
+        plan
+    }
+
+    fn apply(&self, plan: &Plan<'_>, head: Head) {
+        let mut state = self.state.write().expect("the books are sound");
+        let first = state.entries().len() as u64;
+        state.advance(plan.at);
+        for operation in &plan.operations {
+            let outcome = state.perform(operation);
+            assert_eq!(outcome, Outcome::Applied, "what was decided is what happens");
+        }
+        let mut references = state.finish();
+        *self.head.lock().expect("the head is sound") = head;
+        let entries = first..state.entries().len() as u64;
+        drop(state);
+        references.extend(plan.evidence.iter().map(|evidence| evidence.reference));
+        references.sort_unstable();
+        references.dedup();
+        // Nobody may be listening.
+        let _ = self.committed.send(Committed { entries, references: references.into() });
+    }
+}
+
+/// What the file has for each piece of evidence in a group, by the piece's place in memory.
+fn stored_evidence(
+    connection: &Connection,
+    writes: &[&Write],
+) -> Result<HashMap<*const Evidence, Found>, LedgerError> {
+    writes
+        .iter()
+        .flat_map(|write| &write.evidence)
+        .map(|piece| Ok((std::ptr::from_ref(piece), journal::find_evidence(connection, piece)?)))
+        .collect()
+}
+
+/// Whether a write may go on, given what its operation came to and the evidence there is.
+///
+/// With an operation that happened before, what was stored then stands, and other evidence for
+/// the same stage is left out: a repeated request gets the stored answer. In all other cases other
+/// evidence refuses the write.
+fn check_evidence(
+    write: &Write,
+    outcome: &Outcome,
+    compare: impl Fn(&Evidence) -> Found,
+) -> Result<(), Reason> {
+    match outcome {
+        Outcome::Refused(_) => return Ok(()),
+        Outcome::Applied | Outcome::Exists => {}
+    }
+    if write.evidence.len() > MAX_EVIDENCE_PIECES {
+        let problem = "a write takes at most 64 pieces; split it";
+        return Err(Reason::EvidenceInvalid { stage: String::new(), problem });
+    }
+    write.evidence.iter().try_for_each(Evidence::check)?;
+    let twice = |index: usize, piece: &Evidence| {
+        let same_place =
+            |other: &Evidence| other.reference == piece.reference && other.stage == piece.stage;
+        write.evidence[..index].iter().any(same_place)
+    };
+    for (index, piece) in write.evidence.iter().enumerate() {
+        if twice(index, piece) {
+            let problem = "the same write has two of this stage; keep one";
+            return Err(Reason::EvidenceInvalid { stage: piece.stage.clone(), problem });
+        }
+        if *outcome == Outcome::Applied && compare(piece) == Found::Different {
+            let (reference, stage) = (piece.reference, piece.stage.clone());
+            return Err(Reason::EvidenceDiffers { reference, stage });
+        }
+    }
+    Ok(())
+}
