@@ -9,14 +9,12 @@
 // each immutable's words stand in it (`immutables`: name to byte offsets, 32 bytes each), and which
 // slot each variable lives in (`storage`: name to slot). Offline after `npm ci`.
 
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, join } from "node:path";
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
+import { ROOT, forge } from "./forge.mjs";
+
 const ARTIFACTS = join(ROOT, "artifacts");
 
 class BuildFailure extends Error {}
@@ -31,21 +29,16 @@ function contractNames() {
 
 /** Compiles `names` from nothing into `out`, with the settings of foundry.toml. */
 function compile(names, out) {
-  // The package's own start script: `npm run` and plain `node` find it alike.
-  const packageFolder = dirname(createRequire(import.meta.url).resolve("@foundry-rs/forge/package.json"));
-  const run = spawnSync(
-    process.execPath,
+  const run = forge(
     [
-      join(packageFolder, "bin.mjs"),
       "build",
-      "--root", ROOT,
       "--ast",
       "--extra-output", "storageLayout",
       "--out", join(out, "out"),
       "--cache-path", join(out, "cache"),
       ...names.map((name) => join("src", `${name}.sol`)),
     ],
-    { cwd: ROOT, encoding: "utf8" },
+    "pipe",
   );
   if (run.status !== 0) {
     throw new BuildFailure(`forge could not compile the contracts:\n${run.stdout}${run.stderr}${run.error ?? ""}`);
