@@ -1,1 +1,83 @@
-//! National accounts and indicators
+//! National accounts of a machine economy, from its journal, to the last minor unit.
+//!
+//! The crate knows who belongs to the economy ([`Registry`]), what each payment was for
+//! ([`Flow`], typed at its source) and how statisticians add such payments up ([`Accounts`]). It
+//! must never know how a payment was made: no chain, no x402, no store. It has no clock, no I/O
+//! and no randomness, and no float: every figure is an integer count of minor units of one asset.
+//!
+//! # Where to start
+//!
+//! [`Registry::read`] decides how one payment counts. Three folds then add the same readings up in
+//! three different ways, and never look at each other:
+//!
+//! | fold | keeps | GDP is |
+//! |---|---|---|
+//! | `production` | output and purchases of each *unit* | Σ value added + taxes − subsidies |
+//! | `expenditure` | each *use* of what was bought | C + G + I + X − M |
+//! | `income` | wages, and the running profit of each *owner* | wages + surplus + taxes − subsidies |
+//!
+//! **Invariant 8 (accounts):** the three are equal, always; a payment within one beneficial owner
+//! moves none of them. A break is refused as [`EconomyError::Discrepancy`], never plugged.
+//!
+//! # Cost, order, bounds
+//!
+//! [`AccountsBuilder::add`] costs a handful of hash look-ups whatever the size of the economy, and
+//! [`AccountsBuilder::accounts`] one pass over its units. All folds are sums: the order of flows
+//! does not matter. At most [`MAX_UNITS`] units, [`MAX_BUCKETS`] buckets of a [`Series`], and
+//! [`MAX_GROSS`] minor units of payments in one set of accounts; past that a flow is refused and
+//! nothing changes.
+//!
+//! Definitions, sources and what is not covered: `docs/accounts.md`.
+//!
+//! # Example
+//!
+//! ```
+//! use economy::{Accounts, Flow, Kind, Reference, Registry, Sector, Unit};
+//! use money::{Amount, Asset, Party, Timestamp};
+//!
+//! let party = |n: u8| Party::new([n; 20]);
+//! let mut registry = Registry::new();
+//! registry.insert(Unit::household(party(1), "Ada"))?;
+//! registry.insert(Unit::household(party(2), "Grace"))?;
+//! registry.insert(Unit::machine(party(3), "vision", party(2), Sector::Application))?;
+//!
+//! let flow = Flow {
+//!     payer: party(1),
+//!     payee: party(3),
+//!     amount: Amount::parse(Asset::MUSD, "0.05")?,
+//!     kind: Kind::FinalHousehold,
+//!     at: Timestamp::from_secs(1),
+//!     reference: Reference::derive("example", &[b"first"]),
+//! };
+//! let stock = Amount::parse(Asset::MUSD, "100")?;
+//! let accounts = Accounts::compile(&registry, Asset::MUSD, stock, [&flow])?;
+//! assert_eq!(accounts.gdp_production.to_string(), "0.05 MUSD");
+//! assert_eq!(accounts.gdp_production, accounts.gdp_expenditure);
+//! assert_eq!(accounts.gdp_production, accounts.gdp_income);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![deny(clippy::float_arithmetic)]
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod error;
+mod expenditure;
+mod flow;
+mod income;
+mod production;
+mod ratio;
+mod reading;
+mod registry;
+mod series;
+
+pub use accounts::{
+    Accounts, AccountsBuilder, OwnerAccounts, Period, SectorAccounts, UnitAccounts,
+};
+pub use error::EconomyError;
+pub use flow::{Flow, MAX_GROSS};
+pub use ledger::{Kind, Reference};
+pub use ratio::Ratio;
+pub use reading::{Counted, Purpose, Reading};
+pub use registry::{Institution, MAX_NAME, MAX_UNITS, Registry, Sector, Unit};
+pub use series::{Bucket, MAX_BUCKETS, Series, Span};
