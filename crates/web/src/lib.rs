@@ -1,1 +1,40 @@
-//! The pages that people see, and their live stream
+//! The pages that people see, and their live stream.
+//!
+//! This crate knows how an economy looks, and must never know how it works: it states a trait,
+//! [`Economy`], and whoever runs one hands it in. It reads, and cannot write; nothing that a
+//! visitor sends changes a book.
+//!
+//! Where to start: [`view`] is what there is to show, [`router`] is what can be opened.
+//!
+//! | path | page |
+//! |---|---|
+//! | `/` | the square: figures, machines, the stream of trades |
+//! | `/trades?before=N` | older trades, fifty a page |
+//! | `/trades/{id}` | the why-trail of one trade |
+//! | `/pictures/{id}` | the photograph that a trade was about |
+//! | `/events?since=N` | trades as they happen (server-sent events) |
+//! | `/healthz` | `ok` |
+//! | `/assets/{name}` | style, script and mark, named by their content |
+//!
+//! Every page is complete without JavaScript; the script (under 5 KB) adds liveness only. No page
+//! asks any other host for anything, and the content security policy would not let it.
+//!
+//! Bounds: [`SQUARE_TRADES`], [`PAGE_TRADES`], [`SQUARE_MACHINES`], [`LISTENERS`],
+//! [`RESUME_TRADES`]; text from strangers is cut by [`digits`](crate::view) rules before it is
+//! shown.
+
+mod assets;
+mod chart;
+mod digits;
+mod engraving;
+mod events;
+mod pages;
+mod routes;
+mod shield;
+pub mod view;
+
+pub use events::{LISTENERS, RESUME_TRADES};
+pub use pages::square::{SQUARE_MACHINES, SQUARE_TRADES};
+pub use pages::trades::PAGE_TRADES;
+pub use routes::router;
+pub use view::*;

@@ -1,0 +1,128 @@
+//! What can be opened, and who answers.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use maud::Markup;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use crate::events::{self, LISTENERS, Seats};
+use crate::pages::trouble::Trouble;
+use crate::pages::{square, trades, trail};
+use crate::shield::{PICTURE_POLICY, shield};
+use crate::view::Economy;
+use crate::{assets, pages};
+
+#[derive(Clone)]
+struct Shared {
+    economy: Arc<dyn Economy>,
+    seats: Seats,
+}
+
+/// The pages of this economy, ready to be served or merged into a larger router.
+///
+/// It brings the fallback for unknown paths, so nothing merged with it may have one of its own.
+pub fn router(economy: Arc<dyn Economy>) -> Router {
+    let shared = Shared { economy, seats: Arc::new(Semaphore::new(LISTENERS)) };
+    Router::new()
+        .route("/", get(show_square))
+        .route("/trades", get(show_trades))
+        .route("/trades/{id}", get(show_trail))
+        .route("/pictures/{id}", get(show_picture))
+        .route("/events", get(open_events))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/assets/{name}", get(assets::asset))
+        .fallback(async || Trouble::NoSuchPage)
+        .method_not_allowed_fallback(async || Trouble::NotAllowed)
+        .layer(from_fn(shield))
+        .with_state(shared)
+}
+
+/// Asks the economy on a thread that may wait.
+pub(crate) async fn ask<T: Send + 'static>(
+    economy: &Arc<dyn Economy>,
+    question: impl FnOnce(&dyn Economy) -> T + Send + 'static,
+) -> Result<T, Trouble> {
+    let economy = Arc::clone(economy);
+    tokio::task::spawn_blocking(move || question(&*economy)).await.map_err(|failure| {
+        tracing::error!(%failure, "the economy could not answer a page");
+        Trouble::Broken
+    })
+}
+
+async fn show_square(State(shared): State<Shared>) -> Result<Markup, Trouble> {
+    let square = ask(&shared.economy, square::Square::of).await?;
+    Ok(square::page(&square))
+}
+
+#[derive(Deserialize)]
+struct Older {
+    before: Option<u64>,
+}
+
+async fn show_trades(
+    State(shared): State<Shared>,
+    older: Result<Query<Older>, QueryRejection>,
+) -> Result<Markup, Trouble> {
+    let Query(Older { before }) = older.map_err(|_| Trouble::BadPlace)?;
+    let page = ask(&shared.economy, move |economy| trades::Page::of(economy, before)).await?;
+    Ok(trades::page(&page))
+}
+
+async fn show_trail(
+    State(shared): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Markup, Trouble> {
+    let id = reference(id).ok_or(Trouble::NoSuchTrade)?;
+    let trail = ask(&shared.economy, move |economy| economy.trade(&id)).await?;
+    trail.map(|trail| trail::page(&trail)).ok_or(Trouble::NoSuchTrade)
+}
+
+async fn show_picture(
+    State(shared): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Trouble> {
+    let id = reference(id).ok_or(Trouble::NoSuchPicture)?;
+    let picture = ask(&shared.economy, move |economy| economy.picture(&id)).await?;
+    let picture = picture.ok_or(Trouble::NoSuchPicture)?;
+    let media_type = ["image/jpeg", "image/png", "image/webp"]
+        .into_iter()
+        .find(|safe| *safe == picture.media_type)
+        .ok_or(Trouble::NoSuchPicture)?;
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY),
+        // A trade's picture never changes, but it may be someone's: not for shared caches.
+        (header::CACHE_CONTROL, "private, max-age=86400, immutable"),
+    ];
+    Ok((headers, picture.bytes).into_response())
+}
+
+#[derive(Deserialize)]
+struct Since {
+    since: Option<u64>,
+}
+
+async fn open_events(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    since: Result<Query<Since>, QueryRejection>,
+) -> Result<impl IntoResponse, Trouble> {
+    let Query(Since { since }) = since.map_err(|_| Trouble::BadPlace)?;
+    let stopped_at = events::stopped_at(&headers, since);
+    events::events(shared.economy, shared.seats, stopped_at).await
+}
+
+/// A trade's reference from a path, if it looks like one: `0x` and 1 to 64 hexadecimal digits.
+/// The answer is in lower case, so that one trade has one reference.
+fn reference(path: Result<Path<String>, PathRejection>) -> Option<String> {
+    let Path(text) = path.ok()?;
+    pages::is_reference(&text).then(|| text.to_ascii_lowercase())
+}

@@ -1,0 +1,261 @@
+//! The pages in a real browser: looks, quiet and liveness.
+//!
+//! Screenshots are kept in `target/screenshots`.
+
+mod chromium;
+mod fixture;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use chromium::Chromium;
+use fixture::{Fixture, held, reference, settled};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use web::{AnswerView, SQUARE_TRADES, TradeState};
+
+/// A served economy. One at a time: browsers are large.
+struct Stage {
+    fixture: Arc<Fixture>,
+    address: String,
+    _runtime: Runtime,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    fn of(fixture: Fixture) -> Stage {
+        static TURN: Mutex<()> = Mutex::new(());
+        // A test that failed in its turn did no harm to the next.
+        let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let runtime = Runtime::new().expect("threads for the server");
+        let fixture = Arc::new(fixture);
+        let router = web::router(fixture.clone());
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))
+            .expect("a free port on the loopback");
+        let address = format!("http://{}", listener.local_addr().expect("it is bound"));
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Stage { fixture, address, _runtime: runtime, _turn: turn }
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+}
+
+fn shots() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/screenshots");
+    std::fs::create_dir_all(&folder).expect("room for screenshots");
+    folder
+}
+
+/// Text whose contrast with what is behind it is below WCAG 2.2 AA (1.4.3: 4.5, or 3 for large
+/// text), by the relative luminance that it defines. Backgrounds here are plain colours.
+const FAINT: &str = r#"(() => {
+    const parse = (c) => (c.match(/[\d.]+/g) || [0, 0, 0, 0]).map(Number);
+    const light = (c) => {
+        const [r, g, b] = parse(c).slice(0, 3).map((v) => v / 255)
+            .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (e) => {
+        for (; e; e = e.parentElement) {
+            const c = getComputedStyle(e).backgroundColor, [, , , a = 1] = parse(c);
+            if (a === 1) return c;
+        }
+        return "rgb(255, 255, 255)";
+    };
+    const faint = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+        const node = walk.currentNode, e = node.parentElement;
+        if (!node.data.trim() || !e.getClientRects().length || e.closest(".unseen, .skip, svg")) continue;
+        const style = getComputedStyle(e), size = parseFloat(style.fontSize);
+        const [a, b] = [light(style.color), light(behind(e))];
+        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+        if (contrast < (large ? 3 : 4.5)) faint.push(`${node.data.trim()}: ${contrast.toFixed(2)}`);
+    }
+    return faint;
+})()"#;
+
+/// Elements that reach over the page's edge, and so make it scroll sideways.
+const WIDE: &str = r#"(() => {
+    const edge = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= edge) return [];
+    return [...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > edge + 1)
+        .map((e) => e.outerHTML.slice(0, 120));
+})()"#;
+
+/// What makes a page usable by ear and by keyboard, as far as a program can tell: one first
+/// heading, no level skipped, names for links, pictures and buttons, unique ids, the landmarks.
+const UNSOUND: &str = r#"(() => {
+    const bad = [], all = (s) => [...document.querySelectorAll(s)];
+    if (all("h1").length !== 1) bad.push("h1");
+    all("h1, h2, h3, h4").reduce((above, h) => {
+        const level = Number(h.tagName[1]);
+        if (level > above + 1) bad.push(`heading ${h.textContent}`);
+        return level;
+    }, 0);
+    for (const e of all("a, button")) if (!e.textContent.trim()) bad.push(e.outerHTML);
+    for (const e of all("img")) if (!e.hasAttribute("alt")) bad.push(e.outerHTML);
+    for (const e of all("img")) if (e.loading !== "lazy" && !e.naturalWidth) bad.push(`broken ${e.src}`);
+    const ids = all("[id]").map((e) => e.id);
+    ids.filter((id, i) => ids.indexOf(id) !== i).forEach((id) => bad.push(`id ${id}`));
+    for (const s of ["main", "header", "footer", "nav[aria-label]", "html[lang]"]) if (!all(s).length) bad.push(s);
+    return bad;
+})()"#;
+
+#[test]
+fn every_page_is_whole_quiet_and_readable_in_both_themes_and_at_both_widths() {
+    let busy = Stage::of(Fixture::with_trades(64));
+    busy.fixture.publish(held(65));
+    busy.fixture.publish(fixture::refused(66));
+    busy.fixture.publish(settled(67));
+    let trail = |n| format!("/trades/{}", reference(n));
+    let pages = [
+        ("square", "/".to_owned()),
+        ("trades", "/trades".to_owned()),
+        ("trail", trail(67)),
+        ("trail-held", trail(65)),
+        ("trail-refused", trail(66)),
+        ("not-found", "/nowhere".to_owned()),
+    ];
+    let mut browser = Chromium::start();
+    for (name, path) in pages {
+        look(&mut browser, &busy.at(&path), name);
+    }
+    let strange: Vec<_> =
+        browser.asked.iter().filter(|url| !url.starts_with(&busy.address)).collect();
+    assert!(strange.is_empty(), "asked elsewhere: {strange:?}");
+}
+
+#[test]
+fn an_economy_before_its_first_trade_is_a_designed_page() {
+    let quiet = Stage::of(Fixture::quiet());
+    look(&mut Chromium::start(), &quiet.at("/"), "square-quiet");
+}
+
+fn look(browser: &mut Chromium, url: &str, name: &str) {
+    for (theme, width) in [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)] {
+        browser.dress(width, theme);
+        browser.open(url);
+        let live = browser.evaluate("document.body.dataset.since !== undefined");
+        if live == true {
+            browser.wait("document.getElementById('lamp').dataset.state === 'live'");
+        }
+        // Pictures below the fold load when they come near it.
+        browser
+            .evaluate("document.querySelectorAll('img').forEach((i) => { i.loading = 'eager' })");
+        browser.wait("[...document.images].every((i) => i.complete)");
+        browser.screenshot(&shots().join(format!("{name}-{width}-{theme}.png")));
+        let here = format!("{name} at {width}, {theme}");
+        for (what, audit) in [("faint", FAINT), ("too wide", WIDE), ("unsound", UNSOUND)] {
+            assert_eq!(browser.evaluate(audit), json!([]), "{what}: {here}");
+        }
+        let mut complaints = browser.complaints();
+        if name == "not-found" {
+            // The browser reports the page's own status, and that alone.
+            complaints.retain(|text| !text.contains("404"));
+        }
+        assert!(complaints.is_empty(), "{here}: {complaints:?}");
+    }
+}
+
+#[test]
+fn a_trade_arrives_in_an_open_page_and_settles_there() {
+    let stage = Stage::of(Fixture::with_trades(SQUARE_TRADES as u64));
+    let mut browser = Chromium::start();
+    browser.dress(1280, "light");
+    browser.open(&stage.at("/"));
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+    let rows = "document.querySelectorAll('#feed > li').length";
+    assert_eq!(browser.evaluate(rows), SQUARE_TRADES);
+
+    let next = SQUARE_TRADES as u64 + 1;
+    let first =
+        format!("document.querySelector('#feed > li:first-child').id === 't-{}'", reference(next));
+    let state =
+        |word: &str| format!("document.querySelector('#feed .state').textContent === '{word}'");
+    stage.fixture.publish(held(next));
+    browser.wait(&format!("{first} && {}", state("held")));
+    browser.wait("document.getElementById('said').textContent.includes('set aside')");
+    stage.fixture.publish(settled(next));
+    browser.wait(&format!("{first} && {}", state("settled")));
+    assert_eq!(browser.evaluate(rows), SQUARE_TRADES, "the oldest made room");
+    // The figures follow: thirteen trades at 0.001.
+    browser.wait("document.querySelector('.grand .money').value === '13000'");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_hostile_name_that_arrives_live_runs_nothing() {
+    let stage = Stage::of(Fixture::with_trades(1));
+    let mut browser = Chromium::start();
+    browser.open(&stage.at("/"));
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+    let mut trail = settled(2);
+    let hostile = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>";
+    trail.trade.buyer = hostile.into();
+    trail.trade.what = format!("\" onmouseover=window.pwned=1 x=\"{hostile}");
+    trail.trade.answer = Some(AnswerView { label: hostile.into(), probability_ppm: 1 });
+    stage.fixture.publish(trail);
+    browser.wait("document.querySelectorAll('#feed > li').length === 2");
+    let page =
+        "[typeof window.pwned, document.querySelectorAll('#feed script, [onmouseover]').length]";
+    assert_eq!(browser.evaluate(page), json!(["undefined", 0]));
+    assert_eq!(browser.complaints(), Vec::<String>::new(), "not even the policy was needed");
+}
+
+#[test]
+fn the_first_trade_ends_the_quiet() {
+    let stage = Stage::of(Fixture::quiet());
+    let mut browser = Chromium::start();
+    browser.open(&stage.at("/"));
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+    assert_eq!(browser.evaluate("document.getElementById('quiet') !== null"), true);
+    stage.fixture.publish(settled(1));
+    browser.wait("document.getElementById('quiet') === null");
+    assert_eq!(browser.evaluate("document.querySelectorAll('#feed > li').length"), 1);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_paused_stream_waits_and_tells_how_much() {
+    let stage = Stage::of(Fixture::with_trades(1));
+    let mut browser = Chromium::start();
+    browser.open(&stage.at("/"));
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+    browser.evaluate("document.getElementById('pause').click()");
+    stage.fixture.publish(settled(2));
+    browser.wait("document.getElementById('pause').textContent === 'Resume (1 new)'");
+    assert_eq!(browser.evaluate("document.querySelectorAll('#feed > li').length"), 1);
+    browser.evaluate("document.getElementById('pause').click()");
+    browser.wait("document.querySelectorAll('#feed > li').length === 2");
+}
+
+#[test]
+fn a_trail_that_is_under_way_completes_itself() {
+    let stage = Stage::of(Fixture::with_trades(1));
+    stage.fixture.publish(held(2));
+    let mut browser = Chromium::start();
+    browser.open(&stage.at(&format!("/trades/{}", reference(2))));
+    assert_eq!(browser.evaluate("document.querySelectorAll('.not-yet').length"), 3);
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+    let done = settled(2);
+    assert_eq!(done.trade.state, TradeState::Settled);
+    stage.fixture.publish(done);
+    browser.wait("document.querySelectorAll('.stage.done').length === 7");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_square_is_complete_without_javascript() {
+    let stage = Stage::of(Fixture::with_trades(30));
+    let mut browser = Chromium::start();
+    browser.command("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    browser.open(&stage.at("/"));
+    let page =
+        "[document.querySelectorAll('#feed > li').length, document.getElementById('lamp').hidden,
+        document.getElementById('pause').hidden, document.querySelectorAll('.card').length]";
+    assert_eq!(browser.evaluate(page), json!([SQUARE_TRADES, true, true, 3]));
+}
