@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-// Runs the native forge of the npm package, with the arguments given, and ends as it ended.
+// Runs the native forge that npm installed, with the arguments given, and ends as it ended.
 //
 //   node tools/forge.mjs test --offline
 //
-// The package's own launcher (1.7.1) exits 0 whatever forge did, so that failing tests would pass
-// for good ones. This one finds the same binary and hands its exit status on.
+// package.json names forge's builds themselves, one a platform, of which npm installs the fitting
+// one. It does without `@foundry-rs/forge`, whose launcher (1.7.1) exits 0 whatever forge did, so
+// that failing tests would pass for good ones.
 
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
@@ -22,8 +23,9 @@ function forgeBinary() {
     const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
     return join(dirname(manifest), "bin", process.platform === "win32" ? "forge.exe" : "forge");
   } catch {
-    console.error(`npm has not installed ${name}: run \`npm ci\` in contracts/; if it stays missing, `
-      + "package-lock.json lists no forge for this kind of machine");
+    console.error(`there is no ${name} in node_modules: run \`npm ci\` in contracts/`);
+    console.error("hint: on a platform that package.json does not list, the contracts cannot be compiled;"
+      + " cargo needs only the artifacts, which are checked in");
     process.exit(2);
   }
 }
