@@ -1,1 +1,44 @@
-//! Models, and the workers that run them
+//! Models, and the workers that run them.
+//!
+//! This crate knows what a machine is made of and how it works. It knows nothing of money, offers,
+//! buyers or HTTP: bytes go in, bytes come out, and [`LabourError`] tells whose fault it was if they
+//! do not.
+//!
+//! Start at [`VisionWorker`]: `load` it from a [`Cache`], `classify` a photograph. Everything below
+//! is on the way there:
+//!
+//! ```text
+//! models/*.toml ─ manifest ─▶ fetch ─▶ cache          pinned, fetched, verified
+//!                                        │
+//!                     weights ─ pickle ─▶ efficientnet ─ onnx ─▶ runtime     the network
+//!                                                                   │
+//! photograph ─ picture::decode ─ picture::prepare ────────────────▶ vision ─▶ answer
+//! ```
+//!
+//! A further worker (language, reading) is a sibling of [`vision`] that implements [`Worker`], and a
+//! manifest.
+
+#![deny(unsafe_code)]
+
+pub mod cache;
+pub mod efficientnet;
+pub mod error;
+pub mod fetch;
+pub mod manifest;
+mod onnx;
+pub mod photographs;
+pub mod pickle;
+pub mod picture;
+pub mod runtime;
+pub mod tensor;
+pub mod vision;
+pub mod worker;
+
+pub use cache::{Cache, FileStatus, Status, status};
+pub use error::LabourError;
+pub use fetch::{FetchProgress, Fetched, fetch, unwatched};
+pub use manifest::{Manifest, manifest, manifests};
+pub use photographs::{Photograph, sample_photographs};
+pub use tensor::Tensor;
+pub use vision::{Classification, Guess, PictureInfo, VisionWorker};
+pub use worker::{Work, Worker, WorkerInfo};

