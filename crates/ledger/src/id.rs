@@ -269,7 +269,11 @@ mod tests {
                 TransferId::derive("payment", &[b"one"]).to_string(),
                 Reference::derive("payment", &[b"one"]).to_string(),
             ],
-            ["A", "T", "R"]
+            [
+                "fcf4484d81d9bec48dc31e0cc011072a",
+                "d107acef156eb201a8111e8375e11ff1",
+                "0xcb3f53589a3852ce9f57ec8a2344dd5998dea5d5f2a2b567f794e6aee2a81dea",
+            ]
         );
     }
 }

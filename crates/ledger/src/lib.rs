@@ -53,6 +53,8 @@ mod id;
 mod operation;
 mod state;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use account::{Account, Balance, Class, Limit, MAX_NAME, UnknownWord};
 pub use id::{AccountId, IdError, Reference, TransferId};

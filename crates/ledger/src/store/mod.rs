@@ -15,6 +15,8 @@
 mod error;
 mod evidence;
 mod journal;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::{File, TryLockError};

@@ -199,7 +199,10 @@ impl Writer {
     fn apply(&self, plan: &Plan<'_>, head: Head) {
         let mut state = self.state.write().expect("the books are sound");
         let first = state.entries().len() as u64;
-        state.advance(plan.at);
+        // The books are a function of the journal, their time too: without a row it stands still.
+        if plan.tick || !plan.operations.is_empty() {
+            state.advance(plan.at);
+        }
         for operation in &plan.operations {
             let outcome = state.perform(operation);
             assert_eq!(outcome, Outcome::Applied, "what was decided is what happens");
