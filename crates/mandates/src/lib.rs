@@ -1,1 +1,25 @@
-//! What a machine may spend, approvals, and the signer
+//! What a machine may spend, and the only place where keys are.
+//!
+//! An owner signs a [`Mandate`]: per payment, per sliding day, in all, and until when. It becomes
+//! accounts in the ledger that cannot be overdrawn, so a limit holds over restarts, processes and
+//! concurrent payments, and there is nothing else to keep. What no mandate allows is refused.
+//!
+//! The order is law and the types say so: [`Mandates::hold`] gives a [`Held`]; only a [`Held`]
+//! makes a [`Key`] sign ([`Key::sign_payment`]); then the hold resolves exactly once
+//! ([`Mandates::settle`], [`Mandates::release`]). A machine's key cannot grant: a mandate is valid
+//! only under the signature of its owner, who is another party (invariant 4).
+//!
+//! [`books`] is the chart of accounts that every party's book follows.
+
+#![deny(clippy::float_arithmetic)]
+
+pub mod books;
+mod error;
+mod key;
+mod limits;
+mod mandate;
+
+pub use error::{MandateError, Rule};
+pub use key::Key;
+pub use limits::{Held, Left, Mandates, Spend};
+pub use mandate::{Mandate, MandateId, Purpose, SignedMandate};

@@ -1,1 +1,30 @@
-//! x402: wire, schemes, buyer, gate and facilitator
+//! x402: paying for a request over HTTP, from the quote to the entry in both books.
+//!
+//! A seller puts a [`Gate`] before any service. A [`Buyer`] reads the quote, asks its mandate,
+//! holds the money, signs and pays. A [`Facilitator`] checks and settles on a chain. Between them
+//! is only the protocol ([`wire`], x402 v2, scheme `exact` by EIP-3009), so each of the three can
+//! be somebody else's.
+//!
+//! What it never does (invariants 2 and 3): start work without a hold, start it twice for one
+//! payment, or guess whether money moved. The ledger's holds are the arbiter: a payment's
+//! [`ledger::Reference`] names its hold, a second hold of that name is the same payment, and one
+//! with another digest is another request, which is refused.
+//!
+//! Start at [`gate`] for the seller's way of a payment and at [`buyer`] for the other side;
+//! [`reconcile`] is what happens when either was interrupted.
+
+#![deny(clippy::float_arithmetic)]
+
+pub mod buyer;
+pub mod exact;
+pub mod facilitator;
+pub mod gate;
+pub mod offer;
+pub mod reconcile;
+pub mod wire;
+
+pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
+pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};
+pub use gate::{Gate, GateLayer, GateLimits};
+pub use offer::Offer;
+pub use reconcile::{Bookkeeper, Break, ReconcileError, Reconciled};

@@ -74,13 +74,14 @@ impl Endpoint {
                         cause: e.to_string(),
                     })?;
                 let local = url.host_str().is_some_and(|h| h == "localhost" || h == "127.0.0.1");
-                RpcClient::new(
-                    alloy_transport_http::Http::with_client(client, url.clone()),
-                    local,
-                )
+                RpcClient::new(alloy_transport_http::Http::with_client(client, url.clone()), local)
             }
         };
-        Ok(ProviderBuilder::new().disable_recommended_fillers().connect_client(client).root().clone())
+        Ok(ProviderBuilder::new()
+            .disable_recommended_fillers()
+            .connect_client(client)
+            .root()
+            .clone())
     }
 }
 

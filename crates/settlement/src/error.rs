@@ -8,7 +8,9 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SettlementError {
     /// No answer came. Reading again is safe; nothing is known of a transaction that was sent.
-    #[error("the chain at {endpoint} does not answer: {cause}; check that the node runs and the address is right")]
+    #[error(
+        "the chain at {endpoint} does not answer: {cause}; check that the node runs and the address is right"
+    )]
     Unreachable {
         /// Whom we asked.
         endpoint: String,

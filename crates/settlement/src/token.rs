@@ -150,7 +150,9 @@ impl Settlement {
         let name = reader.call(Dollar::nameCall {}).await?;
         let version = reader.call(Dollar::versionCall {}).await.map_err(|e| match e {
             unreachable @ SettlementError::Unreachable { .. } => unreachable,
-            other => no_token(format!("it has no `version()`, which EIP-3009 payments need ({other})")),
+            other => {
+                no_token(format!("it has no `version()`, which EIP-3009 payments need ({other})"))
+            }
         })?;
         let asset = Asset::try_new(&symbol.to_uppercase(), decimals)
             .map_err(|e| no_token(e.to_string()))?;
@@ -322,7 +324,8 @@ impl Settlement {
         let transaction =
             log.transaction_hash.ok_or_else(|| unreadable("the event names no transaction"))?;
         let block = log.block_number.ok_or_else(|| unreadable("the event names no block"))?;
-        let transfers = self.transfers(Filter::new().from_block(block).to_block(block).topic1(payer)).await?;
+        let transfers =
+            self.transfers(Filter::new().from_block(block).to_block(block).topic1(payer)).await?;
         // A transaction may carry several authorizations; ours is the transfer that follows it.
         let transfer = transfers
             .iter()
@@ -385,9 +388,7 @@ impl Settlement {
         // The token says `AuthorizationUsed` just before the transfer that it allows.
         let authorization = used
             .iter()
-            .filter(|u| {
-                u.transaction_hash == log.transaction_hash && u.log_index < log.log_index
-            })
+            .filter(|u| u.transaction_hash == log.transaction_hash && u.log_index < log.log_index)
             .max_by_key(|u| u.log_index)
             .and_then(|u| Dollar::AuthorizationUsed::decode_log(&u.inner).ok())
             .filter(|u| u.authorizer == transfer.from)
@@ -404,13 +405,9 @@ impl Settlement {
     }
 
     async fn transfers(&self, filter: Filter) -> Result<Vec<Log>, SettlementError> {
-        let filter = filter
-            .address(self.token.address)
-            .event_signature(Dollar::Transfer::SIGNATURE_HASH);
-        self.provider
-            .get_logs(&filter)
-            .await
-            .map_err(|e| failure(&self.endpoint, "transfers", e))
+        let filter =
+            filter.address(self.token.address).event_signature(Dollar::Transfer::SIGNATURE_HASH);
+        self.provider.get_logs(&filter).await.map_err(|e| failure(&self.endpoint, "transfers", e))
     }
 
     /// Checks a chain's number on its way in: above 2¹²⁷ it is refused.
@@ -464,9 +461,7 @@ impl Reader<'_> {
             .call(request)
             .await
             .map_err(|e| failure(self.endpoint, C::SIGNATURE, e))?;
-        C::abi_decode_returns(&answer).map_err(|e| SettlementError::Unreadable {
-            what: C::SIGNATURE,
-            cause: e.to_string(),
-        })
+        C::abi_decode_returns(&answer)
+            .map_err(|e| SettlementError::Unreadable { what: C::SIGNATURE, cause: e.to_string() })
     }
 }

@@ -1,0 +1,151 @@
+//! Keys: made, kept and used here, and shown nowhere (invariant 9).
+//!
+//! A key file holds 64 hexadecimal digits and is readable by its owner alone. It is not encrypted
+//! yet; `SECURITY.md` says what that means.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use alloy_primitives::{Address, B256, Signature, U256};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{Eip712Domain, SolStruct as _};
+use money::Party;
+use protocol::TransferWithAuthorization;
+
+use crate::error::MandateError;
+use crate::limits::Held;
+
+/// A party's secret. It signs for its party; its `Debug` shows the address only.
+#[derive(Clone)]
+pub struct Key(PrivateKeySigner);
+
+impl Key {
+    /// The key with these 32 secret bytes.
+    ///
+    /// # Errors
+    /// [`MandateError::KeyFile`] if they are no secp256k1 key (zero, or beyond the group's order).
+    pub fn from_secret(secret: &[u8; 32]) -> Result<Key, MandateError> {
+        PrivateKeySigner::from_bytes(&B256::from(*secret)).map(Key).map_err(|_| {
+            MandateError::KeyFile { path: "(in memory)".into(), cause: "not a valid key".into() }
+        })
+    }
+
+    /// Reads a key file, or makes one from 32 random bytes.
+    ///
+    /// # Errors
+    /// [`MandateError::KeyFile`] if it cannot be read or written, or if others may read it.
+    pub fn load_or_create(
+        path: &Path,
+        entropy: impl FnOnce() -> [u8; 32],
+    ) -> Result<Key, MandateError> {
+        let wrong =
+            |cause: String| MandateError::KeyFile { path: path.display().to_string(), cause };
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                #[cfg(unix)]
+                {
+                    use std::os::unix::fs::PermissionsExt as _;
+                    let mode =
+                        fs::metadata(path).map_err(|e| wrong(e.to_string()))?.permissions().mode();
+                    if mode & 0o077 != 0 {
+                        return Err(wrong(format!(
+                            "others may read it (mode {:o}); run `chmod 600` on it, and consider the key known",
+                            mode & 0o777
+                        )));
+                    }
+                }
+                let secret: [u8; 32] = alloy_primitives::hex::decode(text.trim())
+                    .ok()
+                    .and_then(|bytes| bytes.try_into().ok())
+                    .ok_or_else(|| wrong("it does not hold 64 hexadecimal digits".into()))?;
+                Key::from_secret(&secret).map_err(|_| wrong("it holds no valid key".into()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let secret = entropy();
+                let key = Key::from_secret(&secret)?;
+                write_secret(path, &secret).map_err(|e| wrong(e.to_string()))?;
+                Ok(key)
+            }
+            Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+
+    /// The address that this key signs for.
+    pub fn address(&self) -> Address {
+        self.0.address()
+    }
+
+    /// The party that this key signs for.
+    pub fn party(&self) -> Party {
+        self.address().into()
+    }
+
+    /// The signer for plain transactions, which carry no money of a mandate: a facilitator's gas.
+    pub fn transaction_signer(&self) -> PrivateKeySigner {
+        self.0.clone()
+    }
+
+    pub(crate) fn sign_hash(&self, hash: B256) -> Signature {
+        self.0.sign_hash_sync(&hash).expect("a local key signs any hash")
+    }
+
+    /// Signs a payment that is held: the same payer, payee and amount, and valid no longer than
+    /// the hold. There is no other way to make this key sign a payment.
+    ///
+    /// # Errors
+    /// [`MandateError::NotHeld`] naming what the hold does not cover.
+    pub fn sign_payment(
+        &self,
+        held: &Held,
+        order: &TransferWithAuthorization,
+        domain: &Eip712Domain,
+    ) -> Result<Signature, MandateError> {
+        let refuse = |cause| Err(MandateError::NotHeld { cause });
+        let spend = held.spend();
+        if spend.machine != self.party() || order.from != self.address() {
+            return refuse("the hold is another machine's");
+        }
+        if Party::from(order.to) != spend.payee {
+            return refuse("the hold is for another payee");
+        }
+        if U256::try_from(spend.amount.minor()).ok() != Some(order.value) {
+            return refuse("the hold is for another amount");
+        }
+        if order.validBefore > U256::from(spend.until.as_secs()) {
+            return refuse("the payment would outlive its hold");
+        }
+        Ok(self.sign_hash(order.eip712_signing_hash(domain)))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, secret)", self.address())
+    }
+}
+
+/// Written beside and renamed, so that a crash leaves no half a key.
+fn write_secret(path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {
+    let draft = path.with_extension("draft");
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&draft)?;
+    writeln!(file, "{}", alloy_primitives::hex::encode(secret))?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}

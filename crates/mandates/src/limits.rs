@@ -1,0 +1,425 @@
+//! A mandate in force: accounts that cannot be overdrawn.
+//!
+//! Granting a mandate opens five accounts in the machine's book and fills three of them with what
+//! is allowed. A payment is one linked chain of holds, so either every limit has room, or nothing
+//! changes:
+//!
+//! | step | from → to | what it means |
+//! |---|---|---|
+//! | 0, 1 | `payment` → `spent`, and void at once | the cap for one payment: the hold fits or fails |
+//! | 2 | `day` → `spent`, for 24 hours, never posted | the sliding day: it comes back by expiring |
+//! | 3 | `lifetime` → `spent` | the budget, posted when paid |
+//! | 4 | `cash` → `purchases` | the money itself, posted when paid |
+//!
+//! Expiry is the accounts' own: they close. No limit is counted anywhere else (invariant 4).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use ledger::{
+    Account, AccountId, Class, Evidence, Kind, Ledger, Limit, Operation, Outcome, Reason,
+    Reference, Refusal, Transfer, TransferId, Write,
+};
+use money::{Amount, Party, Timestamp};
+
+use crate::books::{self, Entry, Line};
+use crate::error::{MandateError, Rule};
+use crate::mandate::{Mandate, MandateId, Purpose, SignedMandate};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where a signed mandate is kept among a reference's documents.
+const DOCUMENT: &str = "mandate";
+
+/// A payment that a machine asks to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spend {
+    /// Who pays.
+    pub machine: Party,
+    /// Who is paid.
+    pub payee: Party,
+    /// How much.
+    pub amount: Amount,
+    /// The payment's reference.
+    pub reference: Reference,
+    /// The digest of the request that it pays for.
+    pub digest: [u8; 32],
+    /// Until when the money stays set aside if nobody says what became of the payment.
+    pub until: Timestamp,
+}
+
+/// A payment whose money is set aside. Only [`Mandates`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    spend: Spend,
+    mandate: MandateId,
+    left: Left,
+}
+
+impl Held {
+    /// What is held.
+    pub fn spend(&self) -> &Spend {
+        &self.spend
+    }
+
+    /// Under which mandate.
+    pub fn mandate(&self) -> MandateId {
+        self.mandate
+    }
+
+    /// What may still be spent after it.
+    pub fn left(&self) -> &Left {
+        &self.left
+    }
+}
+
+/// What may still be spent.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Left {
+    /// For one payment.
+    pub per_payment: Amount,
+    /// In the last 24 hours.
+    pub daily: Amount,
+    /// In all.
+    pub lifetime: Amount,
+    /// In the wallet.
+    pub wallet: Amount,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// The mandates of a home, over its ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct Mandates {
+    ledger: Ledger,
+    granted: Arc<RwLock<BTreeMap<Party, Mandate>>>,
+}
+
+/// The accounts of one mandate.
+struct Accounts {
+    source: AccountId,
+    payment: AccountId,
+    day: AccountId,
+    lifetime: AccountId,
+    spent: AccountId,
+}
+
+impl Accounts {
+    fn name(id: MandateId, part: &str) -> String {
+        format!("mandate/{id}/{part}")
+    }
+
+    fn of(mandate: &Mandate) -> Accounts {
+        let id = mandate.id();
+        let asset = mandate.lifetime.asset();
+        let account = |part| AccountId::derive(mandate.machine, &Accounts::name(id, part), asset);
+        Accounts {
+            source: account("granted"),
+            payment: account("payment"),
+            day: account("day"),
+            lifetime: account("lifetime"),
+            spent: account("spent"),
+        }
+    }
+}
+
+impl Mandates {
+    /// Reads the mandates that the journal knows for these machines. The newest is in force.
+    ///
+    /// # Errors
+    /// [`MandateError::Store`]; [`MandateError::NotSignedByOwner`] if a kept document was changed.
+    pub fn open(ledger: Ledger, machines: &[Party]) -> Result<Mandates, MandateError> {
+        let mut granted = BTreeMap::new();
+        for machine in machines {
+            // Accounts are in the order of their opening, so the last one found is the newest.
+            let references: Vec<Reference> = ledger.read(|state| {
+                state
+                    .accounts_of(*machine)
+                    .filter(|a| a.name.starts_with("mandate/") && a.name.ends_with("/lifetime"))
+                    .filter_map(|a| {
+                        state.entries_of(a.id).next().map(|e| (e.sequence, e.transfer.reference))
+                    })
+                    .collect::<BTreeMap<u64, Reference>>()
+                    .into_values()
+                    .collect()
+            });
+            let Some(newest) = references.last() else { continue };
+            let documents = ledger.evidence(*newest)?;
+            if let Some(document) = documents.iter().find(|d| d.evidence.stage == DOCUMENT) {
+                let signed = SignedMandate::from_json(&document.evidence.body)?;
+                granted.insert(*machine, signed.mandate().clone());
+            }
+        }
+        Ok(Mandates { ledger, granted: Arc::new(RwLock::new(granted)) })
+    }
+
+    /// Puts a mandate in force. It replaces the machine's earlier one; granting the same one again
+    /// changes nothing, so a repeated grant does not add up.
+    ///
+    /// # Errors
+    /// [`MandateError::Ledger`] if the journal refuses, [`MandateError::Store`] if it fails.
+    pub async fn grant(&self, signed: SignedMandate) -> Result<MandateId, MandateError> {
+        let mandate = signed.mandate().clone();
+        let id = mandate.id();
+        let accounts = Accounts::of(&mandate);
+        let asset = mandate.lifetime.asset();
+        let open = |part: &str, limit: Limit, closes: bool| {
+            let mut account =
+                Account::new(mandate.machine, &Accounts::name(id, part), asset, Class::Memo, limit);
+            account.closes_at = closes.then_some(mandate.expires_at);
+            Operation::Open(account)
+        };
+        let fill = |part: &str, to: AccountId, amount: Amount| {
+            Operation::Transfer(Transfer {
+                id: TransferId::derive(
+                    "mandate/grant",
+                    &[id.to_string().as_bytes(), part.as_bytes()],
+                ),
+                debit: accounts.source,
+                credit: to,
+                amount,
+                kind: Kind::Memo,
+                counterparty: Some(mandate.owner),
+                reference: mandate.reference(),
+                digest: signed.digest(),
+                hold_until: None,
+            })
+        };
+        let bounded = Limit::DebitsMustNotExceedCredits;
+        let operation = Operation::Linked(vec![
+            open("granted", Limit::None, false),
+            open("spent", Limit::None, false),
+            open("payment", bounded, true),
+            open("day", bounded, true),
+            open("lifetime", bounded, true),
+            fill("payment", accounts.payment, mandate.per_payment),
+            fill("day", accounts.day, mandate.daily),
+            fill("lifetime", accounts.lifetime, mandate.lifetime),
+        ]);
+        let evidence = vec![Evidence {
+            reference: mandate.reference(),
+            stage: DOCUMENT.into(),
+            media_type: "application/json".into(),
+            body: signed.to_json(),
+        }];
+        match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
+            Outcome::Applied | Outcome::Exists => {
+                let mut granted = self.granted.write().expect("no panic while granting");
+                granted.insert(mandate.machine, mandate);
+                Ok(id)
+            }
+            Outcome::Refused(refusal) => match refusal.reason {
+                Reason::AccountClosed { .. } => Err(MandateError::Expired {
+                    machine: mandate.machine,
+                    expired_at: mandate.expires_at,
+                }),
+                reason => Err(MandateError::Ledger(reason.to_string())),
+            },
+        }
+    }
+
+    /// The mandate in force for a machine, expired or not.
+    pub fn of(&self, machine: Party) -> Option<Mandate> {
+        self.granted.read().expect("no panic while granting").get(&machine).cloned()
+    }
+
+    /// What a machine may still spend; `None` without a mandate.
+    pub fn left(&self, machine: Party) -> Option<Left> {
+        let mandate = self.of(machine)?;
+        Some(self.left_of(&mandate))
+    }
+
+    fn left_of(&self, mandate: &Mandate) -> Left {
+        let accounts = Accounts::of(mandate);
+        let asset = mandate.lifetime.asset();
+        let cash = Line::Cash.of(mandate.machine, asset);
+        self.ledger.read(|state| {
+            let available = |id: &AccountId| {
+                state.balance(id).map_or(Amount::zero(asset), |balance| balance.available())
+            };
+            Left {
+                per_payment: available(&accounts.payment),
+                daily: available(&accounts.day),
+                lifetime: available(&accounts.lifetime),
+                wallet: available(&cash),
+                expires_at: mandate.expires_at,
+            }
+        })
+    }
+
+    /// Sets the money of a payment aside, if every limit has room for it: all or nothing.
+    ///
+    /// `now` is the present, for the sliding day; the ledger's own clock judges expiry. `evidence`
+    /// is written with the holds, or not at all.
+    ///
+    /// # Errors
+    /// [`MandateError::NoMandate`], [`MandateError::Expired`], [`MandateError::Refused`] with the
+    /// rule and what is left, [`MandateError::Store`]. Nothing changed then.
+    pub async fn hold(
+        &self,
+        spend: Spend,
+        now: Timestamp,
+        evidence: Vec<Evidence>,
+    ) -> Result<Held, MandateError> {
+        let mandate = self
+            .of(spend.machine)
+            .filter(|m| m.lifetime.asset() == spend.amount.asset())
+            .ok_or(MandateError::NoMandate { machine: spend.machine })?;
+        let accounts = Accounts::of(&mandate);
+        let names = Names::of(spend.reference);
+        let limit = |id: TransferId, account: AccountId, until: Timestamp| {
+            Operation::Transfer(Transfer {
+                id,
+                debit: account,
+                credit: accounts.spent,
+                amount: spend.amount,
+                kind: Kind::Memo,
+                counterparty: Some(spend.payee),
+                reference: spend.reference,
+                digest: spend.digest,
+                hold_until: Some(until),
+            })
+        };
+        let purchase = Entry {
+            id: names.purchase,
+            book: spend.machine,
+            debit: Line::Purchases,
+            credit: Line::Cash,
+            amount: spend.amount,
+            kind: mandate.purpose.kind(),
+            counterparty: spend.payee,
+            reference: spend.reference,
+            digest: spend.digest,
+            hold_until: Some(spend.until),
+        };
+        let operation = Operation::Linked(vec![
+            limit(names.payment, accounts.payment, spend.until),
+            Operation::Void { hold: names.payment },
+            limit(names.day, accounts.day, now.plus(DAY)),
+            limit(names.lifetime, accounts.lifetime, spend.until),
+            purchase.transfer(),
+        ]);
+        match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
+            Outcome::Applied => {
+                let left = self.left_of(&mandate);
+                Ok(Held { spend, mandate: mandate.id(), left })
+            }
+            // A reference names one payment; holding it twice is a mistake of the caller.
+            Outcome::Exists => Err(MandateError::Ledger("this payment is held already".into())),
+            Outcome::Refused(refusal) => Err(refused(&mandate, &spend, refusal)),
+        }
+    }
+
+    /// The payment was made: its holds become entries. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// [`MandateError::Ledger`] if the hold is gone, [`MandateError::Store`].
+    pub async fn settle(
+        &self,
+        reference: Reference,
+        evidence: Vec<Evidence>,
+    ) -> Result<(), MandateError> {
+        let names = Names::of(reference);
+        self.resolve(
+            vec![
+                Operation::Post { hold: names.lifetime, amount: None },
+                Operation::Post { hold: names.purchase, amount: None },
+            ],
+            evidence,
+        )
+        .await
+    }
+
+    /// The payment can no longer be made: its money and its room come back. Repeating it changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Mandates::settle`].
+    pub async fn release(
+        &self,
+        reference: Reference,
+        evidence: Vec<Evidence>,
+    ) -> Result<(), MandateError> {
+        let names = Names::of(reference);
+        self.resolve(
+            vec![
+                Operation::Void { hold: names.day },
+                Operation::Void { hold: names.lifetime },
+                Operation::Void { hold: names.purchase },
+            ],
+            evidence,
+        )
+        .await
+    }
+
+    async fn resolve(
+        &self,
+        operations: Vec<Operation>,
+        evidence: Vec<Evidence>,
+    ) -> Result<(), MandateError> {
+        let operation = Some(Operation::Linked(operations));
+        match self.ledger.submit(Write { operation, evidence }).await? {
+            Outcome::Applied | Outcome::Exists => Ok(()),
+            Outcome::Refused(refusal) => Err(MandateError::Ledger(refusal.reason.to_string())),
+        }
+    }
+
+    /// Opens a party's book in an asset.
+    ///
+    /// # Errors
+    /// [`MandateError::Store`], or [`MandateError::Ledger`] if an account of that name differs.
+    pub async fn open_book(&self, party: Party, asset: money::Asset) -> Result<(), MandateError> {
+        for operation in books::open(party, asset) {
+            let write = Write { operation: Some(operation), evidence: Vec::new() };
+            if let Outcome::Refused(refusal) = self.ledger.submit(write).await? {
+                return Err(MandateError::Ledger(refusal.reason.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a purchase by this machine is to the national accounts.
+    pub fn purpose(&self, machine: Party) -> Option<Purpose> {
+        self.of(machine).map(|mandate| mandate.purpose)
+    }
+}
+
+/// The names of one payment's holds: all follow from its reference.
+struct Names {
+    payment: TransferId,
+    day: TransferId,
+    lifetime: TransferId,
+    purchase: TransferId,
+}
+
+impl Names {
+    fn of(reference: Reference) -> Names {
+        let name = |domain| TransferId::derive(domain, &[reference.as_bytes()]);
+        Names {
+            payment: name("mandate/payment"),
+            day: name("mandate/day"),
+            lifetime: name("mandate/lifetime"),
+            purchase: books::purchase_id(reference),
+        }
+    }
+}
+
+/// Which rule a refused chain broke: its steps are in the order of the module's table.
+fn refused(mandate: &Mandate, spend: &Spend, refusal: Refusal) -> MandateError {
+    let rule = match refusal.index {
+        0 | 1 => Rule::PerPayment,
+        2 => Rule::Daily,
+        3 => Rule::Lifetime,
+        _ => Rule::Wallet,
+    };
+    match refusal.reason {
+        Reason::LimitExceeded { available, asked, .. } => {
+            MandateError::Refused { rule, asked, left: available, payee: spend.payee }
+        }
+        Reason::AccountClosed { .. } => {
+            MandateError::Expired { machine: mandate.machine, expired_at: mandate.expires_at }
+        }
+        reason => MandateError::Ledger(reason.to_string()),
+    }
+}

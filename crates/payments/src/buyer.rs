@@ -1,0 +1,671 @@
+//! The buyer: reads a quote, asks its mandate, holds, signs, pays, and never pays twice.
+//!
+//! The way of a purchase: request → 402 with the quote → the terms are checked against what this
+//! buyer knows (chain, token, its EIP-712 domain) and the caller's maximum → the mandate holds the
+//! money → the key signs, and the signed payment is kept before it leaves → the same signed payment
+//! is sent until there is an answer or it has expired; another one is never signed for the same
+//! purchase → the chain says whether money moved, and the hold is posted.
+//!
+//! A seller who fails after it got the signature can still use it until it expires, so the hold
+//! stays until then; [`crate::reconcile`] resolves it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, U256};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, StatusCode, header};
+use ledger::{Evidence, Ledger, LedgerError, Reference, Write};
+use mandates::{Held, Key, Left, MandateError, Mandates, Spend};
+use money::{Amount, Clock, Party};
+use serde::Serialize;
+use serde_json::{Value, json};
+use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthorization};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::exact;
+use crate::wire::{
+    self, PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse, WireError,
+};
+
+/// The documents that a buyer keeps with a payment's reference.
+pub mod stage {
+    /// What the seller asked: [`crate::wire::PaymentRequired`].
+    pub const QUOTE: &str = "buyer/quote";
+    /// What the mandate said.
+    pub const DECISION: &str = "buyer/decision";
+    /// What was signed: [`crate::wire::PaymentPayload`].
+    pub const PAYMENT: &str = "buyer/payment";
+    /// What came back, in short.
+    pub const ANSWER: &str = "buyer/answer";
+}
+
+/// What bounds a purchase.
+#[derive(Debug, Clone, Copy)]
+pub struct BuyerLimits {
+    /// How often the same signed payment is sent.
+    pub attempts: u32,
+    /// The longest validity that is signed, whatever the seller asks.
+    pub longest_validity: Duration,
+    /// How long one request may take.
+    pub request_wait: Duration,
+    /// The largest answer that is read, in bytes.
+    pub max_answer: usize,
+    /// How long after a payment's end its hold stays, for the chain to be asked.
+    pub grace: Duration,
+}
+
+impl Default for BuyerLimits {
+    fn default() -> BuyerLimits {
+        BuyerLimits {
+            attempts: 5,
+            longest_validity: Duration::from_secs(15 * 60),
+            request_wait: Duration::from_secs(90),
+            max_answer: 16 * 1024 * 1024,
+            grace: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// What to buy.
+#[derive(Debug, Clone)]
+pub struct Purchase {
+    /// The request's method.
+    pub method: http::Method,
+    /// Where.
+    pub url: reqwest::Url,
+    /// The body's media type.
+    pub media_type: Option<String>,
+    /// The body.
+    pub body: Bytes,
+    /// The most that it may cost; without it only the mandate decides.
+    pub max: Option<Amount>,
+}
+
+/// What was bought.
+#[derive(Debug, Clone)]
+pub struct Bought {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The answer's headers.
+    pub headers: HeaderMap,
+    /// The answer's body.
+    pub body: Bytes,
+    /// What was paid; `None` if it was free.
+    pub paid: Option<Paid>,
+}
+
+/// A payment that the chain confirms.
+#[derive(Debug, Clone, Serialize)]
+pub struct Paid {
+    /// The payment's name in the journal.
+    pub reference: Reference,
+    /// How much.
+    pub amount: Amount,
+    /// To whom.
+    pub payee: Party,
+    /// The transaction.
+    pub transaction: B256,
+    /// What the mandate leaves.
+    pub left: Left,
+}
+
+/// Why nothing was bought.
+#[derive(Debug, Error)]
+pub enum BuyError {
+    /// Nobody answers there.
+    #[error("{url} does not answer: {cause}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the connection said.
+        cause: String,
+    },
+    /// The answer is larger than is read.
+    #[error("the answer of {url} is larger than {max} bytes; it was not read")]
+    AnswerTooLarge {
+        /// Where.
+        url: String,
+        /// The bound.
+        max: usize,
+    },
+    /// The quote cannot be read.
+    #[error("the quote of {url} cannot be read: {cause}")]
+    Quote {
+        /// Where.
+        url: String,
+        /// What is wrong.
+        cause: WireError,
+    },
+    /// Nothing that is asked can be paid here.
+    #[error("{url} asks for a payment that cannot be made here: {cause}")]
+    NoWayToPay {
+        /// Where.
+        url: String,
+        /// What differs.
+        cause: String,
+    },
+    /// The mandate, or the caller's maximum, said no. Nothing was signed.
+    #[error(transparent)]
+    Mandate(#[from] MandateError),
+    /// The seller did not deliver, and no money has moved.
+    #[error(
+        "{url} did not deliver (status {status}): {cause}; nothing was paid, and {amount} stays set aside until the signed payment ends at {until}"
+    )]
+    NotDelivered {
+        /// Where.
+        url: String,
+        /// The answer's status.
+        status: StatusCode,
+        /// What the seller said.
+        cause: String,
+        /// How much is set aside.
+        amount: Amount,
+        /// Until when the seller could still use the payment.
+        until: money::Timestamp,
+    },
+    /// The seller took the money and did not deliver.
+    #[error(
+        "{url} took {amount} in transaction {transaction} and answered with status {status}: {cause}; the journal keeps the proof under {reference}"
+    )]
+    PaidNotDelivered {
+        /// Where.
+        url: String,
+        /// The answer's status, if there was an answer.
+        status: StatusCode,
+        /// What the seller said.
+        cause: String,
+        /// How much.
+        amount: Amount,
+        /// The transaction that moved it.
+        transaction: B256,
+        /// The payment's name in the journal.
+        reference: Reference,
+    },
+    /// Whether money moved is not known yet; it will be.
+    #[error(
+        "it is not known yet whether {amount} was paid to {url}; it stays set aside, and the chain decides by {until} (payment {reference})"
+    )]
+    Open {
+        /// Where.
+        url: String,
+        /// How much.
+        amount: Amount,
+        /// When it will be known at the latest.
+        until: money::Timestamp,
+        /// The payment's name in the journal.
+        reference: Reference,
+    },
+    /// The books could not be written.
+    #[error(transparent)]
+    Store(#[from] LedgerError),
+}
+
+/// A machine that buys.
+pub struct Buyer {
+    key: Key,
+    mandates: Mandates,
+    ledger: Ledger,
+    chain: Settlement,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Fn() -> [u8; 32] + Send + Sync>,
+    http: reqwest::Client,
+    limits: BuyerLimits,
+}
+
+/// What a buyer is made of.
+pub struct Parts {
+    /// The machine's key.
+    pub key: Key,
+    /// The mandates of the home.
+    pub mandates: Mandates,
+    /// The books.
+    pub ledger: Ledger,
+    /// The chain that it pays on.
+    pub chain: Settlement,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// 32 random bytes at each call: a payment's nonce.
+    pub entropy: Arc<dyn Fn() -> [u8; 32] + Send + Sync>,
+    /// How it asks.
+    pub http: reqwest::Client,
+    /// What bounds it.
+    pub limits: BuyerLimits,
+}
+
+/// What came back from the seller.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Buyer {
+    /// A buyer of these parts.
+    pub fn new(parts: Parts) -> Buyer {
+        let Parts { key, mandates, ledger, chain, clock, entropy, http, limits } = parts;
+        Buyer { key, mandates, ledger, chain, clock, entropy, http, limits }
+    }
+
+    /// Who pays.
+    pub fn party(&self) -> Party {
+        self.key.party()
+    }
+
+    /// Asks a seller what a request costs, without paying. `None` if it is free.
+    ///
+    /// # Errors
+    /// [`BuyError::Unreachable`], [`BuyError::Quote`], [`BuyError::AnswerTooLarge`].
+    pub async fn quote(&self, purchase: &Purchase) -> Result<Option<PaymentRequired>, BuyError> {
+        let answer = self.ask(purchase, None).await?;
+        self.read_quote(purchase, &answer)
+    }
+
+    /// Buys: free answers come back as they are, priced ones are paid under the mandate.
+    ///
+    /// # Errors
+    /// [`BuyError`], each saying what became of the money.
+    pub async fn buy(&self, purchase: &Purchase) -> Result<Bought, BuyError> {
+        let first = self.ask(purchase, None).await?;
+        let Some(quote) = self.read_quote(purchase, &first)? else {
+            let Answer { status, headers, body } = first;
+            return Ok(Bought { status, headers, body, paid: None });
+        };
+        let (terms, amount, payee) = self.choose(purchase, &quote)?;
+        if let Some(max) = purchase.max
+            && max.checked_cmp(amount).is_ok_and(|order| order.is_lt())
+        {
+            return Err(MandateError::AboveMaximum { price: amount, max }.into());
+        }
+        let (mut authorization, held) = self.hold(purchase, &quote, &terms, amount, payee).await?;
+        let payment = self.sign(&quote, terms, &mut authorization, &held).await?;
+        self.pay(purchase, &payment, &authorization, &held).await
+    }
+
+    async fn ask(
+        &self,
+        purchase: &Purchase,
+        payment: Option<&PaymentPayload>,
+    ) -> Result<Answer, BuyError> {
+        let url = shown(&purchase.url);
+        let unreachable = |cause: String| BuyError::Unreachable { url: url.clone(), cause };
+        let mut request = self
+            .http
+            .request(purchase.method.clone(), purchase.url.clone())
+            .timeout(self.limits.request_wait)
+            .body(purchase.body.clone());
+        if let Some(media_type) = &purchase.media_type {
+            request = request.header(header::CONTENT_TYPE, media_type);
+        }
+        if let Some(payment) = payment {
+            request = request.header(wire::PAYMENT_SIGNATURE, wire::encode(payment));
+        }
+        let response = request.send().await.map_err(|e| unreachable(root_cause(&e)))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        let mut stream = response.bytes_stream();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|e| unreachable(root_cause(&e)))?;
+            if body.len() + chunk.len() > self.limits.max_answer {
+                return Err(BuyError::AnswerTooLarge { url, max: self.limits.max_answer });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body: body.into() })
+    }
+
+    fn read_quote(
+        &self,
+        purchase: &Purchase,
+        answer: &Answer,
+    ) -> Result<Option<PaymentRequired>, BuyError> {
+        if answer.status != StatusCode::PAYMENT_REQUIRED {
+            return Ok(None);
+        }
+        let url = shown(&purchase.url);
+        match wire::decode::<PaymentRequired>(&answer.headers, wire::PAYMENT_REQUIRED) {
+            Ok(Some(quote)) => Ok(Some(quote)),
+            Ok(None) => Err(BuyError::NoWayToPay {
+                url,
+                cause: "it answers 402 without a quote of x402 version 2".into(),
+            }),
+            Err(cause) => Err(BuyError::Quote { url, cause }),
+        }
+    }
+
+    /// The cheapest way to pay that this buyer knows.
+    fn choose(
+        &self,
+        purchase: &Purchase,
+        quote: &PaymentRequired,
+    ) -> Result<(PaymentRequirements, Amount, Party), BuyError> {
+        const MOST_WAYS: usize = 64;
+        let mut why_not = String::from("it names no way to pay");
+        let mut best: Option<(PaymentRequirements, Amount, Party)> = None;
+        for terms in quote.accepts.iter().take(MOST_WAYS) {
+            match self.payable(terms) {
+                Ok((amount, payee)) => {
+                    if best.as_ref().is_none_or(|(_, least, _)| amount.minor() < least.minor()) {
+                        best = Some((terms.clone(), amount, payee));
+                    }
+                }
+                Err(cause) => why_not = cause,
+            }
+        }
+        best.ok_or_else(|| BuyError::NoWayToPay { url: shown(&purchase.url), cause: why_not })
+    }
+
+    fn payable(&self, terms: &PaymentRequirements) -> Result<(Amount, Party), String> {
+        let token = self.chain.token();
+        let network = wire::network(token.chain_id);
+        let said = |text: &str| text.chars().take(80).collect::<String>();
+        if terms.scheme != exact::SCHEME {
+            return Err(format!("the scheme `{}` is not spoken here", said(&terms.scheme)));
+        }
+        if terms.network != network {
+            return Err(format!(
+                "it wants money on {}, and this machine's is on {network}",
+                said(&terms.network)
+            ));
+        }
+        if terms.asset.parse::<Address>().ok() != Some(token.address) {
+            return Err(format!(
+                "it wants the token {}, and this machine has {}",
+                said(&terms.asset),
+                token.address
+            ));
+        }
+        let extra = |key| terms.extra.as_ref().and_then(|e| e.get(key)).and_then(Value::as_str);
+        if extra("name") != Some(&token.name) || extra("version") != Some(&token.version) {
+            return Err(format!(
+                "it describes the token {} otherwise than the token itself; a signature for that would be worthless or stolen",
+                token.asset
+            ));
+        }
+        let minor = Some(&terms.amount)
+            .filter(|a| a.len() <= 39 && a.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|a| a.parse::<i128>().ok())
+            .filter(|a| *a > 0)
+            .ok_or_else(|| format!("its price `{}` is no amount", said(&terms.amount)))?;
+        let payee =
+            terms.pay_to.parse::<Party>().map_err(|e| format!("its payee is no address: {e}"))?;
+        if payee == self.party() {
+            return Err("it would pay this machine itself".into());
+        }
+        Ok((Amount::from_minor(token.asset, minor), payee))
+    }
+
+    async fn hold(
+        &self,
+        purchase: &Purchase,
+        quote: &PaymentRequired,
+        terms: &PaymentRequirements,
+        amount: Amount,
+        payee: Party,
+    ) -> Result<(SignedAuthorization, Held), BuyError> {
+        let now = self.clock.now();
+        let validity =
+            Duration::from_secs(terms.max_timeout_seconds).min(self.limits.longest_validity);
+        let ends = now.as_secs() + validity.as_secs();
+        let authorization = SignedAuthorization {
+            from: self.key.address(),
+            to: payee.into(),
+            value: U256::try_from(amount.minor()).expect("a price is positive"),
+            // The chain's clock may be behind ours; the reference allows ten minutes too.
+            valid_after: U256::from(now.as_secs().saturating_sub(600)),
+            valid_before: U256::from(ends),
+            nonce: B256::from((self.entropy)()),
+            signature: Default::default(),
+        };
+        let reference = exact::reference(&authorization, self.chain.token());
+        let spend = Spend {
+            machine: self.party(),
+            payee,
+            amount,
+            reference,
+            digest: digest(purchase),
+            until: exact::ends_at(&authorization).plus(self.limits.grace),
+        };
+        let before = self.mandates.left(self.party());
+        let decision = json!({
+            "url": shown(&purchase.url),
+            "method": purchase.method.as_str(),
+            "bytes": purchase.body.len(),
+            "amount": amount,
+            "payee": payee,
+            "max": purchase.max,
+            "leftBefore": before,
+        });
+        let evidence = vec![
+            document(reference, stage::QUOTE, quote),
+            document(reference, stage::DECISION, &decision),
+        ];
+        let held = self.mandates.hold(spend, now, evidence).await?;
+        Ok((authorization, held))
+    }
+
+    /// Signs, and keeps the signed payment before anybody else has it.
+    async fn sign(
+        &self,
+        quote: &PaymentRequired,
+        terms: PaymentRequirements,
+        authorization: &mut SignedAuthorization,
+        held: &Held,
+    ) -> Result<PaymentPayload, BuyError> {
+        let token = self.chain.token();
+        let domain =
+            protocol::dollar_domain(&token.name, &token.version, token.chain_id, token.address);
+        let signature = self.key.sign_payment(held, &exact::order(authorization), &domain)?;
+        authorization.signature = signature.as_bytes().to_vec().into();
+        let payment = PaymentPayload {
+            x402_version: wire::VERSION,
+            resource: Some(quote.resource.clone()),
+            accepted: terms,
+            payload: exact::write(authorization),
+            extensions: None,
+        };
+        let evidence = vec![document(held.spend().reference, stage::PAYMENT, &payment)];
+        if let Err(error) = self.ledger.submit(Write { operation: None, evidence }).await {
+            // It never left, so the hold can go at once.
+            let _ = self.mandates.release(held.spend().reference, Vec::new()).await;
+            return Err(error.into());
+        }
+        Ok(payment)
+    }
+
+    /// Sends the one signed payment until somebody answers it for good.
+    async fn pay(
+        &self,
+        purchase: &Purchase,
+        payment: &PaymentPayload,
+        authorization: &SignedAuthorization,
+        held: &Held,
+    ) -> Result<Bought, BuyError> {
+        let ends = exact::ends_at(authorization);
+        let mut pause = Duration::from_millis(100);
+        let mut answer = Err(BuyError::Unreachable {
+            url: shown(&purchase.url),
+            cause: "it was not asked".into(),
+        });
+        for attempt in 1..=self.limits.attempts {
+            answer = self.ask(purchase, Some(payment)).await;
+            let again = match &answer {
+                // The seller is busy, or does not know yet: the same payment is safe to repeat.
+                Ok(answer) => matches!(
+                    answer.status,
+                    StatusCode::SERVICE_UNAVAILABLE
+                        | StatusCode::GATEWAY_TIMEOUT
+                        | StatusCode::TOO_MANY_REQUESTS
+                ),
+                Err(BuyError::Unreachable { .. }) => true,
+                Err(_) => false,
+            };
+            if !again || attempt == self.limits.attempts || self.clock.now().plus(pause) >= ends {
+                break;
+            }
+            tracing::info!(url = %shown(&purchase.url), attempt, "the same payment is sent again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        self.conclude(purchase, answer, authorization, held).await
+    }
+
+    /// Decides by the chain, not by what the seller says, whether money moved.
+    async fn conclude(
+        &self,
+        purchase: &Purchase,
+        answer: Result<Answer, BuyError>,
+        authorization: &SignedAuthorization,
+        held: &Held,
+    ) -> Result<Bought, BuyError> {
+        let url = shown(&purchase.url);
+        let spend = held.spend();
+        let (reference, amount) = (spend.reference, spend.amount);
+        let until = exact::ends_at(authorization);
+        let state = self
+            .chain_says(authorization, answer.as_ref().is_ok_and(|a| a.status.is_success()))
+            .await;
+        let evidence: Vec<Evidence> = answer
+            .as_ref()
+            .ok()
+            .map(|a| document(reference, stage::ANSWER, &summary(a)))
+            .into_iter()
+            .collect();
+        match (state, answer) {
+            (Ok(AuthorizationState::Used { transaction, .. }), answer) => {
+                self.mandates.settle(reference, evidence).await?;
+                match answer {
+                    Ok(answer) if answer.status.is_success() => {
+                        let left = self
+                            .mandates
+                            .left(spend.machine)
+                            .unwrap_or_else(|| held.left().clone());
+                        let paid =
+                            Paid { reference, amount, payee: spend.payee, transaction, left };
+                        let Answer { status, headers, body } = answer;
+                        Ok(Bought { status, headers, body, paid: Some(paid) })
+                    }
+                    answer => {
+                        let (status, cause) = blame(&answer);
+                        Err(BuyError::PaidNotDelivered {
+                            url,
+                            status,
+                            cause,
+                            amount,
+                            transaction,
+                            reference,
+                        })
+                    }
+                }
+            }
+            // Cancelled: it can never be used.
+            (Ok(AuthorizationState::Cancelled), answer) => {
+                self.mandates.release(reference, evidence).await?;
+                let (status, cause) = blame(&answer);
+                Err(BuyError::NotDelivered { url, status, cause, amount, until: self.clock.now() })
+            }
+            (Ok(AuthorizationState::Unused), Ok(answer)) if !answer.status.is_success() => {
+                let (status, cause) = blame(&Ok(answer));
+                Err(BuyError::NotDelivered { url, status, cause, amount, until })
+            }
+            (Ok(AuthorizationState::Unused) | Err(_), _) => {
+                Err(BuyError::Open { url, amount, until, reference })
+            }
+        }
+    }
+
+    /// After a delivery the money should have moved; a chain that lags is given a moment.
+    async fn chain_says(
+        &self,
+        authorization: &SignedAuthorization,
+        delivered: bool,
+    ) -> Result<AuthorizationState, SettlementError> {
+        let looks = if delivered { 6 } else { 1 };
+        let mut pause = Duration::from_millis(50);
+        let mut state = Ok(AuthorizationState::Unused);
+        for look in 1..=looks {
+            state = self.chain.authorization(authorization.from, authorization.nonce, 0).await;
+            if matches!(state, Ok(AuthorizationState::Used { .. } | AuthorizationState::Cancelled))
+                || look == looks
+            {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        state
+    }
+}
+
+/// The receipt that a seller sent, if it sent one that can be read.
+pub fn receipt(headers: &HeaderMap) -> Option<SettleResponse> {
+    wire::decode(headers, wire::PAYMENT_RESPONSE).ok().flatten()
+}
+
+fn summary(answer: &Answer) -> Value {
+    json!({
+        "status": answer.status.as_u16(),
+        "bytes": answer.body.len(),
+        "sha256": alloy_primitives::hex::encode(Sha256::digest(&answer.body)),
+        "receipt": receipt(&answer.headers),
+    })
+}
+
+/// What a seller said when it did not deliver, shortened.
+fn blame(answer: &Result<Answer, BuyError>) -> (StatusCode, String) {
+    match answer {
+        Err(error) => (StatusCode::GATEWAY_TIMEOUT, error.to_string()),
+        Ok(answer) => {
+            let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
+            let quote = wire::decode::<PaymentRequired>(&answer.headers, wire::PAYMENT_REQUIRED);
+            let cause = receipt(&answer.headers)
+                .and_then(|r| r.error_message.or(r.error_reason))
+                .or_else(|| quote.ok().flatten().and_then(|q| q.error))
+                .or_else(|| Some(json.as_ref()?.get("message")?.as_str()?.to_string()))
+                .or_else(|| Some(json.as_ref()?.get("error")?.as_str()?.to_string()))
+                .unwrap_or_else(|| String::from_utf8_lossy(&answer.body).into_owned());
+            (answer.status, cause.chars().filter(|c| !c.is_control()).take(300).collect())
+        }
+    }
+}
+
+/// A URL for messages and the journal: without user, password and query, which may hold secrets.
+fn shown(url: &reqwest::Url) -> String {
+    let mut shown = url.clone();
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_query(None);
+    shown.set_fragment(None);
+    shown.to_string()
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+/// What is asked for, in 32 bytes: it ties the hold to the request.
+fn digest(purchase: &Purchase) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in
+        [purchase.method.as_str().as_bytes(), purchase.url.as_str().as_bytes(), &purchase.body]
+    {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+fn document<T: Serialize>(reference: Reference, stage: &str, value: &T) -> Evidence {
+    Evidence {
+        reference,
+        stage: stage.into(),
+        media_type: "application/json".into(),
+        body: serde_json::to_vec(value).expect("documents are plain data"),
+    }
+}

@@ -1,0 +1,306 @@
+//! Keeping books and chain equal: interrupted purchases, and money that moved without us.
+//!
+//! The chain is the truth about money, the journal about why. [`Bookkeeper::reconcile`] resolves
+//! each hold of a purchase whose payment was used or has ended, then books every movement of the
+//! token from or to our parties that no entry explains: funding, gifts, withdrawals. Entries are
+//! named by what they book, so doing it twice changes nothing, and a crash in the middle neither.
+//! What still differs afterwards is reported, never plugged (invariant 1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use ledger::{Kind, Ledger, LedgerError, Outcome, Reason, Reference, Status, TransferId, Write};
+use mandates::books::{self, Entry, Line};
+use mandates::{MandateError, Mandates};
+use money::{Amount, Clock, Party};
+use serde::Serialize;
+use settlement::{AuthorizationState, Settlement, SettlementError, TokenMovement};
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use crate::exact;
+use crate::wire::PaymentPayload;
+
+/// How many blocks are searched at once.
+const BLOCKS_AT_ONCE: u64 = 1_000;
+
+/// How much later than its end a payment counts as dead: the chain's clock may be behind ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(30);
+
+/// Why books and chain could not be compared.
+#[derive(Debug, Error)]
+pub enum ReconcileError {
+    /// The chain did not answer.
+    #[error(transparent)]
+    Chain(#[from] SettlementError),
+    /// The books could not be written.
+    #[error(transparent)]
+    Books(#[from] LedgerError),
+    /// A hold could not be resolved.
+    #[error(transparent)]
+    Mandate(#[from] MandateError),
+    /// The books refused an entry that the chain proves.
+    #[error("the books refuse what the chain says: {0}")]
+    Refused(Reason),
+}
+
+/// What a reconciliation found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reconciled {
+    /// The chain's newest block that was looked at.
+    pub block: u64,
+    /// Purchases whose money moved and was posted now.
+    pub posted: usize,
+    /// Purchases that can no longer be paid and were released.
+    pub released: usize,
+    /// Movements that were booked now.
+    pub booked: usize,
+    /// Parties whose books and chain differ, with what the books and the chain say.
+    pub breaks: Vec<Break>,
+}
+
+/// A party whose books are not what the chain says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Break {
+    /// Whose.
+    pub party: Party,
+    /// What the books say, with nothing in flight.
+    pub books: Amount,
+    /// What the chain says.
+    pub chain: Amount,
+}
+
+/// Keeps the books of some parties equal to a chain.
+pub struct Bookkeeper {
+    ledger: Ledger,
+    mandates: Mandates,
+    chain: Settlement,
+    clock: Arc<dyn Clock>,
+    parties: Vec<Party>,
+    /// The first block that was not looked at yet; one reconciliation runs at a time.
+    next_block: Mutex<u64>,
+}
+
+impl Bookkeeper {
+    /// A bookkeeper of these parties; the first look goes back to `from_block`.
+    pub fn new(
+        ledger: Ledger,
+        mandates: Mandates,
+        chain: Settlement,
+        clock: Arc<dyn Clock>,
+        parties: Vec<Party>,
+        from_block: u64,
+    ) -> Bookkeeper {
+        Bookkeeper { ledger, mandates, chain, clock, parties, next_block: Mutex::new(from_block) }
+    }
+
+    /// Whose books are kept.
+    pub fn parties(&self) -> &[Party] {
+        &self.parties
+    }
+
+    /// Resolves, books and compares. `at_rest` says that no purchase is being made now, so that
+    /// one without a signed payment can be released.
+    ///
+    /// # Errors
+    /// [`ReconcileError`]; what was resolved and booked before stays so.
+    pub async fn reconcile(&self, at_rest: bool) -> Result<Reconciled, ReconcileError> {
+        let mut next_block = self.next_block.lock().await;
+        let (posted, released) = self.resolve_purchases(at_rest).await?;
+        let newest = self.chain.block_number().await?;
+        let mut booked = 0;
+        while *next_block <= newest {
+            let last = newest.min(*next_block + BLOCKS_AT_ONCE - 1);
+            for movement in self.chain.movements(&self.parties, *next_block, last).await? {
+                booked += self.book(&movement).await?;
+            }
+            *next_block = last + 1;
+        }
+        let breaks = self.breaks().await?;
+        Ok(Reconciled { block: newest, posted, released, booked, breaks })
+    }
+
+    async fn resolve_purchases(&self, at_rest: bool) -> Result<(usize, usize), ReconcileError> {
+        let asset = self.chain.token().asset;
+        let purchases: Vec<_> =
+            self.parties.iter().map(|p| Line::Purchases.of(*p, asset)).collect();
+        let held: Vec<Reference> = self.ledger.read(|state| {
+            state
+                .holds()
+                .filter(|h| purchases.contains(&h.transfer.debit))
+                .map(|h| h.transfer.reference)
+                .collect()
+        });
+        let (mut posted, mut released) = (0, 0);
+        for reference in held {
+            let signed = self
+                .ledger
+                .evidence(reference)?
+                .into_iter()
+                .find(|d| d.evidence.stage == crate::buyer::stage::PAYMENT)
+                .and_then(|d| serde_json::from_slice::<PaymentPayload>(&d.evidence.body).ok())
+                .and_then(|p| exact::read(&p.payload).ok());
+            let Some(authorization) = signed else {
+                // It was held and never signed: nobody can use it.
+                if at_rest {
+                    self.mandates.release(reference, Vec::new()).await?;
+                    released += 1;
+                }
+                continue;
+            };
+            let ended = self.clock.now() > exact::ends_at(&authorization).plus(CLOCK_SKEW);
+            if !ended && !at_rest {
+                continue; // Its buyer still has it in hand.
+            }
+            match self.chain.authorization(authorization.from, authorization.nonce, 0).await? {
+                AuthorizationState::Used { .. } => {
+                    self.mandates.settle(reference, Vec::new()).await?;
+                    posted += 1;
+                }
+                AuthorizationState::Cancelled => {
+                    self.mandates.release(reference, Vec::new()).await?;
+                    released += 1;
+                }
+                AuthorizationState::Unused if ended => {
+                    self.mandates.release(reference, Vec::new()).await?;
+                    released += 1;
+                }
+                AuthorizationState::Unused => {}
+            }
+        }
+        Ok((posted, released))
+    }
+
+    /// Books one movement in the book of each of our parties that it touches.
+    async fn book(&self, movement: &TokenMovement) -> Result<usize, ReconcileError> {
+        if !movement.amount.is_positive() {
+            return Ok(0); // EIP-20 allows transfers of nothing; they are no entry.
+        }
+        let paid = movement.authorization.map(|(payer, nonce)| {
+            exact::reference_of(Address::from(payer), nonce, self.chain.token())
+        });
+        let mut booked = 0;
+        if let Some(party) = movement.to.filter(|p| self.parties.contains(p)) {
+            booked += self.book_one(movement, party, Direction::In, paid).await?;
+        }
+        if let Some(party) = movement.from.filter(|p| self.parties.contains(p)) {
+            booked += self.book_one(movement, party, Direction::Out, paid).await?;
+        }
+        Ok(booked)
+    }
+
+    async fn book_one(
+        &self,
+        movement: &TokenMovement,
+        party: Party,
+        direction: Direction,
+        paid: Option<Reference>,
+    ) -> Result<usize, ReconcileError> {
+        // A payment that we know has an entry of its own, or a hold that will become one.
+        let known = paid.and_then(|reference| {
+            let id = match direction {
+                Direction::In => books::sale_id(reference),
+                Direction::Out => books::purchase_id(reference),
+            };
+            self.ledger.read(|state| {
+                state.transfer(&id).map(|r| (reference, r.status.clone(), r.transfer.kind))
+            })
+        });
+        let late = match known {
+            Some((_, Status::Held | Status::Posted { .. }, _)) => return Ok(0),
+            // Its hold was let go before the money moved: the chain is right, and it is booked late.
+            Some((reference, Status::Voided { .. } | Status::Expired { .. }, kind)) => {
+                Some((reference, kind))
+            }
+            None => None,
+        };
+        let reference = late.map(|(reference, _)| reference).or(paid).unwrap_or_else(|| {
+            Reference::derive("transaction", &[movement.transaction.as_slice()])
+        });
+        let other = match direction {
+            Direction::In => movement.from,
+            Direction::Out => movement.to,
+        };
+        let (debit, credit) = match (direction, late.is_some()) {
+            (Direction::In, false) => (Line::Cash, Line::Funding),
+            (Direction::In, true) => (Line::Cash, Line::Sales),
+            (Direction::Out, false) => (Line::Funding, Line::Cash),
+            (Direction::Out, true) => (Line::Purchases, Line::Cash),
+        };
+        let entry = Entry {
+            id: TransferId::derive(
+                direction.domain(),
+                &[
+                    &self.chain.token().chain_id.to_be_bytes(),
+                    movement.transaction.as_slice(),
+                    &movement.log_index.to_be_bytes(),
+                ],
+            ),
+            book: party,
+            debit,
+            credit,
+            amount: movement.amount,
+            kind: late.map_or(Kind::Financial, |(_, kind)| kind),
+            counterparty: other.unwrap_or_else(|| Party::from(self.chain.token().address)),
+            reference,
+            digest: movement.transaction.0,
+            hold_until: None,
+        };
+        if self.ledger.read(|state| state.transfer(&entry.id).is_some()) {
+            return Ok(0);
+        }
+        let write = Write { operation: Some(entry.transfer()), evidence: Vec::new() };
+        match self.ledger.submit(write).await? {
+            Outcome::Applied => Ok(1),
+            Outcome::Exists => Ok(0),
+            // A hold stands in the way of a withdrawal: the chain is asked again later.
+            Outcome::Refused(refusal) => match refusal.reason {
+                Reason::LimitExceeded { .. } => {
+                    tracing::warn!(%party, reason = %refusal.reason, "a withdrawal cannot be booked yet");
+                    Err(ReconcileError::Refused(refusal.reason))
+                }
+                Reason::ExistsWithDifferent { .. } => Ok(0),
+                reason => Err(ReconcileError::Refused(reason)),
+            },
+        }
+    }
+
+    /// Compares cash with the chain, for parties with nothing in flight.
+    async fn breaks(&self) -> Result<Vec<Break>, ReconcileError> {
+        let asset = self.chain.token().asset;
+        let mut breaks = Vec::new();
+        for party in &self.parties {
+            let cash = Line::Cash.of(*party, asset);
+            let books = || {
+                self.ledger.read(|state| {
+                    state
+                        .balance(&cash)
+                        .map(|b| (b.settled(), b.debits_pending + b.credits_pending))
+                })
+            };
+            let Some((before, in_flight)) = books() else { continue };
+            let chain = self.chain.balance(*party).await?;
+            // An entry may land between the two looks; only a difference that stands is one.
+            if in_flight == 0 && before != chain && books() == Some((before, 0)) {
+                breaks.push(Break { party: *party, books: before, chain });
+            }
+        }
+        Ok(breaks)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    In,
+    Out,
+}
+
+impl Direction {
+    const fn domain(self) -> &'static str {
+        match self {
+            Direction::In => "chain/in",
+            Direction::Out => "chain/out",
+        }
+    }
+}
