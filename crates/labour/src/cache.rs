@@ -34,7 +34,11 @@ impl Cache {
     /// # Errors
     /// [`LabourError::NoCacheFolder`] if none of the variables, nor `HOME`, is set.
     pub fn from_env() -> Result<Self, LabourError> {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self::from_variables(|name| std::env::var_os(name))
+    }
+
+    fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, LabourError> {
+        let set = |name| get(name).filter(|value| !value.is_empty());
         let root = if let Some(root) = set("MACHINA_CACHE") {
             PathBuf::from(root)
         } else if let Some(caches) = set("XDG_CACHE_HOME") {
@@ -86,9 +90,9 @@ impl Cache {
 
 /// Whether a manifest's files are here, as `machina models` shows it.
 #[derive(Clone, Debug)]
-pub struct Status {
-    /// The manifest.
-    pub manifest: &'static str,
+pub struct Status<'m> {
+    /// The manifest: name, title, licence, credits.
+    pub manifest: &'m Manifest,
     /// Each file that this computer needs, in the manifest's order.
     pub files: Vec<FileStatus>,
     /// Whether all of them are here.
@@ -97,7 +101,7 @@ pub struct Status {
     pub folder: PathBuf,
 }
 
-impl Status {
+impl Status<'_> {
     /// Bytes of all files together.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|f| f.bytes).sum()
@@ -125,7 +129,7 @@ pub struct FileStatus {
 ///
 /// # Errors
 /// [`LabourError::UnsupportedHost`] if nothing of it is for this computer.
-pub fn status(cache: &Cache, manifest: &'static Manifest) -> Result<Status, LabourError> {
+pub fn status<'m>(cache: &Cache, manifest: &'m Manifest) -> Result<Status<'m>, LabourError> {
     let mut files = Vec::new();
     for source in manifest.sources_here()? {
         for file in &source.files {
@@ -142,7 +146,7 @@ pub fn status(cache: &Cache, manifest: &'static Manifest) -> Result<Status, Labo
         }
     }
     let cached = files.iter().all(|f| f.cached);
-    Ok(Status { manifest: &manifest.name, files, cached, folder: cache.folder(manifest) })
+    Ok(Status { manifest, files, cached, folder: cache.folder(manifest) })
 }
 
 /// Whether the file at `path` has exactly the pinned size and digest. A missing file has not.
@@ -194,4 +198,44 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     let digits =
         bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
     digits.map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(variables: &[(&str, &str)]) -> Result<PathBuf, LabourError> {
+        let get = |name: &str| {
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| OsString::from(value))
+        };
+        Cache::from_variables(get).map(|cache| cache.root)
+    }
+
+    #[test]
+    fn the_nearest_variable_decides() {
+        let home = ("HOME", "/home/ada");
+        let xdg = ("XDG_CACHE_HOME", "/caches");
+        let own = ("MACHINA_CACHE", "/models");
+        assert_eq!(root(&[home, xdg, own]).unwrap(), Path::new("/models"));
+        assert_eq!(root(&[home, xdg]).unwrap(), Path::new("/caches/machina"));
+        assert_eq!(root(&[home]).unwrap(), Path::new("/home/ada/.cache/machina"));
+        assert_eq!(
+            root(&[home, ("MACHINA_CACHE", "")]).unwrap(),
+            Path::new("/home/ada/.cache/machina")
+        );
+    }
+
+    #[test]
+    fn without_any_variable_it_says_which_to_set() {
+        let error = root(&[]).unwrap_err();
+        assert!(error.to_string().contains("MACHINA_CACHE"), "{error}");
+    }
+
+    #[test]
+    fn hex_is_lower_case() {
+        assert_eq!(hex(&[0x00, 0x9f, 0xab]), "009fab");
+    }
 }

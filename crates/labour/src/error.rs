@@ -244,3 +244,20 @@ impl LabourError {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_a_full_disk() {
+        let full = Path::new("/dev/full");
+        let mut file = std::fs::File::options().write(true).open(full).unwrap();
+        let error = LabourError::io("write", full, file.write_all(b"x").unwrap_err());
+        assert!(matches!(error, LabourError::DiskFull { .. }), "{error}");
+        assert!(error.to_string().contains("make room"), "{error}");
+        assert!(!error.is_input_error());
+    }
+}

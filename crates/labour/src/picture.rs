@@ -135,21 +135,26 @@ fn unpack(bytes: &[u8], format: Format) -> Result<Picture, LabourError> {
     limits.max_alloc = Some(MAX_UNPACKED);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), image_format);
     reader.limits(limits.clone());
-    let announced = announced_size(bytes, format);
+    let outline = match format {
+        Format::Jpeg => outline_of_jpeg(bytes),
+        Format::Png => outline_of_png(bytes),
+        // Its decoder reads the header without allocating for it, and refuses what is cut short.
+        Format::Webp => Outline { size: None, whole: true },
+    };
+    let announced = outline.size;
+    if let Some((width, height)) = announced.filter(|&(width, height)| !fits(width, height)) {
+        return Err(LabourError::PictureTooLarge { width, height });
+    }
     let mut decoder = reader.into_decoder().map_err(|e| refusal(e, announced))?;
 
     let (width, height) = decoder.dimensions();
-    let fits = width <= MAX_SIDE
-        && height <= MAX_SIDE
-        && u64::from(width) * u64::from(height) <= MAX_PIXELS
-        && decoder.total_bytes() <= MAX_UNPACKED;
-    if !fits {
+    if !fits(width, height) || decoder.total_bytes() > MAX_UNPACKED {
         return Err(LabourError::PictureTooLarge { width, height });
     }
     if width == 0 || height == 0 {
         return Err(LabourError::NotAPicture { reason: "it has no pixels".into() });
     }
-    if format == Format::Jpeg && !is_whole_jpeg(bytes) {
+    if !outline.whole {
         return Err(LabourError::NotAPicture { reason: "it is cut short".into() });
     }
     let refused = |e| refusal(e, Some((width, height)));
@@ -170,37 +175,55 @@ fn refusal(error: ImageError, size: Option<(u32, u32)>) -> LabourError {
     }
 }
 
-/// The size in a PNG's header, for the message when the decoder refuses to go further.
-fn announced_size(bytes: &[u8], format: Format) -> Option<(u32, u32)> {
-    if format != Format::Png {
-        return None;
-    }
-    let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    Some((number(16)?, number(20)?))
+/// What a file's structure tells before any decoder sees it.
+#[derive(Default)]
+struct Outline {
+    /// Width and height that the header announces.
+    size: Option<(u32, u32)>,
+    /// Whether the end is there, where the decoder would not miss it.
+    whole: bool,
 }
 
-/// Whether a JPEG has its end-of-image marker where the file's structure (ITU-T T.81, annex B) says
-/// that it must be. The decoder would paint the missing part grey.
-fn is_whole_jpeg(bytes: &[u8]) -> bool {
+/// The size in a PNG's first chunk (W3C PNG, 11.2.1). The decoder itself misses a missing end.
+fn outline_of_png(bytes: &[u8]) -> Outline {
+    let side = |at: usize| Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
+    Outline { size: side(16).zip(side(20)), whole: true }
+}
+
+/// Walks a JPEG's markers (ITU-T T.81, annex B) to its end-of-image marker; without one, the decoder
+/// would paint the missing part grey. One pass; thumbnails inside segments are skipped.
+fn outline_of_jpeg(bytes: &[u8]) -> Outline {
+    let mut outline = Outline::default();
     let mut at = 2;
     loop {
         // To the next marker, over entropy-coded data with its stuffed zeros and restart markers.
-        let Some(skip) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff))
-        else {
-            return false;
-        };
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        let Some(skip) = rest.iter().position(|&b| b == 0xff) else { return outline };
+        let marker = &rest[skip + 1..];
         at += skip + 1;
-        match bytes.get(at) {
-            None => return false,
-            Some(0xd9) => return true,
-            Some(0x00 | 0x01 | 0xd0..=0xd8) => at += 1,
-            Some(0xff) => {}
-            Some(_) => match bytes.get(at + 1..at + 3) {
-                Some(&[high, low]) => at += 1 + usize::from(u16::from_be_bytes([high, low])).max(2),
-                _ => return false,
-            },
+        match *marker {
+            [] => return outline,
+            [0xd9, ..] => return Outline { whole: true, ..outline },
+            [0xff, ..] => {}
+            [0x00 | 0x01 | 0xd0..=0xd8, ..] => at += 1,
+            [kind, high, low, ref segment @ ..] => {
+                // SOF0 to SOF15, less the three numbers that mean something else.
+                let frame = matches!(kind, 0xc0..=0xcf) && !matches!(kind, 0xc4 | 0xc8 | 0xcc);
+                if let (true, &[_, h1, h0, w1, w0, ..]) = (frame, segment) {
+                    let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
+                    outline.size.get_or_insert((side(w1, w0), side(h1, h0)));
+                }
+                at += 1 + usize::from(u16::from_be_bytes([high, low])).max(2);
+            }
+            [_, ..] => return outline,
         }
     }
+}
+
+/// Whether so many pixels are unpacked at all.
+fn fits(width: u32, height: u32) -> bool {
+    let pixels = u64::from(width) * u64::from(height);
+    width <= MAX_SIDE && height <= MAX_SIDE && pixels <= MAX_PIXELS
 }
 
 /// Opaque RGB: what is transparent lets white through.
