@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A trade begins every four seconds and settles a second later; every ninth is refused. Set
-//! `GALLERY_PICTURES` to a folder of JPEG files to see those in place of the landscapes.
+//! `GALLERY_PICTURES` to a folder of JPEG and PNG files to see those in place of the landscapes.
 
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn delays_are_told_in_the_unit_that_fits() {
         let start = Timestamp::from_millis(1_000);
-        let after = |ms| later(Timestamp::from_millis(1_000 + ms), start);
+        let after = |ms: u64| later(Timestamp::from_millis(1_000 + ms), start);
         assert_eq!(after(0), "");
         assert_eq!(after(12), "+12 ms");
         assert_eq!(after(1_449), "+1.4 s");

@@ -22,6 +22,17 @@ pub fn seal(address: &Party) -> Markup {
     }
 }
 
+/// The medallion behind the economy's figures.
+pub fn medallion() -> Markup {
+    html! {
+        svg.medallion viewBox="-50 -50 100 100" aria-hidden="true" focusable="false" {
+            @for (petals, long, short) in [(18, 49, 31), (12, 33, 13), (9, 16, 7)] {
+                (Ring { petals, long, short }.draw())
+            }
+        }
+    }
+}
+
 /// One ellipse, turned about its centre until it closes on itself.
 struct Ring {
     petals: u8,
@@ -52,7 +63,9 @@ const HEIGHT: i32 = 36;
 
 /// A strip of interlaced waves as wide as its place.
 pub fn band() -> Markup {
-    let waves = (0..10).map(|line| wave(line * PERIOD / 10, 4 + (line * 7) % 13));
+    // Two braids of evenly shifted waves, one within the other.
+    let outer = (0..6).map(|line| wave(line * PERIOD / 6, 15));
+    let waves = outer.chain((0..4).map(|line| wave(line * PERIOD / 4 + 5, 7)));
     html! {
         svg.band aria-hidden="true" focusable="false" height=(HEIGHT) width="100%" {
             defs {

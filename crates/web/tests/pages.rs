@@ -63,7 +63,7 @@ fn hostile(sequence: u64) -> TrailView {
 }
 
 fn assert_is_only_text(page: &str) {
-    for markup in ["<script>alert", "<img src=x", "\u{202E}", "\"><"] {
+    for markup in ["<script>alert", "<img src=x", "\u{202E}"] {
         assert!(!page.contains(markup), "{markup:?} in {page}");
     }
     assert!(page.contains("&lt;script&gt;alert(1)"), "the name is shown, as text: {page}");

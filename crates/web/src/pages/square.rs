@@ -8,7 +8,7 @@ use crate::chart::chart;
 use crate::digits::{
     NAME, SENTENCE, TITLE, bar, bare, count, grouped, money, name, permille, plain,
 };
-use crate::engraving::seal;
+use crate::engraving::{medallion, seal};
 use crate::view::{
     BooksView, Economy, FiguresView, MachineStatus, MachineView, OfferView, TradeView,
 };
@@ -54,6 +54,7 @@ fn figures(figures: &FiguresView) -> Markup {
     let share = permille(figures.value_added.minor(), figures.turnover.minor());
     html! {
         section.note #figures data-live aria-labelledby="figures-head" {
+            (medallion())
             div.gdp {
                 h2 #figures-head { "Machine GDP" }
                 p.grand { (money(figures.production)) }

@@ -84,19 +84,24 @@ fn thumbnail(trade: &TradeView) -> Markup {
         @if trade.pictured && is_reference(&trade.id) {
             img.thumb src={ "/pictures/" (trade.id) } width="56" height="56" alt="" loading="lazy" decoding="async";
         } @else {
-            span.thumb.blank aria-hidden="true" {}
+            span class={ "thumb blank " (sign(trade.state)) } aria-hidden="true" {}
         }
     }
 }
 
 /// A trade's state as a sign, a word and a colour.
 pub fn state(state: TradeState) -> Markup {
-    let (class, says) = match state {
-        TradeState::Held => ("held", "held"),
-        TradeState::Settled => ("settled", "settled"),
-        TradeState::Failed => ("failed", "failed"),
-    };
-    html! { span class={ "state " (class) } { (says) } }
+    let says = sign(state);
+    html! { span class={ "state " (says) } { (says) } }
+}
+
+/// The word for a state, which is also the class that gives its sign and colour.
+fn sign(state: TradeState) -> &'static str {
+    match state {
+        TradeState::Held => "held",
+        TradeState::Settled => "settled",
+        TradeState::Failed => "failed",
+    }
 }
 
 /// What a screen reader says when the trade arrives.

@@ -57,6 +57,8 @@ pub struct Chromium {
     messages: Receiver<Value>,
     session: String,
     number: u64,
+    /// Whether the page that was last opened is loaded, pictures and all.
+    loaded: bool,
     /// What the page complained of, until [`Chromium::complaints`] takes it.
     complaints: Vec<String>,
     /// Every address that the page asked for.
@@ -86,6 +88,7 @@ impl Chromium {
             messages,
             session: String::new(),
             number: 0,
+            loaded: false,
             complaints: Vec::new(),
             asked: Vec::new(),
             _profile: profile,
@@ -121,6 +124,7 @@ impl Chromium {
         }
     }
 
+    /// The browser's next message, noted.
     fn receive(&mut self, why: &str) -> Value {
         let message = self
             .messages
@@ -138,6 +142,7 @@ impl Chromium {
             }
             "Runtime.consoleAPICalled" => self.complaints.push(facts["args"].to_string()),
             "Log.entryAdded" => self.complaints.push(facts["entry"].to_string()),
+            "Page.loadEventFired" => self.loaded = true,
             "Network.requestWillBeSent" => {
                 self.asked.extend(facts["request"]["url"].as_str().map(str::to_owned));
             }
@@ -152,10 +157,12 @@ impl Chromium {
 
     /// Opens an address and waits until everything on it is loaded.
     pub fn open(&mut self, url: &str) {
+        self.loaded = false;
         let loader = self.command("Page.navigate", json!({ "url": url }));
         assert!(loader["errorText"].is_null(), "{url}: {}", loader["errorText"]);
-        self.wait("document.readyState === 'complete'");
-        self.evaluate("document.fonts.ready.then(() => true)");
+        while !self.loaded {
+            self.receive(url);
+        }
     }
 
     /// Sets the window's size in CSS pixels, and the theme.
