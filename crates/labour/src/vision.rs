@@ -1,9 +1,9 @@
 //! The vision machine: a photograph in, what it shows out.
 //!
 //! [`VisionWorker::load`] fetches what is missing, checks it, reads the weights, builds the network
-//! and starts [`LANES`] copies of it (about 0.4 s and 60 MB when everything is cached). A lane does
-//! one photograph at a time, all of it: decode, resize, network. Callers beyond that wait their turn,
-//! so memory is bounded too; whoever serves strangers bounds the queue in front.
+//! and starts [`LANES`] copies of it (about 0.3 s and 110 MB when everything is cached). A lane does
+//! one photograph at a time, all of it: decode, resize, network (some 9 ms). Callers beyond that wait
+//! their turn, so memory is bounded too; whoever serves strangers bounds the queue in front.
 //!
 //! The same photograph gives the same bytes ([`Classification::to_json`]): one thread, fixed order,
 //! probabilities in whole parts per million. The softmax is taken in `f64`. Between processors with

@@ -147,6 +147,25 @@ fn a_picture_cut_short_anywhere_is_refused() {
     }
 }
 
+/// An animated WebP of 40×30: a red frame, then a blue one.
+const ANIMATION: &str = concat!(
+    "524946468400000057454250565038580a000000020000002700001d0000414e494d060000000000",
+    "00000000414e4d46280000000000000000002700001d0000640000025650384c0f0000002f274007",
+    "000710fd8ffe0722a2ff0100414e4d46280000000000000000002700001d0000640000005650384c",
+    "0f0000002f274007000710d1fffe0722a2ff0100",
+);
+
+#[test]
+fn of_an_animation_the_first_frame_is_seen() {
+    let byte = |i: usize| u8::from_str_radix(&ANIMATION[i..i + 2], 16).expect("hex");
+    let animation: Vec<u8> = (0..ANIMATION.len()).step_by(2).map(byte).collect();
+    let picture = decode(&animation).unwrap();
+    assert_eq!((picture.width(), picture.height()), (40, 30));
+    let tensor = prepare(&picture);
+    let (red, blue) = (tensor.data[0], tensor.data[2 * 224 * 224]);
+    assert!(red > 0.99 && blue < -0.99, "{red} {blue}");
+}
+
 #[test]
 fn what_is_transparent_lies_on_white() {
     let clear = RgbaImage::from_pixel(20, 20, Rgba([0, 0, 0, 0]));
