@@ -147,11 +147,7 @@ impl Writer {
         Ok(())
     }
 
-    fn decide<'a>(
-        &self,
-        writes: &[&'a Write],
-        stored: &HashMap<*const Evidence, Found>,
-    ) -> Plan<'a> {
+    fn decide<'a>(&self, writes: &[&'a Write], stored: &[Vec<Found>]) -> Plan<'a> {
         let mut state = self.state.write().expect("the books are sound");
         let at = self.clock.now().max(state.now());
         let mut trial = state.trial();
@@ -163,29 +159,30 @@ impl Writer {
             evidence: Vec::new(),
         };
         let mut in_group: HashMap<(Reference, &str), &Evidence> = HashMap::new();
-        for write in writes {
-            let compare = |piece: &Evidence| match in_group.get(&(piece.reference, &*piece.stage)) {
+        for (write, stored) in writes.iter().zip(stored) {
+            let compare = |(piece, stored): (&Evidence, &Found)| match in_group
+                .get(&(piece.reference, &*piece.stage))
+            {
                 Some(other) if **other == *piece => Found::Same,
                 Some(_) => Found::Different,
-                None => stored[&std::ptr::from_ref(piece)],
+                None => *stored,
             };
-            let allow = |outcome: &Outcome| check_evidence(write, outcome, compare);
+            let found: Vec<Found> = write.evidence.iter().zip(stored).map(compare).collect();
+            let allow = |outcome: &Outcome| check_evidence(&write.evidence, &found, outcome);
             let outcome = match &write.operation {
                 Some(operation) => trial.perform(operation, allow),
                 None => match allow(&Outcome::Applied) {
                     Err(reason) => Outcome::Refused(Refusal { index: 0, reason }),
-                    Ok(()) if write.evidence.iter().all(|e| compare(e) == Found::Same) => {
-                        Outcome::Exists
-                    }
+                    Ok(()) if found.iter().all(|found| *found == Found::Same) => Outcome::Exists,
                     Ok(()) => Outcome::Applied,
                 },
             };
             if outcome.holds() {
-                let new = write.evidence.iter().filter(|piece| compare(piece) == Found::Nothing);
-                let new: Vec<&Evidence> = new.collect();
-                for piece in new {
-                    in_group.insert((piece.reference, &piece.stage), piece);
-                    plan.evidence.push(piece);
+                for (piece, found) in write.evidence.iter().zip(&found) {
+                    if *found == Found::Nothing {
+                        in_group.insert((piece.reference, &piece.stage), piece);
+                        plan.evidence.push(piece);
+                    }
                 }
             }
             if outcome == Outcome::Applied {
@@ -219,48 +216,39 @@ impl Writer {
     }
 }
 
-/// What the file has for each piece of evidence in a group, by the piece's place in memory.
+/// What the file has for each write's evidence, in the same order.
 fn stored_evidence(
     connection: &Connection,
     writes: &[&Write],
-) -> Result<HashMap<*const Evidence, Found>, LedgerError> {
-    writes
-        .iter()
-        .flat_map(|write| &write.evidence)
-        .map(|piece| Ok((std::ptr::from_ref(piece), journal::find_evidence(connection, piece)?)))
-        .collect()
+) -> Result<Vec<Vec<Found>>, LedgerError> {
+    let of_write = |write: &&Write| {
+        write.evidence.iter().map(|piece| journal::find_evidence(connection, piece)).collect()
+    };
+    writes.iter().map(of_write).collect()
 }
 
-/// Whether a write may go on, given what its operation came to and the evidence there is.
+/// Whether a write may go on, given what its operation came to and what there is for each piece
+/// of its evidence.
 ///
 /// With an operation that happened before, what was stored then stands, and other evidence for
 /// the same stage is left out: a repeated request gets the stored answer. In all other cases other
 /// evidence refuses the write.
-fn check_evidence(
-    write: &Write,
-    outcome: &Outcome,
-    compare: impl Fn(&Evidence) -> Found,
-) -> Result<(), Reason> {
-    match outcome {
-        Outcome::Refused(_) => return Ok(()),
-        Outcome::Applied | Outcome::Exists => {}
+fn check_evidence(pieces: &[Evidence], found: &[Found], outcome: &Outcome) -> Result<(), Reason> {
+    if !outcome.holds() {
+        return Ok(());
     }
-    if write.evidence.len() > MAX_EVIDENCE_PIECES {
+    if pieces.len() > MAX_EVIDENCE_PIECES {
         let problem = "a write takes at most 64 pieces; split it";
         return Err(Reason::EvidenceInvalid { stage: String::new(), problem });
     }
-    write.evidence.iter().try_for_each(Evidence::check)?;
-    let twice = |index: usize, piece: &Evidence| {
-        let same_place =
-            |other: &Evidence| other.reference == piece.reference && other.stage == piece.stage;
-        write.evidence[..index].iter().any(same_place)
-    };
-    for (index, piece) in write.evidence.iter().enumerate() {
-        if twice(index, piece) {
+    pieces.iter().try_for_each(Evidence::check)?;
+    for (index, (piece, found)) in pieces.iter().zip(found).enumerate() {
+        let place = (piece.reference, &piece.stage);
+        if pieces[..index].iter().any(|other| (other.reference, &other.stage) == place) {
             let problem = "the same write has two of this stage; keep one";
             return Err(Reason::EvidenceInvalid { stage: piece.stage.clone(), problem });
         }
-        if *outcome == Outcome::Applied && compare(piece) == Found::Different {
+        if *outcome == Outcome::Applied && *found == Found::Different {
             let (reference, stage) = (piece.reference, piece.stage.clone());
             return Err(Reason::EvidenceDiffers { reference, stage });
         }

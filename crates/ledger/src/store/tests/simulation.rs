@@ -5,7 +5,8 @@
 //! that moment is put together from the files before and after:
 //!
 //! - *cut*: the log up to some byte, and what stood there before;
-//! - *torn*: some of the log's 512-byte sectors, in no order;
+//! - *torn*: some of the log's 512-byte sectors, in no order, after a log's new header, which
+//!   SQLite syncs before anything else of a log that starts over;
 //! - *garbled*: the log up to some byte, and noise after it;
 //! - *checkpoint*: all of the log, and some of the pages that a checkpoint was moving;
 //! - *after*: everything, when the group had been acknowledged.
@@ -37,6 +38,8 @@ use crate::{Operation, Outcome, Reason, Reference, Refusal};
 
 const HISTORIES: u64 = 10_000;
 const SECTOR: usize = 512;
+/// The log's own header, before its first frame (SQLite, "WAL-mode File Format", section 2.1).
+const LOG_HEADER: usize = 32;
 
 /// The books as they should be: the slow model, and the evidence.
 #[derive(Clone, PartialEq, Eq)]
@@ -176,6 +179,9 @@ fn power_failure(rng: &mut ChaCha8Rng, old: &Disk, new: &Disk) -> (Disk, bool) {
             in_flight(log)
         }
         1 => {
+            if new.log.len() < LOG_HEADER {
+                return in_flight(old.log.clone());
+            }
             let mut log = old.log.clone();
             log.resize(log.len().max(new.log.len()), 0);
             for at in (0..new.log.len()).step_by(SECTOR) {
@@ -184,6 +190,7 @@ fn power_failure(rng: &mut ChaCha8Rng, old: &Disk, new: &Disk) -> (Disk, bool) {
                     log[sector.clone()].copy_from_slice(&new.log[sector]);
                 }
             }
+            log[..LOG_HEADER].copy_from_slice(&new.log[..LOG_HEADER]);
             in_flight(log)
         }
         2 => {
