@@ -4,7 +4,7 @@
   const { since, trade } = document.body.dataset;
   const find = (id) => document.getElementById(id);
   const lamp = find("lamp"), feed = find("feed"), pause = find("pause"), said = find("said");
-  let last = Number(since), paused = false, missed = 0, stream, refreshing = 0;
+  let last = Number(since), paused = false, missed = 0, away = false, stream, refreshing = 0;
 
   const shine = (state, says) => {
     lamp.hidden = false;
@@ -54,8 +54,14 @@
 
   const open = () => {
     stream = new EventSource(`/events?since=${last}`);
-    stream.onopen = () => shine("live", paused ? "Paused" : "Live");
+    stream.onopen = () => {
+      shine("live", paused ? "Paused" : "Live");
+      // What changed about trades shown long ago is not told again.
+      if (away) refresh(true);
+      away = false;
+    };
     stream.onerror = () => {
+      away = true;
       shine("away", "Reconnecting");
       if (stream.readyState === EventSource.CLOSED) setTimeout(open, 10000);
     };

@@ -34,7 +34,7 @@ pub fn chart(series: &[PointView]) -> Markup {
     let asset = last.gdp.asset();
     html! {
         figure.chart {
-            figcaption { "GDP since the beginning, in " (asset.code()) }
+            figcaption { "GDP so far, in " (asset.code()) }
             div.plot {
                 p.top aria-hidden="true" { (bare(Amount::from_minor(asset, high))) }
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none"

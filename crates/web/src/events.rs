@@ -88,7 +88,7 @@ enum Notice {
     /// The stream is open.
     Hello,
     /// A trade began or changed.
-    Trade(TradeView),
+    Trade(Box<TradeView>),
     /// Too much was missed.
     Stale,
 }
@@ -115,7 +115,7 @@ impl Reader {
             match self.receiver.recv().await {
                 Ok(trade) => {
                     if self.told.remove(&trade.sequence) != Some(trade.state) {
-                        self.waiting.push_back(Notice::Trade(trade));
+                        self.waiting.push_back(Notice::Trade(Box::new(trade)));
                     }
                 }
                 Err(RecvError::Lagged(_)) => {
@@ -161,7 +161,7 @@ impl Reader {
         }
         missed.reverse();
         self.told = missed.iter().map(|trade| (trade.sequence, trade.state)).collect();
-        self.waiting.extend(missed.into_iter().map(Notice::Trade));
+        self.waiting.extend(missed.into_iter().map(Box::new).map(Notice::Trade));
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! [`Economy`], and whoever runs one hands it in. It reads, and cannot write; nothing that a
 //! visitor sends changes a book.
 //!
-//! Where to start: [`view`] is what there is to show, [`router`] is what can be opened.
+//! Where to start: [`Economy`] and the `…View` types are what there is to show, [`router`] is what
+//! can be opened.
 //!
 //! | path | page |
 //! |---|---|
@@ -20,8 +21,7 @@
 //! asks any other host for anything, and the content security policy would not let it.
 //!
 //! Bounds: [`SQUARE_TRADES`], [`PAGE_TRADES`], [`SQUARE_MACHINES`], [`LISTENERS`],
-//! [`RESUME_TRADES`]; text from strangers is cut by [`digits`](crate::view) rules before it is
-//! shown.
+//! [`RESUME_TRADES`]. Text from strangers is freed of control characters, cut, and escaped.
 
 mod assets;
 mod chart;
@@ -31,7 +31,7 @@ mod events;
 mod pages;
 mod routes;
 mod shield;
-pub mod view;
+mod view;
 
 pub use events::{LISTENERS, RESUME_TRADES};
 pub use pages::square::{SQUARE_MACHINES, SQUARE_TRADES};

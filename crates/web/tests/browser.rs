@@ -182,8 +182,9 @@ fn a_trade_arrives_in_an_open_page_and_settles_there() {
     stage.fixture.publish(settled(next));
     browser.wait(&format!("{first} && {}", state("settled")));
     assert_eq!(browser.evaluate(rows), SQUARE_TRADES, "the oldest made room");
-    // The figures follow: thirteen trades at 0.001.
-    browser.wait("document.querySelector('.grand .money').value === '13000'");
+    // The figures follow: each trade adds 0.001.
+    let gdp = format!("document.querySelector('.grand .money').value === '{}'", next * 1_000);
+    browser.wait(&gdp);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
@@ -231,6 +232,22 @@ fn a_paused_stream_waits_and_tells_how_much() {
     assert_eq!(browser.evaluate("document.querySelectorAll('#feed > li').length"), 1);
     browser.evaluate("document.getElementById('pause').click()");
     browser.wait("document.querySelectorAll('#feed > li').length === 2");
+}
+
+#[test]
+fn a_page_whose_stream_broke_catches_up() {
+    let stage = Stage::of(Fixture::with_trades(1));
+    stage.fixture.record(held(2));
+    let mut browser = Chromium::start();
+    browser.open(&stage.at("/"));
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+    stage.fixture.close();
+    browser.wait("document.getElementById('lamp').dataset.state === 'away'");
+    stage.fixture.record(settled(2));
+    stage.fixture.record(settled(3));
+    stage.fixture.reopen();
+    browser.wait("document.querySelectorAll('#feed .state.settled').length === 3");
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
 }
 
 #[test]

@@ -253,7 +253,7 @@ async fn an_economy_that_breaks_costs_one_page() {
 #[tokio::test]
 async fn a_quiet_square_tells_how_to_begin() {
     let page = get(&Arc::new(Fixture::quiet()), "/").await.body;
-    for words in ["machina demo", "machina pay http://localhost:4020/m/vision/classify", "is quiet"]
+    for words in ["machina demo", "machina pay --data @photo.jpg", "/m/vision/classify", "is quiet"]
     {
         assert!(page.contains(words), "{words}");
     }

@@ -14,7 +14,7 @@ use crate::view::{
 };
 
 /// Trades in the square's stream.
-pub const SQUARE_TRADES: usize = 12;
+pub const SQUARE_TRADES: usize = 10;
 /// Machines shown on the square.
 pub const SQUARE_MACHINES: usize = 48;
 /// Offers shown of one machine.
@@ -40,6 +40,7 @@ impl Square {
 pub fn page(square: &Square) -> Markup {
     let main = html! {
         h1.unseen { "The square" }
+        @if square.trades.is_empty() { (quiet()) }
         (figures(&square.figures))
         div.halves {
             (stream(square))
@@ -70,7 +71,7 @@ fn figures(figures: &FiguresView) -> Markup {
             dl.measures {
                 div.with-bar {
                     dt { "Value added, of turnover" }
-                    dd { (bare(figures.value_added)) span.of { " of " (bare(figures.turnover)) } }
+                    dd { (bare(figures.value_added)) " " span.of { "of " (bare(figures.turnover)) } }
                     (bar(share))
                 }
                 div { dt { "Money supply" } dd { (bare(figures.supply)) } }
@@ -80,7 +81,7 @@ fn figures(figures: &FiguresView) -> Markup {
                 div { dt { "Trades settled" } dd { (grouped(&figures.trades.to_string())) } }
                 div { dt { "Machines at work" } dd { (grouped(&figures.machines_at_work.to_string())) } }
                 div { dt { "Set aside" } dd {
-                    (bare(figures.held)) span.of { " in " (count(figures.holds_open, "hold", "holds")) }
+                    (bare(figures.held)) " " span.of { "in " (count(figures.holds_open, "hold", "holds")) }
                 } }
             }
         }
@@ -119,7 +120,6 @@ fn stream(square: &Square) -> Markup {
                 h2 #stream-head { "Trades" }
                 button #pause type="button" aria-pressed="false" hidden { "Pause" }
             }
-            @if square.trades.is_empty() { (quiet()) }
             ol.feed #feed data-most=(SQUARE_TRADES) aria-labelledby="stream-head" {
                 @for trade in &square.trades { (row(trade)) }
             }
@@ -128,16 +128,22 @@ fn stream(square: &Square) -> Markup {
     }
 }
 
-/// The square before the first trade.
+/// The square before the first trade: what to do, ahead of a page of zeros.
 fn quiet() -> Markup {
     html! {
-        div.quiet-square #quiet {
-            p.lead { "The square is quiet." }
-            p { "Nobody has traded yet. Let a shopper machine buy the classification of a few photographs:" }
-            pre { code { "machina demo" } }
-            p { "Or send a picture of your own, and pay for it:" }
-            pre { code { "machina pay http://localhost:4020/m/vision/classify --data @photo.jpg" } }
-            p { "The first trade appears here by itself." }
+        section.quiet-square #quiet aria-labelledby="quiet-head" {
+            h2 #quiet-head { "The square is quiet" }
+            p.lead { "Nobody has traded yet. The first trade appears here by itself." }
+            div.tries {
+                div {
+                    p { "Let a shopper machine buy the classification of a few photographs:" }
+                    pre tabindex="0" { code { "machina demo" } }
+                }
+                div {
+                    p { "Or send a picture of your own, and pay for it:" }
+                    pre tabindex="0" { code { "machina pay --data @photo.jpg \\\n  http://localhost:4020/m/vision/classify" } }
+                }
+            }
         }
     }
 }

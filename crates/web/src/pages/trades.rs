@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::frame::{Live, Place, frame};
 use super::is_reference;
-use crate::digits::{NAME, TITLE, count, ends, money, name, percent, plain, time_of_day};
+use crate::digits::{NAME, TITLE, count, ends, moment, money, name, percent, plain, time_of_day};
 use crate::view::{Economy, TradeState, TradeView};
 
 /// Trades on a page of `/trades`.
@@ -36,8 +36,8 @@ pub fn page(page: &Page) -> Markup {
         header.head {
             h1 { "Trades" }
             @if let (Some(newest), Some(oldest)) = (page.trades.first(), page.trades.last()) {
-                p { (count(page.trades.len() as u64, "trade", "trades")) ", from "
-                    (newest.at) " back to " (oldest.at) "." }
+                p { (count(page.trades.len() as u64, "trade", "trades")) ", "
+                    (moment(newest.at)) " back to " (moment(oldest.at)) }
             }
         }
         @if page.trades.is_empty() {
