@@ -114,6 +114,9 @@ pub(crate) struct Executed {
     /// Those that can never be in a block on this state, and why.
     pub(crate) invalid: Vec<(Arc<Transaction>, InvalidTransaction)>,
     pub(crate) gas_used: u64,
+    /// The accounts that changed and exist, with their nonces after the block: senders, but also
+    /// those that an EIP-7702 authorization of another's transaction moved.
+    pub(crate) nonces: Vec<(Address, u64)>,
     /// The state after the block.
     pub(crate) state: State,
 }
@@ -136,6 +139,7 @@ pub(crate) fn execute<H: BlockHashes>(
         outcomes: Vec::with_capacity(candidates.len()),
         invalid: Vec::new(),
         gas_used: 0,
+        nonces: Vec::new(),
         state: State::default(),
     };
     let mut held_back = HashSet::new();
@@ -165,7 +169,13 @@ pub(crate) fn execute<H: BlockHashes>(
     }
     let overlay = &mut evm.ctx.journaled_state.database;
     overlay.merge_transitions(BundleRetention::PlainState);
-    state.apply(overlay.take_bundle());
+    let changes = overlay.take_bundle();
+    executed.nonces = changes
+        .state
+        .iter()
+        .filter_map(|(address, change)| Some((*address, change.info.as_ref()?.nonce)))
+        .collect();
+    state.apply(changes);
     executed.state = state;
     Ok(executed)
 }

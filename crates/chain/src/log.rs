@@ -256,6 +256,15 @@ impl BlockLog {
     }
 }
 
+#[cfg(test)]
+impl BlockLog {
+    /// The same log on another medium.
+    pub(crate) fn on(mut self, wrap: impl FnOnce(Box<dyn Medium>) -> Box<dyn Medium>) -> Self {
+        self.medium = wrap(self.medium);
+        self
+    }
+}
+
 fn check<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut sum = [0; N];
     sum.copy_from_slice(&keccak256(bytes)[..N]);

@@ -346,3 +346,173 @@ impl Node {
         &self.shared.limits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{executor::BlockHashes, log::Medium};
+    use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+    use alloy_eips::Encodable2718;
+    use alloy_network::TxSignerSync;
+    use alloy_primitives::{Bytes, TxKind, U256, hex};
+    use alloy_signer_local::PrivateKeySigner;
+    use std::{
+        io::{self, Read, Seek, SeekFrom, Write},
+        sync::mpsc,
+    };
+
+    /// Stores the caller's nonce-like input word under its own value, and clears the slot before:
+    /// `sstore(input, input); sstore(input - 3, 0)`.
+    const SHIFTING: [u8; 17] = hex!("600035 80 80 55 6003 9003 6000 9055 00 00 00");
+
+    fn genesis() -> Genesis {
+        Genesis {
+            chain_id: 1,
+            timestamp: 0,
+            gas_limit: 30_000_000,
+            alloc: vec![crate::GenesisAccount {
+                address: Address::repeat_byte(0xaa),
+                code: Bytes::from_static(&SHIFTING),
+                ..crate::GenesisAccount::default()
+            }],
+        }
+    }
+
+    fn raw(nonce: u64, to: TxKind, input: Bytes) -> Bytes {
+        let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(1)).expect("a key");
+        let mut transaction =
+            TxEip1559 { chain_id: 1, nonce, gas_limit: 500_000, to, input, ..TxEip1559::default() };
+        let signature = signer.sign_transaction_sync(&mut transaction).expect("signs");
+        TxEnvelope::from(transaction.into_signed(signature)).encoded_2718().into()
+    }
+
+    async fn next_block(blocks: &mut broadcast::Receiver<BlockSealed>) -> u64 {
+        blocks.recv().await.expect("a block").number
+    }
+
+    #[tokio::test]
+    async fn the_incremental_state_root_equals_a_full_rebuild_after_every_block() {
+        let node = Node::open(Config::in_memory(genesis(), Arc::new(|| 1))).expect("opens");
+        let mut blocks = node.subscribe_blocks();
+        for nonce in 0..60 {
+            let transaction = if nonce % 10 == 9 {
+                // A contract that is created, and one that destroys itself as it is created.
+                raw(
+                    nonce,
+                    TxKind::Create,
+                    if nonce < 30 { hex!("600160005500").into() } else { hex!("33ff").into() },
+                )
+            } else {
+                let input = U256::from(3 + nonce % 7).to_be_bytes::<32>().to_vec().into();
+                raw(nonce, TxKind::Call(Address::repeat_byte(0xaa)), input)
+            };
+            node.shared.submit(&transaction).expect("takes");
+            let number = next_block(&mut blocks).await;
+            let chain = node.shared.history.read();
+            let header = &chain.block(number).expect("sealed").header;
+            assert_eq!(header.state_root, chain.state().rebuilt_root(), "block {number}");
+        }
+        let (head, hash) = (node.block_number(), node.shared.history.read().head().hash);
+        assert_eq!(node.shared.history.block_hash(head), hash);
+    }
+
+    /// The real file, on a disk that is full at times.
+    struct FullDisk {
+        file: Box<dyn Medium>,
+        full: Arc<AtomicBool>,
+        refusals: mpsc::Sender<()>,
+    }
+
+    impl Read for FullDisk {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.file.read(buffer)
+        }
+    }
+
+    impl Seek for FullDisk {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.file.seek(to)
+        }
+    }
+
+    impl Write for FullDisk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if !self.full.load(Ordering::SeqCst) {
+                return self.file.write(bytes);
+            }
+            // Some bytes still fit.
+            if bytes.len() > 20 {
+                return self.file.write(&bytes[..20]);
+            }
+            let _ = self.refusals.send(());
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.file.flush()
+        }
+    }
+
+    impl Medium for FullDisk {
+        fn set_len(&mut self, length: u64) -> io::Result<()> {
+            // Not even that works, so that the next append must do it.
+            if self.full.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.file.set_len(length)
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.file.sync()
+        }
+    }
+
+    fn open_on(
+        directory: &std::path::Path,
+        disk: Option<(Arc<AtomicBool>, mpsc::Sender<()>)>,
+    ) -> Node {
+        let genesis = genesis();
+        let state = State::from_genesis(&genesis);
+        let header = genesis.header(&state);
+        let hash = header.hash_slow();
+        let first = Block { header, hash, transactions: Vec::new(), outcomes: Vec::new() };
+        let mut log = BlockLog::open(directory, 1, hash).expect("opens");
+        if let Some((full, refusals)) = disk {
+            log = log.on(|file| Box::new(FullDisk { file, full, refusals }));
+        }
+        let history = History::begin(first, state);
+        Node::start(1, genesis.gas_limit, Arc::new(|| 1), Limits::default(), history, Some(log))
+            .expect("starts")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_disk_delays_blocks_and_loses_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let full = Arc::new(AtomicBool::new(true));
+        let (sender, refusals) = mpsc::channel();
+        let node = open_on(directory.path(), Some((full.clone(), sender)));
+        let mut blocks = node.subscribe_blocks();
+        let to = TxKind::Call(Address::repeat_byte(0xbb));
+        let hash = node.shared.submit(&raw(0, to, Bytes::new())).expect("takes");
+        let refusals = tokio::task::spawn_blocking(move || {
+            refusals.recv().expect("the disk refuses");
+            refusals
+        });
+        let refusals = refusals.await.expect("waits");
+        // Nothing is seen, the transaction still waits, and questions are answered.
+        assert_eq!(node.block_number(), 0);
+        assert!(node.shared.pool().get(hash).is_some());
+        node.shared.submit(&raw(1, to, Bytes::new())).expect("takes more");
+        full.store(false, Ordering::SeqCst);
+        let mut sealed = next_block(&mut blocks).await;
+        while node.shared.pool().has_ready() {
+            sealed = next_block(&mut blocks).await;
+        }
+        drop(refusals);
+        node.close().await;
+
+        let again = open_on(directory.path(), None);
+        assert_eq!(again.block_number(), sealed);
+        assert!(again.shared.history.read().place(hash).is_some());
+    }
+}

@@ -86,6 +86,14 @@ impl Queue {
         }
     }
 
+    /// What the entries with lower nonces can cost together, in wei.
+    fn cost_below(&self, nonce: u64) -> U256 {
+        self.entries
+            .range(..nonce)
+            .filter_map(|(_, entry)| entry.transaction.max_cost())
+            .fold(U256::ZERO, U256::saturating_add)
+    }
+
     fn take(&mut self, nonce: u64) -> Option<Entry> {
         let entry = self.entries.remove(&nonce)?;
         let cost = entry.transaction.max_cost().unwrap_or_default();
@@ -142,12 +150,16 @@ impl Pool {
         }
         let queue = self.queues.get(&sender);
         let held = queue.and_then(|queue| queue.entries.get(&nonce));
-        let queued = queue.map_or(U256::ZERO, |queue| queue.cost).saturating_sub(
-            held.and_then(|entry| entry.transaction.max_cost()).unwrap_or_default(),
-        );
         let cost = transaction.max_cost().unwrap_or(U256::MAX);
-        if queued.checked_add(cost).is_none_or(|total| total > standing.balance) {
-            return Err(Refusal::Funds { balance: standing.balance, queued, cost });
+        let affordable =
+            |queued: U256| queued.checked_add(cost).is_some_and(|total| total <= standing.balance);
+        // Mostly the sender can pay for all that it has queued; if not, what counts is whether it
+        // can pay for all up to this one. Those behind are dropped when their turn comes.
+        if !affordable(queue.map_or(U256::ZERO, |queue| queue.cost)) {
+            let queued = queue.map_or(U256::ZERO, |queue| queue.cost_below(nonce));
+            if !affordable(queued) {
+                return Err(Refusal::Funds { balance: standing.balance, queued, cost });
+            }
         }
         match held {
             Some(held) if !outbids(&transaction, &held.transaction) => {

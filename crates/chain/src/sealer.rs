@@ -102,7 +102,7 @@ fn seal(
     let view = View { state, hashes: shared.history.clone() };
     let executed =
         executor::execute(shared.chain_id, view, &header, candidates).map_err(Setback::State)?;
-    let Executed { included, outcomes, invalid, gas_used, state } = executed;
+    let Executed { included, outcomes, invalid, gas_used, nonces, state } = executed;
 
     if !included.is_empty() {
         header.gas_used = gas_used;
@@ -117,8 +117,8 @@ fn seal(
         }
         shared.history.publish(block.clone(), state);
         let mut pool = shared.pool();
-        for transaction in &block.transactions {
-            pool.advance(transaction.sender, transaction.nonce() + 1);
+        for (address, nonce) in nonces {
+            pool.advance(address, nonce);
         }
         drop(pool);
         // Nobody may be listening.
@@ -133,9 +133,6 @@ fn seal(
     for (transaction, reason) in invalid {
         tracing::debug!(hash = %transaction.hash(), %reason, "dropped an invalid transaction");
         pool.discard(transaction.hash());
-        // An EIP-7702 authorization in another's transaction may have moved the nonce.
-        let standing = shared.standing(transaction.sender);
-        pool.advance(transaction.sender, standing.nonce);
     }
     drop(pool);
     shared.turns.send_replace(());

@@ -49,7 +49,7 @@ pub(crate) fn call(shared: &Shared, mut params: Params) -> Result<Value, RpcErro
     }
 }
 
-/// The least gas limit with which the transaction succeeds, to within 1.5 %, never too small.
+/// The least gas limit with which the transaction succeeds, exact or up to 1.5 % more.
 pub(crate) fn estimate_gas(shared: &Shared, mut params: Params) -> Result<Value, RpcError> {
     let request: TransactionRequest = params.required()?;
     let block: Option<BlockId> = params.optional()?;
@@ -90,10 +90,14 @@ pub(crate) fn estimate_gas(shared: &Shared, mut params: Params) -> Result<Value,
             Err(error) => Err(failed(error)),
         }
     };
-    // Below what was used it cannot succeed; refunds come after, so add them back. Calls hold back
-    // a 64th of their gas (EIP-150), and a transfer of value lends 2,300: with both made good, the
-    // first guess is mostly right.
-    let (mut fails, mut works) = (gas.tx_gas_used().saturating_sub(1), most);
+    // Mostly the gas that was used is enough, to the unit; below it, it cannot succeed.
+    let used = gas.tx_gas_used();
+    if succeeds(used)? {
+        return json_of(U64::from(used));
+    }
+    // If not: refunds come after, so add them back; calls hold back a 64th of their gas (EIP-150);
+    // and a transfer of value lends 2,300. With all three made good, the guess is mostly right.
+    let (mut fails, mut works) = (used, most);
     let guess = (gas.total_gas_spent().saturating_add(2_300)).saturating_mul(64) / 63;
     if guess < works {
         if succeeds(guess)? { works = guess } else { fails = fails.max(guess) }
