@@ -217,7 +217,12 @@ impl Chromium {
 }
 
 impl Drop for Chromium {
+    /// Asks the browser to end, so that nothing of it still writes into the profile when that is
+    /// removed; one that does not is ended.
     fn drop(&mut self) {
+        let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        // Its end closes the pipe, and with that the channel.
+        while self.messages.recv_timeout(Duration::from_secs(5)).is_ok() {}
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
