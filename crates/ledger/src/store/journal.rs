@@ -140,21 +140,25 @@ fn prepare(
     Ok(())
 }
 
-/// Applies every row after `head` up to row `last` to `state`, and returns where it then stands.
+/// Every row there is.
+pub(super) const EVERYTHING: u64 = i64::MAX.cast_unsigned();
+
+/// Applies every row after `head` up to row `last` to `state`, and moves `head` along, so that
+/// the two stay together even if a row cannot be read.
 pub(super) fn replay(
     connection: &Connection,
     state: &mut State,
-    mut head: Head,
+    head: &mut Head,
     last: u64,
-) -> Result<Head, LedgerError> {
+) -> Result<(), LedgerError> {
     let mut statement = connection.prepare_cached(
         "SELECT row, at, entry, chain FROM journal WHERE row > ?1 AND row <= ?2 ORDER BY row",
     )?;
     let mut rows = statement.query(params![to_sql(head.row), to_sql(last)])?;
     while let Some(row) = rows.next()? {
-        head = replay_row(row, state, head)?;
+        *head = replay_row(row, state, *head)?;
     }
-    Ok(head)
+    Ok(())
 }
 
 fn replay_row(row: &Row<'_>, state: &mut State, head: Head) -> Result<Head, LedgerError> {

@@ -144,9 +144,8 @@ impl Ledger {
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Ledger, LedgerError> {
         let lock = lock(path)?;
         let connection = journal::open(path)?;
-        let mut state = State::new();
-        let everything = i64::MAX.cast_unsigned();
-        let head = journal::replay(&connection, &mut state, Head::default(), everything)?;
+        let (mut state, mut head) = (State::new(), Head::default());
+        journal::replay(&connection, &mut state, &mut head, journal::EVERYTHING)?;
         let reader = journal::open_reader(path)?;
         Ledger::start(connection, Some(reader), state, head, clock, Some(lock))
     }
@@ -280,7 +279,7 @@ impl Ledger {
     }
 
     /// Replays the journal from disk and compares with the books in memory (invariant 5). Takes
-    /// as long as opening, and memory for second books.
+    /// as long as opening, and memory for second books; meanwhile reading evidence waits.
     ///
     /// # Errors
     /// [`LedgerError::Corrupt`], [`LedgerError::Diverged`], [`LedgerError::Io`].
@@ -289,9 +288,9 @@ impl Ledger {
             let state = self.shared.state.read().expect("the books are sound");
             (*self.shared.head.lock().expect("the head is sound"), state.digest())
         };
-        let mut replayed = State::new();
+        let (mut replayed, mut found) = (State::new(), Head::default());
         let reader = self.shared.reader.lock().expect("the store is sound");
-        let found = journal::replay(&reader, &mut replayed, Head::default(), head.row)?;
+        journal::replay(&reader, &mut replayed, &mut found, head.row)?;
         if found != head || replayed.digest() != digest {
             return Err(LedgerError::Diverged);
         }

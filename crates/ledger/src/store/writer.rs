@@ -143,8 +143,7 @@ impl Writer {
     fn catch_up(&self, connection: &Connection) -> Result<(), LedgerError> {
         let mut state = self.state.write().expect("the books are sound");
         let mut head = self.head.lock().expect("the head is sound");
-        *head = journal::replay(connection, &mut state, *head, i64::MAX.cast_unsigned())?;
-        Ok(())
+        journal::replay(connection, &mut state, &mut head, journal::EVERYTHING)
     }
 
     fn decide<'a>(&self, writes: &[&'a Write], stored: &[Vec<Found>]) -> Plan<'a> {

@@ -23,9 +23,8 @@ use crate::{
 /// A writer on the file at `path` without its thread, so that a test decides when it works.
 fn writer(path: &Path, clock: Arc<dyn Clock>) -> Result<Writer, LedgerError> {
     let connection = journal::open(path)?;
-    let mut state = State::new();
-    let everything = i64::MAX.cast_unsigned();
-    let head = journal::replay(&connection, &mut state, Head::default(), everything)?;
+    let (mut state, mut head) = (State::new(), Head::default());
+    journal::replay(&connection, &mut state, &mut head, journal::EVERYTHING)?;
     Ok(Writer {
         jobs: mpsc::channel().1,
         connection: Arc::new(Mutex::new(connection)),

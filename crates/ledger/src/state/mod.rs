@@ -18,14 +18,18 @@
 //! that fails is undone from it, and the store uses the same log to find out what a batch would
 //! do before it is durable ([`State::trial`]).
 
+mod changing;
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
 use money::{Amount, Asset, Party, Timestamp};
-use sha2::{Digest, Sha256};
+
+use changing::Resolution;
+pub(crate) use changing::Trial;
 
 use crate::account::{Account, Balance, Limit, MAX_NAME};
-use crate::encoding;
 use crate::id::{AccountId, Reference, TransferId};
 use crate::operation::{
     MAX_LINKED, Operation, Outcome, Reason, Refusal, Status, Transfer, TransferRecord,
@@ -104,12 +108,6 @@ enum Step {
     Existed,
 }
 
-/// Held becomes posted with this much, or is released.
-enum Resolution {
-    Post(Amount),
-    Release(Status),
-}
-
 impl State {
     /// Books without accounts.
     pub fn new() -> State {
@@ -137,13 +135,6 @@ impl State {
         self.undo.clear();
         expired
     }
-
-    /// The latest moment seen.
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    // --- what the store needs ---------------------------------------------------------------
 
     /// A look at what operations would do; all is taken back when the trial is dropped.
     pub(crate) fn trial(&mut self) -> Trial<'_> {
@@ -207,13 +198,6 @@ impl State {
         touched.dedup();
         touched
     }
-
-    /// When the next hold expires.
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
-    }
-
-    // --- deciding ---------------------------------------------------------------------------
 
     fn decide(&mut self, operation: &Operation) -> Result<Step, Refusal> {
         let Operation::Linked(chain) = operation else {
@@ -419,231 +403,6 @@ impl State {
         }
         Ok((entry, record.transfer.amount, record.status))
     }
-
-    // --- changing ---------------------------------------------------------------------------
-
-    /// Ends an open hold; the only place where a status changes.
-    fn resolve(&mut self, entry: usize, resolution: Resolution) {
-        let record = &mut self.entries[entry].record;
-        assert_eq!(record.status, Status::Held, "a hold resolves once (invariant 2)");
-        let held = record.transfer.amount.minor();
-        let (status, posted) = match resolution {
-            Resolution::Post(amount) => (Status::Posted { at: self.now, amount }, amount.minor()),
-            Resolution::Release(status) => (status, 0),
-        };
-        record.status = status;
-        let deadline = record.transfer.hold_until.expect("a held transfer has a deadline");
-        let open = self.deadlines.remove(&(deadline, record.transfer.id));
-        assert!(open, "every open hold has its deadline noted");
-        self.move_sums(entry, posted, -held);
-        self.undo.push(Undo::Resolved { entry });
-    }
-
-    /// Adds to both accounts of an entry and to the asset's totals, and compares the sides.
-    fn move_sums(&mut self, entry: usize, posted: i128, pending: i128) {
-        let Entry { debit, credit, .. } = self.entries[entry];
-        let debited = &mut self.accounts[debit];
-        debited.sums.debits_posted += posted;
-        debited.sums.debits_pending += pending;
-        assert!(debited.sums.debits_pending >= 0 && debited.sums.debits_posted >= 0);
-        let totals = &mut self.assets[debited.asset];
-        totals.debits_posted += posted;
-        totals.debits_pending += pending;
-        let credited = &mut self.accounts[credit];
-        credited.sums.credits_posted += posted;
-        credited.sums.credits_pending += pending;
-        assert!(credited.sums.credits_pending >= 0 && credited.sums.credits_posted >= 0);
-        let totals = &mut self.assets[credited.asset];
-        totals.credits_posted += posted;
-        totals.credits_pending += pending;
-        assert!(
-            totals.debits_posted == totals.credits_posted
-                && totals.debits_pending == totals.credits_pending,
-            "debits equal credits (invariant 1): {totals:?}"
-        );
-    }
-
-    fn asset_index(&mut self, asset: Asset) -> usize {
-        self.assets.iter().position(|totals| totals.asset == asset).unwrap_or_else(|| {
-            self.assets.push(Totals {
-                asset,
-                debits_posted: 0,
-                debits_pending: 0,
-                credits_posted: 0,
-                credits_pending: 0,
-            });
-            self.assets.len() - 1
-        })
-    }
-
-    fn undo_to(&mut self, mark: usize) {
-        while self.undo.len() > mark {
-            match self.undo.pop().expect("longer than the mark") {
-                Undo::Time(before) => self.now = before,
-                Undo::Opened { first_of_its_asset } => self.undo_opened(first_of_its_asset),
-                Undo::Entered => self.undo_entered(),
-                Undo::Resolved { entry } => self.undo_resolved(entry),
-            }
-        }
-    }
-
-    fn undo_opened(&mut self, first_of_its_asset: bool) {
-        let slot = self.accounts.pop().expect("an account was opened");
-        assert!(slot.entries.is_empty(), "its transfers were taken back before");
-        self.account_index.remove(&slot.account.id);
-        let book = self.books.get_mut(&slot.account.book).expect("its book was noted");
-        book.pop();
-        if book.is_empty() {
-            self.books.remove(&slot.account.book);
-        }
-        if first_of_its_asset {
-            self.assets.pop();
-        }
-    }
-
-    fn undo_entered(&mut self) {
-        let entry = self.entries.len() - 1;
-        let record = &self.entries[entry].record;
-        let amount = record.transfer.amount.minor();
-        match record.transfer.hold_until {
-            Some(until) => {
-                self.deadlines.remove(&(until, record.transfer.id));
-                self.move_sums(entry, 0, -amount);
-            }
-            None => self.move_sums(entry, -amount, 0),
-        }
-        let Entry { record, debit, credit, previous } = self.entries.pop().expect("it is there");
-        self.accounts[debit].entries.pop();
-        self.accounts[credit].entries.pop();
-        self.entry_index.remove(&record.transfer.id);
-        match (record.transfer.reference, previous) {
-            (Reference::NONE, _) => {}
-            (reference, Some(previous)) => {
-                self.latest_of.insert(reference, previous);
-            }
-            (reference, None) => {
-                self.latest_of.remove(&reference);
-            }
-        }
-    }
-
-    fn undo_resolved(&mut self, entry: usize) {
-        let record = &mut self.entries[entry].record;
-        let posted = record.posted().map_or(0, |(_, amount)| amount.minor());
-        record.status = Status::Held;
-        let held = record.transfer.amount.minor();
-        let deadline = record.transfer.hold_until.expect("it was a hold");
-        self.deadlines.insert((deadline, record.transfer.id));
-        self.move_sums(entry, -posted, held);
-    }
-
-    // --- reading ----------------------------------------------------------------------------
-
-    /// The account, if it is open.
-    pub fn account(&self, id: &AccountId) -> Option<&Account> {
-        self.account_index.get(id).map(|index| &self.accounts[*index].account)
-    }
-
-    /// What has gone through the account.
-    pub fn balance(&self, id: &AccountId) -> Option<Balance> {
-        self.account_index.get(id).map(|index| self.accounts[*index].balance())
-    }
-
-    /// The transfer or hold, if it was applied.
-    pub fn transfer(&self, id: &TransferId) -> Option<&TransferRecord> {
-        self.entry_index.get(id).map(|entry| &self.entries[*entry].record)
-    }
-
-    /// All accounts, in the order they were opened.
-    pub fn accounts(&self) -> impl DoubleEndedIterator<Item = &Account> + ExactSizeIterator {
-        self.accounts.iter().map(|slot| &slot.account)
-    }
-
-    /// The accounts in somebody's books, in the order they were opened.
-    pub fn accounts_of(&self, book: Party) -> impl DoubleEndedIterator<Item = &Account> {
-        let indices = self.books.get(&book).map_or(&[][..], Vec::as_slice);
-        indices.iter().map(|index| &self.accounts[*index].account)
-    }
-
-    /// Everyone who keeps books here, in the order of their addresses.
-    pub fn books(&self) -> impl DoubleEndedIterator<Item = Party> {
-        self.books.keys().copied()
-    }
-
-    /// All transfers and holds, in the order of application.
-    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &TransferRecord> + ExactSizeIterator {
-        self.entries.iter().map(|entry| &entry.record)
-    }
-
-    /// The transfers and holds from `sequence` on.
-    pub fn entries_from(
-        &self,
-        sequence: u64,
-    ) -> impl DoubleEndedIterator<Item = &TransferRecord> + ExactSizeIterator {
-        let start = usize::try_from(sequence).unwrap_or(usize::MAX).min(self.entries.len());
-        self.entries[start..].iter().map(|entry| &entry.record)
-    }
-
-    /// The transfers and holds of one account, in the order of application; none if there is no
-    /// such account.
-    pub fn entries_of(
-        &self,
-        account: AccountId,
-    ) -> impl DoubleEndedIterator<Item = &TransferRecord> + ExactSizeIterator {
-        let index = self.account_index.get(&account);
-        let entries = index.map_or(&[][..], |index| self.accounts[*index].entries.as_slice());
-        entries.iter().map(|entry| &self.entries[*entry].record)
-    }
-
-    /// The transfers and holds of one act, in the order of application; none for
-    /// [`Reference::NONE`].
-    pub fn by_reference(&self, reference: Reference) -> Vec<&TransferRecord> {
-        let mut found = Vec::new();
-        let mut next = self.latest_of.get(&reference).copied();
-        while let Some(entry) = next {
-            found.push(&self.entries[entry].record);
-            next = self.entries[entry].previous;
-        }
-        found.reverse();
-        found
-    }
-
-    /// All open holds, by deadline and then by id.
-    pub fn holds(&self) -> impl DoubleEndedIterator<Item = &TransferRecord> {
-        self.deadlines.iter().map(|(_, id)| &self.entries[self.entry_index[id]].record)
-    }
-
-    /// For each asset, what has gone through all accounts.
-    pub fn totals(&self) -> &[Totals] {
-        &self.assets
-    }
-
-    /// SHA-256 over all accounts with their balances, by id, and all transfers with their status,
-    /// in order. Equal digests mean equal books. Time as such is not part of the books: only what
-    /// it has done.
-    pub fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        let mut bytes = Vec::with_capacity(512);
-        let mut accounts: Vec<&AccountSlot> = self.accounts.iter().collect();
-        accounts.sort_unstable_by_key(|slot| slot.account.id);
-        hash.update((accounts.len() as u64).to_be_bytes());
-        for slot in accounts {
-            bytes.clear();
-            encoding::put_account(&mut bytes, &slot.account);
-            let Sums { debits_posted, debits_pending, credits_posted, credits_pending } = slot.sums;
-            for sum in [debits_posted, debits_pending, credits_posted, credits_pending] {
-                bytes.extend(sum.to_be_bytes());
-            }
-            hash.update(&bytes);
-        }
-        hash.update((self.entries.len() as u64).to_be_bytes());
-        for entry in &self.entries {
-            bytes.clear();
-            encoding::put_record(&mut bytes, &entry.record);
-            hash.update(&bytes);
-        }
-        hash.finalize().into()
-    }
 }
 
 impl AccountSlot {
@@ -656,42 +415,6 @@ impl AccountSlot {
             debits_pending: self.sums.debits_pending,
             credits_posted: self.sums.credits_posted,
             credits_pending: self.sums.credits_pending,
-        }
-    }
-}
-
-/// Performs operations to see what they come to, and takes them back when dropped.
-pub(crate) struct Trial<'a> {
-    state: &'a mut State,
-}
-
-impl Trial<'_> {
-    pub(crate) fn advance(&mut self, at: Timestamp) -> usize {
-        self.state.advance(at)
-    }
-
-    /// Performs `operation`; if `allow` then finds a reason against it, takes it back again.
-    pub(crate) fn perform(
-        &mut self,
-        operation: &Operation,
-        allow: impl FnOnce(&Outcome) -> Result<(), Reason>,
-    ) -> Outcome {
-        let mark = self.state.undo.len();
-        let outcome = self.state.perform(operation);
-        match allow(&outcome) {
-            Ok(()) => outcome,
-            Err(reason) => {
-                self.state.undo_to(mark);
-                Outcome::Refused(Refusal { index: 0, reason })
-            }
-        }
-    }
-}
-
-impl Drop for Trial<'_> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.state.undo_to(0);
         }
     }
 }
