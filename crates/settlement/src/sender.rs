@@ -302,7 +302,7 @@ enum Sent {
     Refused(SettlementError),
 }
 
-fn outcome(receipt: &TransactionReceipt) -> Result<Receipt, SettlementError> {
+pub(crate) fn outcome(receipt: &TransactionReceipt) -> Result<Receipt, SettlementError> {
     if !receipt.status() {
         return Err(SettlementError::Reverted {
             reason: "the mined transaction failed".into(),

@@ -206,6 +206,19 @@ impl Settlement {
             .map_err(|e| failure(&self.endpoint, "the block number", e))
     }
 
+    /// What became of a transaction; `None` while it is not mined.
+    ///
+    /// # Errors
+    /// As every reading; [`SettlementError::Reverted`] if it was mined and failed.
+    pub async fn receipt(&self, transaction: B256) -> Result<Option<Receipt>, SettlementError> {
+        let receipt = self
+            .provider
+            .get_transaction_receipt(transaction)
+            .await
+            .map_err(|e| failure(&self.endpoint, "a receipt", e))?;
+        receipt.as_ref().map(crate::sender::outcome).transpose()
+    }
+
     /// Whether a contract lives at an address.
     ///
     /// # Errors
