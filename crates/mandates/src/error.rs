@@ -4,6 +4,8 @@ use ledger::LedgerError;
 use money::{Amount, Party, Timestamp};
 use thiserror::Error;
 
+use crate::mandate::MandateId;
+
 /// One limit of a mandate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
@@ -94,6 +96,18 @@ pub enum MandateError {
         machine: Party,
         /// Whose signature it needs.
         owner: Party,
+    },
+    /// A newer mandate is in force; an old document does not bring old limits back.
+    #[error(
+        "the mandate {mandate} of {machine} was replaced by {by}; the owner can sign a new one with another serial"
+    )]
+    Superseded {
+        /// For which machine.
+        machine: Party,
+        /// What was granted again.
+        mandate: MandateId,
+        /// What is in force.
+        by: MandateId,
     },
     /// Owner and machine are one party.
     #[error("{machine} cannot be its own owner: who spends must not set the limit")]

@@ -44,33 +44,40 @@ impl Key {
         let wrong =
             |cause: String| MandateError::KeyFile { path: path.display().to_string(), cause };
         match fs::read_to_string(path) {
-            Ok(text) => {
-                #[cfg(unix)]
-                {
-                    use std::os::unix::fs::PermissionsExt as _;
-                    let mode =
-                        fs::metadata(path).map_err(|e| wrong(e.to_string()))?.permissions().mode();
-                    if mode & 0o077 != 0 {
-                        return Err(wrong(format!(
-                            "others may read it (mode {:o}); run `chmod 600` on it, and consider the key known",
-                            mode & 0o777
-                        )));
-                    }
-                }
-                let secret: [u8; 32] = alloy_primitives::hex::decode(text.trim())
-                    .ok()
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .ok_or_else(|| wrong("it does not hold 64 hexadecimal digits".into()))?;
-                Key::from_secret(&secret).map_err(|_| wrong("it holds no valid key".into()))
-            }
+            Ok(text) => Key::from_file(path, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secret = entropy();
                 let key = Key::from_secret(&secret)?;
-                write_secret(path, &secret).map_err(|e| wrong(e.to_string()))?;
-                Ok(key)
+                if write_secret(path, &secret).map_err(|e| wrong(e.to_string()))? {
+                    return Ok(key);
+                }
+                // Another was faster: theirs is the key.
+                let text = fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+                Key::from_file(path, &text)
             }
             Err(error) => Err(wrong(error.to_string())),
         }
+    }
+
+    fn from_file(path: &Path, text: &str) -> Result<Key, MandateError> {
+        let wrong =
+            |cause: String| MandateError::KeyFile { path: path.display().to_string(), cause };
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(path).map_err(|e| wrong(e.to_string()))?.permissions().mode();
+            if mode & 0o077 != 0 {
+                return Err(wrong(format!(
+                    "others may read it (mode {:o}); run `chmod 600` on it, and consider the key known",
+                    mode & 0o777
+                )));
+            }
+        }
+        let secret: [u8; 32] = alloy_primitives::hex::decode(text.trim())
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| wrong("it does not hold 64 hexadecimal digits".into()))?;
+        Key::from_secret(&secret).map_err(|_| wrong("it holds no valid key".into()))
     }
 
     /// The address that this key signs for.
@@ -92,8 +99,9 @@ impl Key {
         self.0.sign_hash_sync(&hash).expect("a local key signs any hash")
     }
 
-    /// Signs a payment that is held: the same payer, payee and amount, and valid no longer than
-    /// the hold. There is no other way to make this key sign a payment.
+    /// Signs a payment that is held: the same payer, payee and amount, valid no longer than the
+    /// hold, and the very order that it was held for, in the same token on the same chain. One hold
+    /// makes one signature, however often it is asked for.
     ///
     /// # Errors
     /// [`MandateError::NotHeld`] naming what the hold does not cover.
@@ -117,7 +125,11 @@ impl Key {
         if order.validBefore > U256::from(spend.until.as_secs()) {
             return refuse("the payment would outlive its hold");
         }
-        Ok(self.sign_hash(order.eip712_signing_hash(domain)))
+        let hash = order.eip712_signing_hash(domain);
+        if hash != spend.order {
+            return refuse("the hold is for another order, token or chain");
+        }
+        Ok(self.sign_hash(hash))
     }
 }
 
@@ -127,14 +139,23 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Written beside and renamed, so that a crash leaves no half a key.
-fn write_secret(path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {
-    let draft = path.with_extension("draft");
-    if let Some(folder) = path.parent() {
+/// Written beside and linked into place, so that a crash leaves no half a key, and of two who
+/// make one at once only one does: `false` if there is a key already.
+fn write_secret(path: &Path, secret: &[u8; 32]) -> std::io::Result<bool> {
+    use std::io::ErrorKind;
+
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
         fs::create_dir_all(folder)?;
     }
+    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    // A draft left by a crash may have been made readable since; a new file never is.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
@@ -143,9 +164,15 @@ fn write_secret(path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {
     let mut file = options.open(&draft)?;
     writeln!(file, "{}", alloy_primitives::hex::encode(secret))?;
     file.sync_all()?;
-    fs::rename(&draft, path)?;
-    if let Some(folder) = path.parent() {
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match linked {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    if let Some(folder) = folder {
         fs::File::open(folder)?.sync_all()?;
     }
-    Ok(())
+    Ok(true)
 }

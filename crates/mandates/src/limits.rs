@@ -11,15 +11,18 @@
 //! | 3 | `lifetime` → `spent` | the budget, posted when paid |
 //! | 4 | `cash` → `purchases` | the money itself, posted when paid |
 //!
-//! Expiry is the accounts' own: they close. No limit is counted anywhere else (invariant 4).
+//! Expiry is the accounts' own: they close. No limit is counted anywhere else (invariant 4). Nor
+//! is it noted elsewhere which mandate is in force: it is the one whose accounts were opened last,
+//! so all who share a ledger agree, and an old document that is granted again brings nothing back.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use alloy_primitives::B256;
 use ledger::{
     Account, AccountId, Class, Evidence, Kind, Ledger, Limit, Operation, Outcome, Reason,
-    Reference, Refusal, Transfer, TransferId, Write,
+    Reference, Refusal, State, Status, Transfer, TransferId, Write,
 };
 use money::{Amount, Party, Timestamp};
 
@@ -45,6 +48,9 @@ pub struct Spend {
     pub reference: Reference,
     /// The digest of the request that it pays for.
     pub digest: [u8; 32],
+    /// The EIP-712 hash of the order that is to be signed for it: the token, the chain, the nonce
+    /// and all the rest. The key signs this order and no other.
+    pub order: B256,
     /// Until when the money stays set aside if nobody says what became of the payment.
     pub until: Timestamp,
 }
@@ -93,7 +99,8 @@ pub struct Left {
 #[derive(Clone)]
 pub struct Mandates {
     ledger: Ledger,
-    granted: Arc<RwLock<BTreeMap<Party, Mandate>>>,
+    /// Documents that were read and checked, by their reference; they never change.
+    checked: Arc<RwLock<HashMap<Reference, Mandate>>>,
 }
 
 /// The accounts of one mandate.
@@ -125,42 +132,62 @@ impl Accounts {
 }
 
 impl Mandates {
-    /// Reads the mandates that the journal knows for these machines. The newest is in force.
+    /// The mandates in this ledger. Those of the given machines are read and checked now, others
+    /// when they are first asked for.
     ///
     /// # Errors
-    /// [`MandateError::Store`]; [`MandateError::NotSignedByOwner`] if a kept document was changed.
+    /// [`MandateError::Store`]; [`MandateError::NotSignedByOwner`] or [`MandateError::Invalid`] if
+    /// a kept document was changed.
     pub fn open(ledger: Ledger, machines: &[Party]) -> Result<Mandates, MandateError> {
-        let mut granted = BTreeMap::new();
+        let mandates = Mandates { ledger, checked: Arc::default() };
         for machine in machines {
-            // Accounts are in the order of their opening, so the last one found is the newest.
-            let references: Vec<Reference> = ledger.read(|state| {
-                state
-                    .accounts_of(*machine)
-                    .filter(|a| a.name.starts_with("mandate/") && a.name.ends_with("/lifetime"))
-                    .filter_map(|a| {
-                        state.entries_of(a.id).next().map(|e| (e.sequence, e.transfer.reference))
-                    })
-                    .collect::<BTreeMap<u64, Reference>>()
-                    .into_values()
-                    .collect()
-            });
-            let Some(newest) = references.last() else { continue };
-            let documents = ledger.evidence(*newest)?;
-            if let Some(document) = documents.iter().find(|d| d.evidence.stage == DOCUMENT) {
-                let signed = SignedMandate::from_json(&document.evidence.body)?;
-                granted.insert(*machine, signed.mandate().clone());
-            }
+            mandates.in_force(*machine)?;
         }
-        Ok(Mandates { ledger, granted: Arc::new(RwLock::new(granted)) })
+        Ok(mandates)
+    }
+
+    /// The newest mandate of a machine.
+    fn in_force(&self, machine: Party) -> Result<Option<Mandate>, MandateError> {
+        let Some(reference) = self.ledger.read(|state| newest(state, machine)) else {
+            return Ok(None);
+        };
+        if let Some(known) = self.checked.read().expect("no panic while reading").get(&reference) {
+            return Ok(Some(known.clone()));
+        }
+        let invalid = |cause: &str| MandateError::Invalid { machine, cause: cause.into() };
+        let documents = self.ledger.evidence(reference)?;
+        let document = documents
+            .iter()
+            .find(|d| d.evidence.stage == DOCUMENT)
+            .ok_or_else(|| invalid("its document is missing from the journal"))?;
+        let mandate = SignedMandate::from_json(&document.evidence.body)?.mandate().clone();
+        if mandate.reference() != reference || mandate.machine != machine {
+            return Err(invalid("its document is not the one that was granted"));
+        }
+        let mut checked = self.checked.write().expect("no panic while reading");
+        checked.insert(reference, mandate.clone());
+        Ok(Some(mandate))
     }
 
     /// Puts a mandate in force. It replaces the machine's earlier one; granting the same one again
     /// changes nothing, so a repeated grant does not add up.
     ///
     /// # Errors
-    /// [`MandateError::Ledger`] if the journal refuses, [`MandateError::Store`] if it fails.
+    /// [`MandateError::NotSignedByOwner`] if the machine has a mandate of another owner,
+    /// [`MandateError::Superseded`] if it was replaced before, [`MandateError::Expired`] if it
+    /// has ended, [`MandateError::Ledger`] if the journal refuses, [`MandateError::Store`] if it
+    /// fails.
     pub async fn grant(&self, signed: SignedMandate) -> Result<MandateId, MandateError> {
         let mandate = signed.mandate().clone();
+        // Whoever granted first is the owner; else a machine could make itself a second one.
+        if let Some(present) = self.in_force(mandate.machine)?
+            && present.owner != mandate.owner
+        {
+            return Err(MandateError::NotSignedByOwner {
+                machine: mandate.machine,
+                owner: present.owner,
+            });
+        }
         let id = mandate.id();
         let accounts = Accounts::of(&mandate);
         let asset = mandate.lifetime.asset();
@@ -182,7 +209,8 @@ impl Mandates {
                 kind: Kind::Memo,
                 counterparty: Some(mandate.owner),
                 reference: mandate.reference(),
-                digest: signed.digest(),
+                // Not of the signature: one document may be signed twice, and is still one mandate.
+                digest: mandate.signing_hash().0,
                 hold_until: None,
             })
         };
@@ -204,24 +232,33 @@ impl Mandates {
             body: signed.to_json(),
         }];
         match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
-            Outcome::Applied | Outcome::Exists => {
-                let mut granted = self.granted.write().expect("no panic while granting");
-                granted.insert(mandate.machine, mandate);
-                Ok(id)
-            }
-            Outcome::Refused(refusal) => match refusal.reason {
-                Reason::AccountClosed { .. } => Err(MandateError::Expired {
+            Outcome::Applied | Outcome::Exists => match self.in_force(mandate.machine)? {
+                Some(present) if present.id() != id => Err(MandateError::Superseded {
                     machine: mandate.machine,
-                    expired_at: mandate.expires_at,
+                    mandate: id,
+                    by: present.id(),
                 }),
+                _ => Ok(id),
+            },
+            Outcome::Refused(refusal) => match refusal.reason {
+                Reason::AccountClosed { .. } | Reason::AccountMustCloseInFuture { .. } => {
+                    Err(MandateError::Expired {
+                        machine: mandate.machine,
+                        expired_at: mandate.expires_at,
+                    })
+                }
                 reason => Err(MandateError::Ledger(reason.to_string())),
             },
         }
     }
 
-    /// The mandate in force for a machine, expired or not.
+    /// The mandate in force for a machine, expired or not. One that cannot be read is none: what
+    /// is not known to be allowed is refused.
     pub fn of(&self, machine: Party) -> Option<Mandate> {
-        self.granted.read().expect("no panic while granting").get(&machine).cloned()
+        self.in_force(machine).unwrap_or_else(|error| {
+            tracing::error!(%machine, %error, "a mandate cannot be read, so it allows nothing");
+            None
+        })
     }
 
     /// What a machine may still spend; `None` without a mandate.
@@ -263,11 +300,13 @@ impl Mandates {
         evidence: Vec<Evidence>,
     ) -> Result<Held, MandateError> {
         let mandate = self
-            .of(spend.machine)
+            .in_force(spend.machine)?
             .filter(|m| m.lifetime.asset() == spend.amount.asset())
             .ok_or(MandateError::NoMandate { machine: spend.machine })?;
         let accounts = Accounts::of(&mandate);
         let names = Names::of(spend.reference);
+        // A clock that steps back must not make the day shorter.
+        let day_ends = now.max(self.ledger.read(State::now)).plus(DAY);
         let limit = |id: TransferId, account: AccountId, until: Timestamp| {
             Operation::Transfer(Transfer {
                 id,
@@ -296,7 +335,7 @@ impl Mandates {
         let operation = Operation::Linked(vec![
             limit(names.payment, accounts.payment, spend.until),
             Operation::Void { hold: names.payment },
-            limit(names.day, accounts.day, now.plus(DAY)),
+            limit(names.day, accounts.day, day_ends),
             limit(names.lifetime, accounts.lifetime, spend.until),
             purchase.transfer(),
         ]);
@@ -321,46 +360,91 @@ impl Mandates {
         evidence: Vec<Evidence>,
     ) -> Result<(), MandateError> {
         let names = Names::of(reference);
-        self.resolve(
-            vec![
-                Operation::Post { hold: names.lifetime, amount: None },
-                Operation::Post { hold: names.purchase, amount: None },
-            ],
-            evidence,
-        )
-        .await
+        let operation = Operation::Linked(vec![
+            Operation::Post { hold: names.lifetime, amount: None },
+            Operation::Post { hold: names.purchase, amount: None },
+        ]);
+        match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
+            Outcome::Applied | Outcome::Exists => Ok(()),
+            Outcome::Refused(refusal) => Err(MandateError::Ledger(refusal.reason.to_string())),
+        }
     }
 
-    /// The payment can no longer be made: its money and its room come back. Repeating it changes
-    /// nothing.
+    /// The payment can no longer be made: its money and its room come back, as far as time has
+    /// not brought them back already. Repeating it changes nothing.
     ///
     /// # Errors
-    /// As [`Mandates::settle`].
+    /// [`MandateError::Ledger`] if it was never held or was settled, [`MandateError::Store`].
     pub async fn release(
         &self,
         reference: Reference,
         evidence: Vec<Evidence>,
     ) -> Result<(), MandateError> {
         let names = Names::of(reference);
-        self.resolve(
-            vec![
-                Operation::Void { hold: names.day },
-                Operation::Void { hold: names.lifetime },
-                Operation::Void { hold: names.purchase },
-            ],
-            evidence,
-        )
-        .await
+        let holds = [names.day, names.lifetime, names.purchase];
+        // Each round but the last finds that one more of the three has expired meanwhile.
+        let mut rounds = holds.len();
+        loop {
+            let open = self.ledger.read(|state| {
+                let expired = |hold: &TransferId| {
+                    matches!(state.transfer(hold).map(|r| r.status), Some(Status::Expired { .. }))
+                };
+                holds.iter().copied().filter(|hold| !expired(hold)).collect::<Vec<_>>()
+            });
+            let voids: Vec<_> = open.into_iter().map(|hold| Operation::Void { hold }).collect();
+            let operation = (!voids.is_empty()).then_some(Operation::Linked(voids));
+            if operation.is_none() && evidence.is_empty() {
+                return Ok(());
+            }
+            match self.ledger.submit(Write { operation, evidence: evidence.clone() }).await? {
+                Outcome::Applied | Outcome::Exists => return Ok(()),
+                Outcome::Refused(Refusal { reason: Reason::HoldExpired { .. }, .. })
+                    if rounds > 0 =>
+                {
+                    rounds -= 1;
+                }
+                Outcome::Refused(refusal) => {
+                    return Err(MandateError::Ledger(refusal.reason.to_string()));
+                }
+            }
+        }
     }
 
-    async fn resolve(
-        &self,
-        operations: Vec<Operation>,
-        evidence: Vec<Evidence>,
-    ) -> Result<(), MandateError> {
-        let operation = Some(Operation::Linked(operations));
-        match self.ledger.submit(Write { operation, evidence }).await? {
+    /// The chain shows a payment whose hold was let go: its room in the budget is taken after
+    /// all, as far as it is still there. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// [`MandateError::Ledger`] if it was never held, [`MandateError::Store`].
+    pub async fn charge_late(&self, reference: Reference) -> Result<(), MandateError> {
+        let names = Names::of(reference);
+        let late = TransferId::derive("mandate/late", &[reference.as_bytes()]);
+        let found = self.ledger.read(|state| {
+            if state.transfer(&late).is_some() {
+                return None;
+            }
+            let record = state.transfer(&names.lifetime)?;
+            let left = state.balance(&record.transfer.debit)?.available();
+            Some((record.clone(), left))
+        });
+        let Some((record, left)) = found else { return Ok(()) };
+        match record.status {
+            Status::Posted { .. } => return Ok(()),
+            Status::Held => return self.settle(reference, Vec::new()).await,
+            Status::Voided { .. } | Status::Expired { .. } => {}
+        }
+        let asked = record.transfer.amount;
+        let amount = if left.minor() < asked.minor() { left } else { asked };
+        if amount.minor() < asked.minor() {
+            tracing::error!(%reference, %asked, %left, "a late payment exceeds what its mandate has left");
+        }
+        if !amount.is_positive() {
+            return Ok(());
+        }
+        let charge = Transfer { id: late, amount, hold_until: None, ..record.transfer };
+        match self.ledger.submit(Operation::Transfer(charge).into()).await? {
             Outcome::Applied | Outcome::Exists => Ok(()),
+            // The mandate has ended: nothing more can be spent under it anyway.
+            Outcome::Refused(Refusal { reason: Reason::AccountClosed { .. }, .. }) => Ok(()),
             Outcome::Refused(refusal) => Err(MandateError::Ledger(refusal.reason.to_string())),
         }
     }
@@ -405,6 +489,15 @@ impl Names {
     }
 }
 
+/// The reference of a machine's newest mandate: accounts are in the order of their opening.
+fn newest(state: &State, machine: Party) -> Option<Reference> {
+    let budget = state
+        .accounts_of(machine)
+        .rev()
+        .find(|a| a.name.starts_with("mandate/") && a.name.ends_with("/lifetime"))?;
+    state.entries_of(budget.id).next().map(|filling| filling.transfer.reference)
+}
+
 /// Which rule a refused chain broke: its steps are in the order of the module's table.
 fn refused(mandate: &Mandate, spend: &Spend, refusal: Refusal) -> MandateError {
     let rule = match refusal.index {
@@ -420,6 +513,13 @@ fn refused(mandate: &Mandate, spend: &Spend, refusal: Refusal) -> MandateError {
         Reason::AccountClosed { .. } => {
             MandateError::Expired { machine: mandate.machine, expired_at: mandate.expires_at }
         }
+        // Nobody opened the machine's book in this asset: its wallet was never filled.
+        Reason::AccountNotFound { .. } if rule == Rule::Wallet => MandateError::Refused {
+            rule,
+            asked: spend.amount,
+            left: Amount::zero(spend.amount.asset()),
+            payee: spend.payee,
+        },
         reason => MandateError::Ledger(reason.to_string()),
     }
 }

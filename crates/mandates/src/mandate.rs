@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use alloy_primitives::{Address, B256, Signature, U256, keccak256};
+use alloy_primitives::{Address, B256, Signature, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct as _, eip712_domain, sol};
 use ledger::{Kind, Reference};
 use money::{Amount, Party, Timestamp};
@@ -202,10 +202,5 @@ impl SignedMandate {
     /// The document, as it is kept in the journal.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a mandate is plain data")
-    }
-
-    /// A digest of the signed document.
-    pub fn digest(&self) -> [u8; 32] {
-        keccak256(self.to_json()).0
     }
 }

@@ -426,6 +426,7 @@ impl Buyer {
             amount,
             reference,
             digest: digest(purchase),
+            order: exact::signing_hash(&authorization, self.chain.token()),
             until: exact::ends_at(&authorization).plus(self.limits.grace),
         };
         let before = self.mandates.left(self.party());
