@@ -34,7 +34,12 @@ use revm::{
     primitives::hardfork::SpecId,
     state::AccountInfo,
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    cell::Cell,
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 
 /// The rules in force: Ethereum's Osaka fork.
 pub(crate) const RULES: SpecId = SpecId::OSAKA;
@@ -123,11 +128,44 @@ pub(crate) struct Executed {
 
 /// Executes as many of `candidates` as fit into the block that `header` begins, in order. Of a
 /// sender whose transaction did not fit or was invalid, the later ones are left for another block.
-pub(crate) fn execute<H: BlockHashes>(
+///
+/// A transaction that makes the EVM panic is invalid: the block is executed again without it, so
+/// that one hostile transaction cannot stop the chain.
+pub(crate) fn execute<H: BlockHashes + Clone>(
+    chain_id: u64,
+    parent: &View<H>,
+    header: &Header,
+    mut candidates: Vec<Arc<Transaction>>,
+) -> Result<Executed, MissingCode> {
+    let mut panicked = Vec::new();
+    loop {
+        let running = Cell::new(None);
+        // Nothing that the attempt touched is used after a panic.
+        let attempt =
+            AssertUnwindSafe(|| attempt(chain_id, parent.clone(), header, &candidates, &running));
+        match catch_unwind(attempt) {
+            Ok(executed) => {
+                let mut executed = executed?;
+                executed.invalid.append(&mut panicked);
+                return Ok(executed);
+            }
+            Err(panic) => {
+                let Some(index) = running.get() else { resume_unwind(panic) };
+                let transaction = candidates.remove(index);
+                tracing::error!(hash = %transaction.hash(), "the EVM panicked on a transaction");
+                panicked.push((transaction, InvalidTransaction::Str("the EVM panicked".into())));
+            }
+        }
+    }
+}
+
+/// One execution of a block. `running` tells which candidate is being executed.
+fn attempt<H: BlockHashes>(
     chain_id: u64,
     parent: View<H>,
     header: &Header,
-    candidates: Vec<Arc<Transaction>>,
+    candidates: &[Arc<Transaction>],
+    running: &Cell<Option<usize>>,
 ) -> Result<Executed, MissingCode> {
     let mut state = parent.state.clone();
     let overlay = Overlay::builder().with_database_ref(parent).with_bundle_update().build();
@@ -144,7 +182,8 @@ pub(crate) fn execute<H: BlockHashes>(
     };
     let mut held_back = HashSet::new();
     let mut logs = 0;
-    for transaction in candidates {
+    for (index, transaction) in candidates.iter().enumerate() {
+        running.set(Some(index));
         if held_back.contains(&transaction.sender) {
             continue;
         }
@@ -155,18 +194,25 @@ pub(crate) fn execute<H: BlockHashes>(
         match evm.transact_commit(transaction.env()) {
             Ok(result) => {
                 executed.gas_used += result.tx_gas_used();
-                let outcome = outcome(&transaction, result, executed.gas_used, logs);
+                let outcome = outcome(transaction, result, executed.gas_used, logs);
                 logs += outcome.logs().len() as u64;
                 executed.outcomes.push(outcome);
-                executed.included.push(transaction);
+                executed.included.push(transaction.clone());
             }
             Err(EVMError::Transaction(reason)) => {
                 held_back.insert(transaction.sender);
-                executed.invalid.push((transaction, reason));
+                executed.invalid.push((transaction.clone(), reason));
             }
-            Err(error) => return Err(fault(error)),
+            Err(EVMError::Database(error)) => return Err(missing_code(error)),
+            // A precompile gave up. Nobody else's business.
+            Err(error) => {
+                held_back.insert(transaction.sender);
+                let reason = InvalidTransaction::Str(error.to_string().into());
+                executed.invalid.push((transaction.clone(), reason));
+            }
         }
     }
+    running.set(None);
     let overlay = &mut evm.ctx.journaled_state.database;
     overlay.merge_transitions(BundleRetention::PlainState);
     let changes = overlay.take_bundle();
@@ -180,11 +226,10 @@ pub(crate) fn execute<H: BlockHashes>(
     Ok(executed)
 }
 
-/// A failure that is not the transaction's: only the database can fail, since headers are ours.
-fn fault(error: EVMError<EvmDatabaseError<MissingCode>>) -> MissingCode {
+fn missing_code(error: EvmDatabaseError<MissingCode>) -> MissingCode {
     match error {
-        EVMError::Database(EvmDatabaseError::Database(missing)) => missing,
-        other => unreachable!("headers are complete and precompiles do not fail: {other}"),
+        EvmDatabaseError::Database(missing) => missing,
+        EvmDatabaseError::Bal(error) => unreachable!("blocks have no access lists: {error}"),
     }
 }
 
@@ -197,7 +242,12 @@ where
     for (contract, word) in
         [(BEACON_ROOTS_ADDRESS, beacon_root), (HISTORY_STORAGE_ADDRESS, header.parent_hash)]
     {
-        evm.system_call_commit(contract, Bytes::from(word.0)).map_err(fault)?;
+        match evm.system_call_commit(contract, Bytes::from(word.0)) {
+            // A system contract that fails changes nothing, and the block goes on.
+            Ok(_) => {}
+            Err(EVMError::Database(error)) => return Err(missing_code(error)),
+            Err(error) => tracing::warn!(%contract, %error, "a system contract failed"),
+        }
     }
     Ok(())
 }
@@ -223,4 +273,75 @@ fn outcome(
     let receipt = Receipt { status: success.into(), cumulative_gas_used, logs };
     let receipt = ReceiptEnvelope::from_typed(transaction.envelope.tx_type(), receipt);
     Outcome { receipt, gas_used, created, first_log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        genesis::{Genesis, GenesisAccount},
+        state::State,
+    };
+    use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+    use alloy_primitives::{TxKind, hex};
+
+    /// Hashes that make the EVM panic when a contract asks for one.
+    #[derive(Clone)]
+    struct Panicking;
+
+    impl BlockHashes for Panicking {
+        fn block_hash(&self, _: u64) -> B256 {
+            panic!("on purpose")
+        }
+    }
+
+    /// Not signed by anyone: the executor takes the sender's word.
+    fn transaction(sender: u8, nonce: u64, to: Address) -> Arc<Transaction> {
+        let transaction = TxEip1559 {
+            chain_id: 1,
+            nonce,
+            gas_limit: 50_000,
+            to: TxKind::Call(to),
+            ..TxEip1559::default()
+        };
+        let signature = alloy_primitives::Signature::test_signature();
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        Arc::new(Transaction { envelope, sender: Address::repeat_byte(sender) })
+    }
+
+    #[test]
+    fn a_transaction_that_makes_the_evm_panic_is_dropped_and_the_others_are_executed() {
+        let asker = Address::repeat_byte(0xaa);
+        let genesis = Genesis {
+            chain_id: 1,
+            timestamp: 0,
+            gas_limit: 1_000_000,
+            alloc: vec![GenesisAccount {
+                address: asker,
+                code: hex!("600040 00").into(), // BLOCKHASH of block 0
+                ..GenesisAccount::default()
+            }],
+        };
+        let state = State::from_genesis(&genesis);
+        let header = Header { number: 1, ..genesis.header(&state) };
+        let idle = Address::repeat_byte(0xbb);
+        let candidates = vec![
+            transaction(1, 0, idle),
+            transaction(2, 0, asker),
+            transaction(2, 1, idle),
+            transaction(3, 0, idle),
+            transaction(4, 0, asker),
+        ];
+        let parent = View { state, hashes: Panicking };
+        let executed = execute(1, &parent, &header, candidates).expect("executes");
+        let senders = |of: Vec<&Arc<Transaction>>| -> Vec<u8> {
+            of.iter().map(|transaction| transaction.sender[0]).collect()
+        };
+        assert_eq!(senders(executed.included.iter().collect()), [1, 3]);
+        assert_eq!(executed.gas_used, 42_000);
+        // Sender 2's second transaction has lost its first: its nonce is too high.
+        let mut invalid = senders(executed.invalid.iter().map(|(tx, _)| tx).collect());
+        invalid.sort_unstable();
+        assert_eq!(invalid, [2, 2, 4]);
+    }
 }

@@ -101,7 +101,7 @@ fn seal(
     let mut header = next_header(&parent, (shared.now)());
     let view = View { state, hashes: shared.history.clone() };
     let executed =
-        executor::execute(shared.chain_id, view, &header, candidates).map_err(Setback::State)?;
+        executor::execute(shared.chain_id, &view, &header, candidates).map_err(Setback::State)?;
     let Executed { included, outcomes, invalid, gas_used, nonces, state } = executed;
 
     if !included.is_empty() {
@@ -191,7 +191,7 @@ fn replay_block(
     same(path, number, "the parent", header.parent_hash, parent.hash)?;
     let count = transactions.len();
     let view = View { state, hashes: history.clone() };
-    let executed = executor::execute(chain_id, view, &header, transactions).map_err(|error| {
+    let executed = executor::execute(chain_id, &view, &header, transactions).map_err(|error| {
         ChainError::Diverged {
             path: path.to_path_buf(),
             number,

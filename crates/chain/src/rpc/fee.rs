@@ -4,13 +4,17 @@
 //! with zero fees, and an account without ether can send. `eth_feeHistory` tells the tips that were
 //! truly paid.
 
-use super::{account::resolve, answer::json_of, error::RpcError, params::Params};
+use super::{
+    account::resolve,
+    answer::json_of,
+    error::RpcError,
+    params::{Number, Params},
+};
 use crate::{block::Block, node::Shared};
 use alloy_consensus::Transaction as _;
 use alloy_eips::{BlockNumberOrTag, eip7840::BlobParams};
 use alloy_primitives::U64;
 use alloy_rpc_types_eth::FeeHistory;
-use serde::Deserialize;
 use serde_json::Value;
 
 /// Blocks that one `eth_feeHistory` tells of at most; geth's figure.
@@ -35,19 +39,8 @@ pub(crate) fn blob_base_fee(params: Params) -> Result<Value, RpcError> {
     json_of(U64::from(BlobParams::osaka().calc_blob_fee(0)))
 }
 
-/// A block count, which clients write as a quantity or as a plain number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Count {
-    Number(u64),
-    Quantity(U64),
-}
-
 pub(crate) fn history(shared: &Shared, mut params: Params) -> Result<Value, RpcError> {
-    let count = match params.required()? {
-        Count::Number(count) => count,
-        Count::Quantity(count) => count.to(),
-    };
+    let count = u64::from(params.required::<Number>()?);
     let newest: BlockNumberOrTag = params.required()?;
     let percentiles: Option<Vec<f64>> = params.optional()?;
     params.end()?;

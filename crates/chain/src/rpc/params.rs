@@ -1,8 +1,26 @@
 //! Positional parameters, taken one after another.
 
 use super::error::RpcError;
-use serde::de::DeserializeOwned;
+use alloy_primitives::U64;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
+
+/// A number, which some clients write as a quantity (`"0x5"`) and others plainly (`5`).
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Number {
+    Plain(u64),
+    Quantity(U64),
+}
+
+impl From<Number> for u64 {
+    fn from(number: Number) -> Self {
+        match number {
+            Number::Plain(number) => number,
+            Number::Quantity(number) => number.to(),
+        }
+    }
+}
 
 /// The parameters of one request.
 pub(crate) struct Params {

@@ -1,10 +1,14 @@
 //! Taking transactions in: `eth_sendRawTransaction`, `eth_sendRawTransactionSync` (EIP-7966).
 
-use super::{answer::json_of, block, error::RpcError, params::Params};
+use super::{
+    answer::json_of,
+    block,
+    error::RpcError,
+    params::{Number, Params},
+};
 use crate::{node::Shared, refusal::Refusal};
 use alloy_primitives::{B256, Bytes, U64, keccak256};
 use alloy_rpc_types_eth::TransactionReceipt;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,25 +20,14 @@ pub(crate) fn raw(shared: &Shared, mut params: Params) -> Result<Value, RpcError
     json_of(shared.submit(&raw)?)
 }
 
-/// Milliseconds, which clients write as a number or as a quantity.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Milliseconds {
-    Number(u64),
-    Quantity(U64),
-}
-
 /// The answer is the receipt, given once the transaction is sealed. A transaction that is known
 /// already is waited for, so the call can be repeated.
 pub(crate) async fn raw_sync(shared: &Shared, mut params: Params) -> Result<Value, RpcError> {
     let raw: Bytes = params.required()?;
-    let wait = match params.optional()? {
-        None => shared.limits.sync_wait_ms,
-        Some(Milliseconds::Number(wait)) => wait,
-        Some(Milliseconds::Quantity(wait)) => wait.to(),
-    };
+    let most = shared.limits.sync_wait_ms;
+    let wait = params.optional::<Number>()?.map_or(most, u64::from).min(most);
     params.end()?;
-    let wait = Duration::from_millis(wait.min(shared.limits.sync_wait_ms));
+    let wait = Duration::from_millis(wait);
     // A transaction's hash is that of its encoding.
     let hash = keccak256(&raw);
     if let Some(receipt) = block::receipt_of(shared, hash) {
