@@ -1,0 +1,204 @@
+//! Reaching an economy from a command: the one that runs, or the one that sleeps in the home.
+
+use std::sync::Arc;
+
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::assembly::Assembly;
+use crate::cli::{Arguments, Grant};
+use crate::failure::Failure;
+use crate::home::{Home, Running};
+use crate::report::{
+    Books, EconomyReport, FundReport, Info, MandateReport, PayOrder, PayReport,
+};
+
+/// An economy, wherever it is.
+pub enum Access {
+    /// It runs in another process.
+    Running(Client),
+    /// It was opened here, without doors.
+    Here(Arc<Assembly>),
+}
+
+/// Asks a running economy as its own user.
+pub struct Client {
+    running: Running,
+    http: reqwest::Client,
+}
+
+impl Access {
+    /// Finds the running economy of the home, or opens the sleeping one.
+    ///
+    /// # Errors
+    /// If the home is in use by something that does not answer, or cannot be opened.
+    pub async fn find(arguments: &Arguments) -> Result<Access, Failure> {
+        let home = Home::find(arguments.home.clone())?;
+        if let Some(client) = Client::of(&home)? {
+            return Ok(Access::Running(client));
+        }
+        let held = home.hold()?;
+        Ok(Access::Here(Assembly::open(held, arguments.place.clone(), None).await?))
+    }
+
+    /// Closes what was opened here.
+    pub async fn close(self) {
+        if let Access::Here(assembly) = self {
+            assembly.close().await;
+        }
+    }
+
+    /// All that a client needs to trade here.
+    ///
+    /// # Errors
+    /// If the running economy does not answer.
+    pub async fn info(&self) -> Result<Info, Failure> {
+        match self {
+            Access::Running(client) => client.get("info").await,
+            Access::Here(assembly) => Ok(assembly.info(false)),
+        }
+    }
+
+    /// The books of one party, or of all.
+    ///
+    /// # Errors
+    /// If there is no such party.
+    pub async fn books(&self, party: Option<&str>, entries: usize) -> Result<Vec<Books>, Failure> {
+        match (self, party) {
+            (Access::Running(client), None) => client.get(&format!("books?entries={entries}")).await,
+            (Access::Running(client), Some(party)) => {
+                // A name or an address: anything else is refused there, and must not bend the path.
+                let party: String = party.chars().filter(char::is_ascii_alphanumeric).collect();
+                Ok(vec![client.get(&format!("books/{party}?entries={entries}")).await?])
+            }
+            (Access::Here(assembly), None) => {
+                assembly.booked().iter().map(|p| assembly.books(&p.name, entries)).collect()
+            }
+            (Access::Here(assembly), Some(party)) => Ok(vec![assembly.books(party, entries)?]),
+        }
+    }
+
+    /// The economy's accounts.
+    ///
+    /// # Errors
+    /// If the chain does not answer.
+    pub async fn economy(&self) -> Result<EconomyReport, Failure> {
+        match self {
+            Access::Running(client) => client.get("economy").await,
+            Access::Here(assembly) => assembly.economy_now().await,
+        }
+    }
+
+    /// Pays for a request.
+    ///
+    /// # Errors
+    /// If nothing was bought; the message says what became of the money.
+    pub async fn pay(&self, order: PayOrder) -> Result<PayReport, Failure> {
+        match self {
+            Access::Running(client) => client.post("pay", &order).await,
+            Access::Here(assembly) => assembly.pay(order).await,
+        }
+    }
+
+    /// Makes play dollars.
+    ///
+    /// # Errors
+    /// On any chain but the embedded one.
+    pub async fn fund(&self, to: &str, amount: &str) -> Result<FundReport, Failure> {
+        match self {
+            Access::Running(client) => {
+                client.post("fund", &serde_json::json!({ "to": to, "amount": amount })).await
+            }
+            Access::Here(assembly) => assembly.fund(to, amount).await,
+        }
+    }
+
+    /// Grants the shopper a mandate.
+    ///
+    /// # Errors
+    /// If the limits make no sense.
+    pub async fn grant(&self, grant: &Grant) -> Result<MandateReport, Failure> {
+        match self {
+            Access::Running(client) => {
+                let order = serde_json::json!({
+                    "lifetime": grant.lifetime,
+                    "per_payment": grant.per_payment,
+                    "daily": grant.daily,
+                    "days": grant.days,
+                });
+                client.post("grant", &order).await
+            }
+            Access::Here(assembly) => assembly.grant_text(grant).await,
+        }
+    }
+}
+
+impl Client {
+    /// The economy that runs in this home, if one does.
+    ///
+    /// # Errors
+    /// If the home is in use and nothing says how to reach it.
+    pub fn of(home: &Home) -> Result<Option<Client>, Failure> {
+        if !home.is_held() {
+            return Ok(None);
+        }
+        let running = home.running().ok_or_else(|| {
+            Failure::new(format!(
+                "the home {} is in use by a process that is starting or ending",
+                home.path().display()
+            ))
+            .hint("try again in a moment, or use another home with `--home DIR`")
+        })?;
+        let http = reqwest::Client::builder().no_proxy().build().map_err(Failure::new)?;
+        Ok(Some(Client { running, http }))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::GET, path, None::<&()>).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
+        let url = format!("http://127.0.0.1:{}/api/v1/{path}", self.running.port);
+        let mut request = self.http.request(method, url).bearer_auth(&self.running.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let silent = |e: reqwest::Error| {
+            Failure::new(format!(
+                "the economy of this home (process {}) does not answer: {}",
+                self.running.pid,
+                e.without_url()
+            ))
+            .hint("it may be starting or ending; try again in a moment")
+        };
+        let answer = request.send().await.map_err(silent)?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(silent)?;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|e| {
+                Failure::new(format!("the running economy answers otherwise than expected: {e}"))
+                    .hint("it may be of another version; restart it")
+            });
+        }
+        Err(serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+            Failure::new(format!(
+                "the running economy refused: {}",
+                String::from_utf8_lossy(&bytes).chars().take(300).collect::<String>()
+            ))
+        }))
+    }
+}

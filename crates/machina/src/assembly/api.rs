@@ -1,0 +1,150 @@
+//! The programs' door, `/api/v1`: what commands ask of a running economy.
+//!
+//! `info` and `economy` are for everyone. Books, paying and making money are for who can read the
+//! token in the home: commands of the same user.
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use super::Assembly;
+use crate::failure::Failure;
+use crate::report::PayOrder;
+
+/// The largest request: a picture in base64, and some room.
+const MAX_REQUEST: usize = 32 * 1024 * 1024;
+
+/// What to make for whom.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FundOrder {
+    /// A name or an address.
+    pub to: String,
+    /// Whole dollars.
+    pub amount: String,
+}
+
+/// What to allow the shopper.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GrantOrder {
+    /// In all.
+    pub lifetime: String,
+    /// For one payment.
+    pub per_payment: String,
+    /// In 24 hours.
+    pub daily: Option<String>,
+    /// For how many days.
+    pub days: u16,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    entries: usize,
+}
+
+/// The routes; `token` lets in.
+pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
+    let token: Arc<str> = token.into();
+    let private = Router::new()
+        .route("/books", get(all_books))
+        .route("/books/{party}", get(books))
+        .route("/pay", post(pay))
+        .route("/fund", post(fund))
+        .route("/grant", post(grant))
+        .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+            let token = token.clone();
+            async move { if lets_in(&request, &token) { next.run(request).await } else { stranger() } }
+        }));
+    Router::new()
+        .route("/info", get(info))
+        .route("/economy", get(economy))
+        .merge(private)
+        .layer(DefaultBodyLimit::max(MAX_REQUEST))
+        .with_state(assembly)
+}
+
+fn lets_in(request: &Request, token: &str) -> bool {
+    let shown = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .unwrap_or("");
+    // Compared without an early end, so that time tells nothing of the token.
+    shown.len() == token.len()
+        && shown.bytes().zip(token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+fn stranger() -> Response {
+    let failure = Failure::new("this is for commands of the economy's own user")
+        .hint("use the `machina` command with the same home");
+    (StatusCode::UNAUTHORIZED, Json(failure)).into_response()
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status =
+            if self.misuse { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
+        (status, Json(self)).into_response()
+    }
+}
+
+type Answer<T> = Result<Json<T>, Failure>;
+
+async fn info(State(assembly): State<Arc<Assembly>>) -> Json<crate::report::Info> {
+    Json(assembly.info(true))
+}
+
+async fn economy(State(assembly): State<Arc<Assembly>>) -> Answer<crate::report::EconomyReport> {
+    Ok(Json(assembly.economy_now().await?))
+}
+
+async fn all_books(
+    State(assembly): State<Arc<Assembly>>,
+    Query(wanted): Query<Wanted>,
+) -> Answer<Vec<crate::report::Books>> {
+    assembly
+        .booked()
+        .iter()
+        .map(|party| assembly.books(&party.name, wanted.entries))
+        .collect::<Result<_, _>>()
+        .map(Json)
+}
+
+async fn books(
+    State(assembly): State<Arc<Assembly>>,
+    Path(party): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Answer<crate::report::Books> {
+    assembly.books(&party, wanted.entries).map(Json)
+}
+
+async fn pay(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<PayOrder>,
+) -> Answer<crate::report::PayReport> {
+    // A payment that has begun is brought to its end, whoever hangs up.
+    tokio::spawn(async move { assembly.pay(order).await }).await.map_err(Failure::new)?.map(Json)
+}
+
+async fn fund(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<FundOrder>,
+) -> Answer<crate::report::FundReport> {
+    assembly.fund(&order.to, &order.amount).await.map(Json)
+}
+
+async fn grant(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<GrantOrder>,
+) -> Answer<crate::report::MandateReport> {
+    let GrantOrder { lifetime, per_payment, daily, days } = order;
+    let grant = crate::cli::Grant { lifetime, per_payment, daily, days };
+    assembly.grant_text(&grant).await.map(Json)
+}

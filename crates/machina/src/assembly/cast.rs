@@ -1,0 +1,93 @@
+//! Who lives in a home: two people, the machine that each of them owns, and two services.
+//!
+//! Ada owns the shopper, which buys for her; Grace owns the vision machine, which sells. The mint
+//! makes play dollars on the embedded chain, the facilitator carries payments there. Each has a key
+//! of its own: a machine never holds its owner's.
+
+use std::sync::Arc;
+
+use economy::{Registry, Sector, Unit};
+use mandates::Key;
+use money::Party;
+
+use crate::failure::Failure;
+use crate::home::Held;
+use crate::report::PartyInfo;
+
+/// The keys of a home.
+pub struct Cast {
+    /// Owns the shopper.
+    pub ada: Key,
+    /// Buys, under Ada's mandate.
+    pub shopper: Key,
+    /// Owns the vision machine.
+    pub grace: Key,
+    /// Sells the classification of photographs.
+    pub vision: Key,
+    /// Makes play dollars.
+    pub mint: Key,
+    /// Carries payments to the chain.
+    pub facilitator: Key,
+}
+
+impl Cast {
+    /// Reads the keys of a home, making those that are missing.
+    ///
+    /// # Errors
+    /// If a key file cannot be read or written.
+    pub fn of(home: &Held) -> Result<Cast, Failure> {
+        Ok(Cast {
+            ada: home.key("ada")?,
+            shopper: home.key("shopper")?,
+            grace: home.key("grace")?,
+            vision: home.key("vision")?,
+            mint: home.key("mint")?,
+            facilitator: home.key("facilitator")?,
+        })
+    }
+
+    /// Whose books are kept here: people and machines.
+    pub fn booked(&self) -> Vec<Party> {
+        vec![self.ada.party(), self.shopper.party(), self.grace.party(), self.vision.party()]
+    }
+
+    /// Everyone, as they are told to people and programs.
+    pub fn everyone(&self) -> Vec<PartyInfo> {
+        let one = |name: &str, key: &Key, role: &str, owner: Option<&str>| PartyInfo {
+            name: name.into(),
+            address: key.party(),
+            role: role.into(),
+            owner: owner.map(str::to_string),
+        };
+        vec![
+            one("ada", &self.ada, "person", None),
+            one("shopper", &self.shopper, "machine", Some("ada")),
+            one("grace", &self.grace, "person", None),
+            one("vision", &self.vision, "machine", Some("grace")),
+            one("facilitator", &self.facilitator, "service", None),
+            one("mint", &self.mint, "service", None),
+        ]
+    }
+
+    /// What a party is called here; strangers by their address, shortened.
+    pub fn name(&self, party: Party) -> String {
+        self.everyone()
+            .into_iter()
+            .find(|p| p.address == party)
+            .map_or_else(|| party.short(), |p| p.name)
+    }
+
+    /// The economy's boundary: everyone else is the rest of the world.
+    ///
+    /// # Errors
+    /// If the keys were exchanged so that somebody would own themselves.
+    pub fn registry(&self) -> Result<Arc<Registry>, Failure> {
+        let mut registry = Registry::new();
+        registry.insert(Unit::household(self.ada.party(), "ada"))?;
+        registry.insert(Unit::household(self.grace.party(), "grace"))?;
+        let application = Sector::Application;
+        registry.insert(Unit::machine(self.shopper.party(), "shopper", self.ada.party(), application))?;
+        registry.insert(Unit::machine(self.vision.party(), "vision", self.grace.party(), application))?;
+        Ok(Arc::new(registry))
+    }
+}

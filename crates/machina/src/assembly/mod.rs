@@ -1,0 +1,655 @@
+//! An economy, put together: chain, books, mandates, machines, and who watches over them.
+//!
+//! [`Assembly::open`] opens the floors in the order in which they need each other and brings a new
+//! home to life (books, play money, the shopper's mandate). What an earlier run left unfinished is
+//! resolved before anything else happens. [`server`] puts it on the network; [`Assembly::close`]
+//! takes it down in the opposite order.
+
+pub mod cast;
+pub mod measure;
+pub mod server;
+
+mod api;
+mod square;
+mod vision;
+
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use alloy_primitives::{Address, U256};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use labour::VisionWorker;
+use ledger::{Kind, Ledger, Status};
+use mandates::books::Line;
+use mandates::{Mandate, Mandates, Purpose, SignedMandate};
+use money::{Amount, Clock, Party, SystemClock, Timestamp};
+use payments::buyer::Parts;
+use payments::{
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Gate, GateLimits, Offer, Purchase,
+};
+use settlement::{Endpoint, LocalNode, SenderLimits, Settlement};
+
+use crate::cli::Place;
+use crate::failure::Failure;
+use crate::home::{self, Held};
+use crate::report::{
+    BookLine, Books, BooksAndChain, EconomyReport, EntryLine, FundReport, Headline, Info,
+    MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder, PayReport, TokenInfo,
+};
+use cast::Cast;
+use measure::Measure;
+use square::Square;
+
+/// What one photograph costs, in whole dollars.
+const PRICE: &str = "0.01";
+/// What a new shopper gets on the embedded chain, in whole dollars.
+const FIRST_MONEY: &str = "5";
+/// When the embedded chain begins: 2026-01-01 00:00 UTC. Any moment before its first block will do.
+const GENESIS_TIME: u64 = 1_767_225_600;
+/// How often books and chain are compared.
+const COMPARE_EVERY: Duration = Duration::from_secs(5);
+/// The largest gift of `fund`, in whole dollars: beyond it a zero too many is likelier than a wish.
+const LARGEST_GIFT: &str = "1000000000";
+
+/// An economy that is open in this process.
+pub struct Assembly {
+    home: Held,
+    place: Place,
+    cast: Arc<Cast>,
+    clock: Arc<dyn Clock>,
+    node: Option<chain::Node>,
+    chain: Settlement,
+    mint: Option<Settlement>,
+    ledger: Ledger,
+    mandates: Mandates,
+    buyer: Buyer,
+    gate: Arc<Gate>,
+    bookkeeper: Arc<Bookkeeper>,
+    facilitator: Arc<EmbeddedFacilitator>,
+    measure: Arc<Mutex<Measure>>,
+    facts: Arc<Mutex<Facts>>,
+    offer: Offer,
+    vision: Option<Arc<VisionWorker>>,
+    square: Arc<Square>,
+    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+/// What the last look at the chain told.
+#[derive(Debug, Clone)]
+struct Facts {
+    supply: Amount,
+    /// Books less chain, over all parties.
+    difference: Amount,
+    agree: BooksAndChain,
+}
+
+struct LocalChain(chain::Node);
+
+impl LocalNode for LocalChain {
+    fn request(
+        &self,
+        request: serde_json::Value,
+    ) -> std::pin::Pin<Box<dyn Future<Output = serde_json::Value> + Send>> {
+        let node = self.0.clone();
+        Box::pin(async move { node.request(request).await })
+    }
+}
+
+impl Assembly {
+    /// Opens the economy of a home. With `vision`, its vision machine works.
+    ///
+    /// # Errors
+    /// [`Failure`] that says which part could not be opened, and what to do.
+    pub async fn open(
+        home: Held,
+        place: Place,
+        vision: Option<Arc<VisionWorker>>,
+    ) -> Result<Arc<Assembly>, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let cast = Arc::new(Cast::of(&home)?);
+        let (node, endpoint, token) = open_chain(&home, &place, &cast).await?;
+        let connect = |key: &mandates::Key| {
+            Settlement::connect(
+                endpoint.clone(),
+                place.chain_id.or(node.as_ref().map(chain::Node::chain_id)),
+                token,
+                key.transaction_signer(),
+                SenderLimits::default(),
+            )
+        };
+        let chain = connect(&cast.facilitator).await?;
+        let mint = match &node {
+            Some(_) => Some(connect(&cast.mint).await?),
+            None => None,
+        };
+        let asset = chain.token().asset;
+
+        let books = home.books_file(chain.token().chain_id);
+        let ledger_clock = clock.clone();
+        let ledger = tokio::task::spawn_blocking(move || Ledger::open(&books, ledger_clock))
+            .await
+            .map_err(Failure::new)??;
+        let mandates = Mandates::open(ledger.clone(), &cast.booked())?;
+        for party in cast.booked() {
+            mandates.open_book(party, asset).await?;
+        }
+        let registry = cast.registry()?;
+        let measure = Arc::new(Mutex::new(Measure::of(&ledger, registry.clone(), asset)?));
+
+        let facilitator = Arc::new(EmbeddedFacilitator::new(chain.clone(), clock.clone()));
+        let classify = {
+            let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
+            Arc::new(move |payer: Party| -> Kind {
+                let purpose = match mandates.purpose(payer) {
+                    Some(Purpose::Household) => economy::Purpose::Household,
+                    Some(Purpose::Production) | None => economy::Purpose::Production,
+                };
+                registry.kind_of_purchase(payer, seller, purpose)
+            })
+        };
+        let gate = Gate::new(
+            ledger.clone(),
+            facilitator.clone(),
+            chain.clone(),
+            clock.clone(),
+            classify,
+            GateLimits::default(),
+        );
+        let bookkeeper = Arc::new(Bookkeeper::new(
+            ledger.clone(),
+            mandates.clone(),
+            chain.clone(),
+            clock.clone(),
+            cast.booked(),
+            0,
+        ));
+        let buyer = Buyer::new(Parts {
+            key: cast.shopper.clone(),
+            mandates: mandates.clone(),
+            ledger: ledger.clone(),
+            chain: chain.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(|| {
+                let mut nonce = [0; 32];
+                home::random(&mut nonce).expect("the system gave random numbers at the start");
+                nonce
+            }),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .map_err(Failure::new)?,
+            limits: BuyerLimits::default(),
+        });
+        let offer = vision::offer(
+            format!("http://localhost:{}", place.port),
+            Amount::parse(asset, PRICE)?,
+            cast.vision.party(),
+            chain.token().clone(),
+        );
+        let facts = Arc::new(Mutex::new(Facts {
+            supply: Amount::zero(asset),
+            difference: Amount::zero(asset),
+            agree: BooksAndChain { state: "unknown".into(), ..BooksAndChain::default() },
+        }));
+        let square = Square::new(square::Parts {
+            cast: cast.clone(),
+            ledger: ledger.clone(),
+            mandates: mandates.clone(),
+            chain: chain.clone(),
+            measure: measure.clone(),
+            facts: facts.clone(),
+            offer: offer.clone(),
+            working: vision.is_some(),
+        });
+
+        let assembly = Arc::new(Assembly {
+            home,
+            place,
+            cast,
+            clock,
+            node,
+            chain,
+            mint,
+            ledger,
+            mandates,
+            buyer,
+            gate,
+            bookkeeper,
+            facilitator,
+            measure,
+            facts,
+            offer,
+            vision,
+            square,
+            tasks: Mutex::default(),
+        });
+        assembly.resolve_leftovers().await?;
+        assembly.bring_to_life().await?;
+        assembly.compare(true).await?;
+        Ok(assembly)
+    }
+
+    /// What an earlier run left unfinished: sales first, since purchases may wait for them.
+    async fn resolve_leftovers(&self) -> Result<(), Failure> {
+        let (resolved, open) = self.gate.recover(self.offer.payee).await;
+        if resolved + open > 0 {
+            tracing::warn!(resolved, open, "sales of an earlier run were left unfinished");
+        }
+        Ok(())
+    }
+
+    /// A home's first money and mandate, once.
+    async fn bring_to_life(&self) -> Result<(), Failure> {
+        let shopper = self.cast.shopper.party();
+        if self.mandates.of(shopper).is_some() {
+            return Ok(());
+        }
+        let asset = self.chain.token().asset;
+        if let Some(mint) = &self.mint
+            && self.chain.balance(shopper).await?.is_zero()
+        {
+            mint.mint(shopper, Amount::parse(asset, FIRST_MONEY)?).await?;
+        }
+        let one = Amount::parse(asset, "1")?;
+        self.grant(one, one, Amount::parse(asset, "0.10")?, 30).await?;
+        Ok(())
+    }
+
+    /// Ada grants her shopper a mandate, for what she herself uses.
+    ///
+    /// # Errors
+    /// If the limits make no sense, or the books cannot be written.
+    pub async fn grant(
+        &self,
+        lifetime: Amount,
+        daily: Amount,
+        per_payment: Amount,
+        days: u16,
+    ) -> Result<MandateReport, Failure> {
+        let now = self.clock.now();
+        let mandate = Mandate {
+            machine: self.cast.shopper.party(),
+            owner: self.cast.ada.party(),
+            per_payment,
+            daily,
+            lifetime,
+            expires_at: now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
+            purpose: Purpose::Household,
+            serial: now.as_millis(),
+        };
+        self.mandates.grant(SignedMandate::sign(mandate, &self.cast.ada)?).await?;
+        self.mandate_of(self.cast.shopper.party())
+            .ok_or_else(|| Failure::new("the mandate was granted and is not in force"))
+    }
+
+    /// Reconciles books and chain and remembers what came of it.
+    async fn compare(&self, at_rest: bool) -> Result<(), Failure> {
+        let reconciled = self.bookkeeper.reconcile(at_rest).await?;
+        let supply = self.chain.supply().await?;
+        let mut difference = Amount::zero(supply.asset());
+        for b in &reconciled.breaks {
+            difference = difference.checked_add(b.books.checked_sub(b.chain)?)?;
+        }
+        let detail: Vec<String> = reconciled
+            .breaks
+            .iter()
+            .map(|b| format!("{}: the books say {}, the chain {}", self.cast.name(b.party), b.books, b.chain))
+            .collect();
+        if !detail.is_empty() {
+            tracing::error!(breaks = ?detail, "books and chain differ");
+        }
+        let state = if detail.is_empty() { "equal" } else { "differ" };
+        let mut facts = self.facts.lock().expect("nothing panics under this lock");
+        *facts = Facts {
+            supply,
+            difference,
+            agree: BooksAndChain { state: state.into(), block: reconciled.block, detail },
+        };
+        Ok(())
+    }
+
+    /// Keeps comparing, resolving and telling until the economy is closed.
+    fn watch(self: &Arc<Self>) {
+        let keeper = Arc::downgrade(self);
+        let compare = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(COMPARE_EVERY);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let Some(assembly) = keeper.upgrade() else { return };
+                assembly.gate.recover(assembly.offer.payee).await;
+                if let Err(failure) = assembly.compare(false).await {
+                    tracing::warn!(error = failure.message, "books and chain could not be compared");
+                    let mut facts = assembly.facts.lock().expect("nothing panics under this lock");
+                    facts.agree.state = "unknown".into();
+                    facts.agree.detail = vec![failure.message];
+                }
+            }
+        });
+        let tell = self.square.follow();
+        self.tasks.lock().expect("nothing panics under this lock").extend([compare, tell]);
+    }
+
+    /// Takes the economy down: no more work, then the chain, then the books.
+    pub async fn close(self: Arc<Self>) {
+        self.square.close();
+        let tasks = std::mem::take(&mut *self.tasks.lock().expect("nothing panics under this lock"));
+        for task in tasks {
+            task.abort();
+            let _ = task.await;
+        }
+        if let Some(node) = self.node.clone() {
+            node.close().await;
+        }
+        if let Err(error) = self.ledger.clone().close().await {
+            tracing::warn!(%error, "the books did not close cleanly; they are whole all the same");
+        }
+    }
+
+    /// Reads a party by name or address.
+    fn party(&self, text: &str) -> Result<Party, Failure> {
+        let known = self.cast.everyone();
+        if let Some(party) = known.iter().find(|p| p.name.eq_ignore_ascii_case(text)) {
+            return Ok(party.address);
+        }
+        Party::from_str(text).map_err(|e| {
+            let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
+            Failure::misuse(e).hint(format!("name an address, or one of {}", names.join(", ")))
+        })
+    }
+
+    /// All that a client needs to trade here.
+    pub fn info(&self, running: bool) -> Info {
+        let token = self.chain.token();
+        let url = format!("http://localhost:{}", self.place.port);
+        let embedded = self.node.is_some();
+        let rpc_url = if embedded {
+            format!("http://localhost:{}", self.place.rpc_port)
+        } else {
+            self.chain.endpoint().to_string()
+        };
+        Info {
+            version: env!("CARGO_PKG_VERSION").into(),
+            running,
+            rpc_url,
+            chain_id: token.chain_id,
+            network: payments::wire::network(token.chain_id),
+            embedded_chain: embedded,
+            token: TokenInfo {
+                address: token.address.into(),
+                name: token.name.clone(),
+                version: token.version.clone(),
+                symbol: token.asset.code().into(),
+                decimals: token.asset.scale(),
+            },
+            facilitator_url: format!("{url}/facilitator"),
+            offers: vec![OfferInfo {
+                name: self.offer.name.clone(),
+                description: self.offer.description.clone(),
+                method: self.offer.method.to_string(),
+                url: self.offer.url.clone(),
+                price: self.offer.price,
+                payee: self.offer.payee,
+                takes: ["image/jpeg", "image/png", "image/webp"].map(str::to_string).to_vec(),
+            }],
+            parties: self.cast.everyone(),
+            url,
+        }
+    }
+
+    fn mandate_of(&self, machine: Party) -> Option<MandateReport> {
+        let mandate = self.mandates.of(machine)?;
+        let left = self.mandates.left(machine)?;
+        Some(MandateReport::of(&mandate, &left, self.cast.name(mandate.owner)))
+    }
+
+    /// A party's books, with at most this many of the latest entries.
+    ///
+    /// # Errors
+    /// If there is no such party, or it has no books here.
+    pub fn books(&self, party: &str, entries: usize) -> Result<Books, Failure> {
+        let party = self.party(party)?;
+        let asset = self.chain.token().asset;
+        let everyone = self.cast.everyone();
+        let about = everyone
+            .iter()
+            .find(|p| p.address == party && self.cast.booked().contains(&party))
+            .ok_or_else(|| {
+                Failure::new(format!("{party} has no books in this home"))
+                    .hint("`machina info` lists who lives here")
+            })?;
+        let (lines, entries) = self.ledger.read(|state| {
+            let lines = Line::ALL.into_iter().filter_map(|line| {
+                let id = line.of(party, asset);
+                let (account, balance) = (state.account(&id)?, state.balance(&id)?);
+                Some(BookLine {
+                    name: line.name().into(),
+                    class: account.class.as_str().into(),
+                    settled: balance.settled(),
+                    held: Amount::from_minor(asset, balance.debits_pending + balance.credits_pending),
+                })
+            });
+            let lines: Vec<BookLine> = lines.collect();
+            // Every entry that is money touches cash; limits are shown as the mandate.
+            let cash = Line::Cash.of(party, asset);
+            let entries: Vec<EntryLine> = state
+                .entries_of(cash)
+                .rev()
+                .take(entries.min(1_000))
+                .map(|record| {
+                    let name = |id| state.account(id).map_or("?", |a| a.name.as_str()).to_string();
+                    let transfer = &record.transfer;
+                    EntryLine {
+                        at: record.at,
+                        debit: name(&transfer.debit),
+                        credit: name(&transfer.credit),
+                        amount: transfer.amount,
+                        kind: transfer.kind.as_str().into(),
+                        counterparty: transfer.counterparty.map_or_else(String::new, |c| self.who(c)),
+                        status: status_word(&record.status).into(),
+                        reference: transfer.reference.to_string(),
+                    }
+                })
+                .collect();
+            (lines, entries)
+        });
+        Ok(Books { party: about.clone(), lines, mandate: self.mandate_of(party), entries })
+    }
+
+    /// A party's name; the token's own address stands for the mint.
+    fn who(&self, party: Party) -> String {
+        if Address::from(party) == self.chain.token().address {
+            return "mint".into();
+        }
+        self.cast.name(party)
+    }
+
+    /// Everyone who has books here.
+    pub fn booked(&self) -> Vec<PartyInfo> {
+        let booked = self.cast.booked();
+        self.cast.everyone().into_iter().filter(|p| booked.contains(&p.address)).collect()
+    }
+
+    /// The economy's accounts.
+    ///
+    /// # Errors
+    /// If they do not balance, which would be a defect of this program.
+    pub fn economy(&self) -> Result<EconomyReport, Failure> {
+        let facts = self.facts.lock().expect("nothing panics under this lock").clone();
+        let measure = self.measure.lock().expect("nothing panics under this lock");
+        let accounts = measure.accounts(facts.supply)?;
+        Ok(EconomyReport {
+            headline: Headline {
+                production: accounts.gdp_production,
+                expenditure: accounts.gdp_expenditure,
+                income: accounts.gdp_income,
+                turnover: accounts.turnover,
+                value_added: accounts.value_added,
+                exports: accounts.exports,
+                imports: accounts.imports,
+                money_stock: accounts.money_stock,
+                velocity_transactions: accounts.velocity_transactions.to_string(),
+                velocity_income: accounts.velocity_income.to_string(),
+                turnover_to_value_added: accounts.turnover_to_value_added.to_string(),
+                trades: accounts.trades,
+            },
+            accounts: serde_json::to_value(&accounts).map_err(Failure::new)?,
+            books: facts.agree,
+        })
+    }
+
+    /// The same after looking at the chain and counting what was booked.
+    ///
+    /// # Errors
+    /// As [`Assembly::economy`]; the chain may not answer.
+    pub async fn economy_now(&self) -> Result<EconomyReport, Failure> {
+        self.compare(false).await?;
+        self.square.catch_up()?;
+        self.economy()
+    }
+
+    /// The shopper pays for a request.
+    ///
+    /// # Errors
+    /// If the order makes no sense, or nothing was bought; the message says what became of the
+    /// money.
+    pub async fn pay(&self, order: PayOrder) -> Result<PayReport, Failure> {
+        let url = reqwest::Url::parse(&order.url)
+            .ok()
+            .filter(|u| matches!(u.scheme(), "http" | "https") && u.host().is_some())
+            .ok_or_else(|| {
+                Failure::misuse(format!("`{}` is no web address", order.url.chars().take(120).collect::<String>()))
+                    .hint("write it whole, as in http://localhost:4020/m/vision/classify")
+            })?;
+        let method = http::Method::from_str(&order.method)
+            .map_err(|_| Failure::misuse(format!("`{}` is no HTTP method", order.method)))?;
+        let body = STANDARD.decode(&order.body).map_err(|_| Failure::misuse("the body is not base64"))?;
+        let asset = self.chain.token().asset;
+        let max = order.max.as_deref().map(|text| positive(asset, text)).transpose()?;
+        let purchase = Purchase { method, url, media_type: order.media_type, body: body.into(), max };
+        let bought = self.buyer.buy(&purchase).await?;
+        Ok(PayReport {
+            status: bought.status.as_u16(),
+            media_type: bought
+                .headers
+                .get(http::header::CONTENT_TYPE)
+                .and_then(|v| v.to_str().ok())
+                .map(str::to_string),
+            body: STANDARD.encode(&bought.body),
+            paid: bought.paid.map(|paid| PaidReport {
+                amount: paid.amount,
+                payee: paid.payee,
+                transaction: paid.transaction.to_string(),
+                reference: paid.reference.to_string(),
+                mandate_left: paid.left.lifetime,
+            }),
+        })
+    }
+
+    /// Makes play dollars for somebody.
+    ///
+    /// # Errors
+    /// On any chain but the embedded one; for an amount that is nothing, or absurd.
+    pub async fn fund(&self, to: &str, amount: &str) -> Result<FundReport, Failure> {
+        let Some(mint) = &self.mint else {
+            return Err(Failure::new(format!(
+                "chain {} is not the embedded one, so nobody here can make money on it",
+                self.chain.token().chain_id
+            ))
+            .hint("send real money from a wallet; `machina info` shows the addresses"));
+        };
+        let to = self.party(to)?;
+        let asset = self.chain.token().asset;
+        let amount = positive(asset, amount)?;
+        if amount.minor() > Amount::parse(asset, LARGEST_GIFT)?.minor() {
+            return Err(Failure::misuse(format!("{amount} is more than the {LARGEST_GIFT} that are given at once")));
+        }
+        let receipt = mint.mint(to, amount).await?;
+        self.compare(false).await?;
+        let balance = self.chain.balance(to).await?;
+        Ok(FundReport { to, amount, transaction: receipt.transaction.to_string(), balance })
+    }
+
+    /// Reads limits as people write them, and grants.
+    ///
+    /// # Errors
+    /// As [`Assembly::grant`].
+    pub async fn grant_text(&self, grant: &crate::cli::Grant) -> Result<MandateReport, Failure> {
+        let asset = self.chain.token().asset;
+        let lifetime = positive(asset, &grant.lifetime)?;
+        let daily = grant.daily.as_deref().map_or(Ok(lifetime), |text| positive(asset, text))?;
+        let per_payment = positive(asset, &grant.per_payment)?;
+        self.grant(lifetime, daily, per_payment, grant.days).await
+    }
+
+    /// The page of a trade.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+fn positive(asset: money::Asset, text: &str) -> Result<Amount, Failure> {
+    let amount = Amount::parse(asset, text).map_err(Failure::misuse)?;
+    if amount.is_positive() {
+        Ok(amount)
+    } else {
+        Err(Failure::misuse(format!("{amount} is not more than nothing")))
+    }
+}
+
+fn status_word(status: &Status) -> &'static str {
+    match status {
+        Status::Posted { .. } => "posted",
+        Status::Held => "held",
+        Status::Voided { .. } => "voided",
+        Status::Expired { .. } => "expired",
+    }
+}
+
+/// The embedded chain of the home, or the node that was named.
+async fn open_chain(
+    home: &Held,
+    place: &Place,
+    cast: &Cast,
+) -> Result<(Option<chain::Node>, Endpoint, Address), Failure> {
+    if let Some(url) = &place.rpc {
+        let token = place.token.as_deref().ok_or_else(|| {
+            Failure::misuse("`--rpc` needs the dollar's address on that chain")
+                .hint("name it with `--token ADDRESS`, for example USDC's")
+        })?;
+        let token = Party::from_str(token).map_err(Failure::misuse)?;
+        return Ok((None, Endpoint::parse(url).map_err(Failure::misuse)?, token.into()));
+    }
+    if place.token.is_some() {
+        return Err(Failure::misuse("`--token` goes with `--rpc`: the embedded chain has its own dollar"));
+    }
+    let mint = cast.mint.address();
+    // Gas is free on the embedded chain; the coins are for clients that insist on having some.
+    let coins = U256::from(1_000_000_000_000_000_000_000u128);
+    let alloc = protocol::genesis(mint, &[(mint, coins), (cast.facilitator.address(), coins)])?
+        .into_iter()
+        .map(|account| chain::GenesisAccount {
+            address: account.address,
+            balance: account.balance,
+            nonce: account.nonce,
+            code: account.code,
+            storage: account.storage,
+        })
+        .collect();
+    let genesis = chain::Genesis {
+        chain_id: protocol::EMBEDDED_CHAIN_ID,
+        timestamp: GENESIS_TIME,
+        gas_limit: 100_000_000,
+        alloc,
+    };
+    let now: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(|| SystemClock.now().as_secs());
+    let config = chain::Config::in_memory(genesis, now).in_directory(home.chain_folder());
+    let node = tokio::task::spawn_blocking(move || chain::Node::open(config))
+        .await
+        .map_err(Failure::new)??;
+    let endpoint = Endpoint::Local(Arc::new(LocalChain(node.clone())));
+    Ok((Some(node), endpoint, protocol::addresses::MACHINA_DOLLAR))
+}

@@ -1,0 +1,100 @@
+//! The vision machine's shop: what it sells, and the counter behind the gate.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post_service};
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use labour::{LabourError, VisionWorker};
+use money::{Amount, Party};
+use payments::{Gate, Offer};
+use serde_json::json;
+use settlement::Token;
+use tower::{Layer as _, service_fn};
+
+/// Where the counter is.
+const PATH: &str = "/m/vision/classify";
+/// How many answers are given unless `?top=` says otherwise, and at most.
+const USUAL_ANSWERS: usize = 5;
+
+/// What the machine sells.
+pub fn offer(base: String, price: Amount, payee: Party, token: Token) -> Offer {
+    let mut offer = Offer::new(
+        "vision/classify",
+        http::Method::POST,
+        format!("{base}{PATH}"),
+        price,
+        payee,
+        token,
+    );
+    offer.description = "What a photograph shows: the likeliest of 1,000 ImageNet classes with their probabilities. Send a JPEG, PNG or WebP file as the body.".into();
+    offer.max_body = labour::picture::MAX_BYTES;
+    offer
+}
+
+/// The machine's counter, behind the gate.
+pub fn counter(gate: &Arc<Gate>, offer: Offer, worker: Arc<VisionWorker>) -> Router {
+    let service = service_fn(move |request: Request<Body>| {
+        let worker = worker.clone();
+        async move { Ok::<Response, Infallible>(classify(worker, request).await) }
+    });
+    let counter = gate.layer(offer).layer(service);
+    Router::new().route(PATH, post_service(counter))
+}
+
+async fn classify(worker: Arc<VisionWorker>, request: Request<Body>) -> Response {
+    let asked = request.uri().query().and_then(|query| {
+        query.split('&').find_map(|pair| pair.strip_prefix("top=")).map(str::to_string)
+    });
+    let top = match asked.as_deref().map(str::parse::<usize>) {
+        None => USUAL_ANSWERS,
+        Some(Ok(top)) => top,
+        Some(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "`top` is not a whole number"),
+    };
+    // The gate has read and bounded the body; here it is in memory.
+    let picture = match request.into_body().collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return refuse(StatusCode::BAD_REQUEST, "the picture did not arrive whole"),
+    };
+    let work = tokio::task::spawn_blocking(move || worker.classify(&picture, top)).await;
+    match work {
+        Ok(Ok(classification)) => (
+            [(header::CONTENT_TYPE, "application/json")],
+            classification.to_json(),
+        )
+            .into_response(),
+        Ok(Err(error)) if error.is_input_error() => refuse(status_of(&error), &error.to_string()),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the vision machine is out of order");
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "the vision machine is out of order; nothing was charged")
+        }
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the vision machine broke down; nothing was charged"),
+    }
+}
+
+fn status_of(error: &LabourError) -> StatusCode {
+    match error {
+        LabourError::AnswersOutOfRange { .. } => StatusCode::BAD_REQUEST,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    let body = json!({ "error": "input_refused", "message": message });
+    (status, axum::Json(body)).into_response()
+}
+
+/// Tells a person and a program what the machine sells and how often it has worked.
+pub fn sign(describe: impl Fn() -> serde_json::Value + Clone + Send + Sync + 'static) -> Router {
+    Router::new().route(
+        "/m/vision",
+        get(move || {
+            let describe = describe.clone();
+            async move { axum::Json(describe()) }
+        }),
+    )
+}

@@ -1,0 +1,156 @@
+//! The command line: one declaration makes flags, variables and help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A machine economy that anyone can run: machines sell work, are paid in crypto, and keep books.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "Start here:\n  machina demo     watch one machine buy work from another\n  machina up       keep an economy running, with its page at http://localhost:4020"
+)]
+pub struct Arguments {
+    /// Where keys, chain and books live.
+    #[arg(long, global = true, env = "MACHINA_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+
+    /// Print JSON on standard output instead of tables.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Tell more on standard error; twice tells all.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    #[command(flatten)]
+    pub place: Place,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where an economy is reached, and on which chain it settles.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The port for people, market and facilitator.
+    #[arg(long, global = true, env = "MACHINA_PORT", default_value_t = 4020, value_name = "PORT")]
+    pub port: u16,
+
+    /// The port of the embedded chain's JSON-RPC.
+    #[arg(long, global = true, env = "MACHINA_RPC_PORT", default_value_t = 8545, value_name = "PORT")]
+    pub rpc_port: u16,
+
+    /// Settle on this Ethereum node instead of the embedded chain.
+    #[arg(long, global = true, env = "MACHINA_RPC", value_name = "URL")]
+    pub rpc: Option<String>,
+
+    /// The dollar's contract on that node; needed with `--rpc`.
+    #[arg(long, global = true, env = "MACHINA_TOKEN", value_name = "ADDRESS")]
+    pub token: Option<String>,
+
+    /// Refuse to start if that node serves another chain.
+    #[arg(long, global = true, env = "MACHINA_CHAIN_ID", value_name = "ID")]
+    pub chain_id: Option<u64>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start an economy and keep it running until Ctrl-C.
+    Up,
+    /// Watch the first trade: a shopper machine buys the names of what photographs show.
+    Demo,
+    /// Pay for a request and print the answer.
+    ///
+    /// The economy's shopper machine pays, under its mandate. The answer goes to standard output,
+    /// what was paid to standard error.
+    #[command(after_help = "Example:\n  machina pay http://localhost:4020/m/vision/classify --data @cat.jpg --max 0.05")]
+    Pay(Pay),
+    /// Show a party's books: what it owns, earned and spent, and what its mandate leaves.
+    #[command(after_help = "Examples:\n  machina books            all parties of this home\n  machina books vision     one of them, with its entries")]
+    Books(Books),
+    /// Show the economy's accounts: GDP three ways, turnover, velocity.
+    Economy,
+    /// Show the models that machines here work with, and fetch them.
+    Models(Models),
+    /// Show all that a client needs to trade here: addresses, token, facilitator, offers.
+    Info,
+    /// Give play dollars to an address, on the embedded chain.
+    #[command(after_help = "Example:\n  machina fund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 25")]
+    Fund(Fund),
+    /// Grant the shopper machine a new mandate, signed with its owner's key.
+    #[command(after_help = "Example:\n  machina grant 1.00 --per-payment 0.10 --days 30")]
+    Grant(Grant),
+}
+
+/// What to pay for.
+#[derive(Debug, Clone, Args)]
+pub struct Pay {
+    /// What to ask for.
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// The request's body: text, `@FILE`, or `@-` for standard input. Makes it a POST.
+    #[arg(long, short, value_name = "DATA", allow_hyphen_values = true)]
+    pub data: Option<String>,
+    /// The most that it may cost, in dollars: `0.05`. Without it only the mandate decides.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub max: Option<String>,
+    /// The request's method, if not GET, or POST with `--data`.
+    #[arg(long, short = 'X', value_name = "METHOD")]
+    pub method: Option<String>,
+    /// The body's media type, if it is not plain from the data.
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+    /// Write the answer here instead of to standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Whose books.
+#[derive(Debug, Clone, Args)]
+pub struct Books {
+    /// A party's name or address; without one, all parties of this home.
+    #[arg(value_name = "PARTY")]
+    pub party: Option<String>,
+    /// How many of the latest entries to show.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub entries: usize,
+}
+
+/// Which models.
+#[derive(Debug, Clone, Args)]
+pub struct Models {
+    /// Fetch what is not here yet.
+    #[arg(long)]
+    pub fetch: bool,
+}
+
+/// Whom to fund.
+#[derive(Debug, Clone, Args)]
+pub struct Fund {
+    /// Who gets it: an address, or the name of a party of this home.
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// How many dollars: `25`, `0.5`.
+    #[arg(value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub amount: String,
+}
+
+/// What to allow.
+#[derive(Debug, Clone, Args)]
+pub struct Grant {
+    /// How much in all.
+    #[arg(value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub lifetime: String,
+    /// How much for one payment.
+    #[arg(long, default_value = "0.10", value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub per_payment: String,
+    /// How much in any 24 hours; as much as in all if not said.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub daily: Option<String>,
+    /// For how many days.
+    #[arg(long, default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub days: u16,
+}

@@ -1,0 +1,51 @@
+//! One file, one command.
+
+mod books;
+mod demo;
+mod economy;
+mod fund;
+mod grant;
+mod info;
+mod models;
+mod pay;
+mod up;
+
+use serde::Serialize;
+
+use crate::cli::{Arguments, Command};
+use crate::failure::Failure;
+
+/// Does what was asked.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Up => up::run(&arguments).await,
+        Command::Demo => demo::run(&arguments).await,
+        Command::Pay(pay) => pay::run(&arguments, pay).await,
+        Command::Books(books) => books::run(&arguments, books).await,
+        Command::Economy => economy::run(&arguments).await,
+        Command::Models(models) => models::run(&arguments, models).await,
+        Command::Info => info::run(&arguments).await,
+        Command::Fund(fund) => fund::run(&arguments, fund).await,
+        Command::Grant(grant) => grant::run(&arguments, grant).await,
+    }
+}
+
+/// Prints a report: JSON for programs, else its text for people.
+fn print<T: Serialize>(json: bool, report: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let out = if json {
+        let mut out = serde_json::to_string_pretty(report).map_err(Failure::new)?;
+        out.push('\n');
+        out
+    } else {
+        text()
+    };
+    match std::io::stdout().write_all(out.as_bytes()) {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| Failure::new(format!("the output could not be written: {e}"))),
+    }
+}

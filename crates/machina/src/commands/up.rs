@@ -1,0 +1,72 @@
+//! `machina up`: an economy that runs until Ctrl-C.
+
+use std::sync::Arc;
+
+use labour::{Cache, VisionWorker};
+
+use crate::assembly::Assembly;
+use crate::assembly::server::{Doors, Open};
+use crate::cli::Arguments;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::say::{self, Progress};
+
+pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let open = start(arguments).await?;
+    let info = open.assembly().info(true);
+    if arguments.json {
+        super::print(true, &info, String::new)?;
+    } else {
+        print!("{}", info.text());
+        println!("\nopen {} in a browser; Ctrl-C stops the economy", say::strong(&info.url));
+    }
+    until_told_to_stop().await;
+    eprintln!("{}", say::dim("closing: open requests end, books and chain are kept"));
+    open.close().await;
+    Ok(())
+}
+
+/// Starts the economy of the home: doors first, then the machine's model, then everything else.
+///
+/// # Errors
+/// Which part did not start, and what to do.
+pub async fn start(arguments: &Arguments) -> Result<Open, Failure> {
+    let held = Home::find(arguments.home.clone())?.hold()?;
+    let doors = Doors::take(&arguments.place).await?;
+    let worker = load_vision().await?;
+    let mut place = arguments.place.clone();
+    let (port, rpc_port) = doors.ports();
+    place.port = port;
+    place.rpc_port = rpc_port.unwrap_or(place.rpc_port);
+    let running = held.announce(port)?;
+    let progress = Progress::start("opening chain and books");
+    let assembly = Assembly::open(held, place, Some(worker)).await?;
+    drop(progress);
+    Ok(doors.open(assembly, &running))
+}
+
+async fn load_vision() -> Result<Arc<VisionWorker>, Failure> {
+    let load = tokio::task::spawn_blocking(|| {
+        let progress = Progress::start("looking for the vision machine's model");
+        let cache = Cache::from_env()?;
+        VisionWorker::load_with(&cache, &|p| progress.fetching(p))
+    });
+    Ok(Arc::new(load.await.map_err(Failure::new)??))
+}
+
+/// Ctrl-C, or the polite signal of whoever runs us.
+async fn until_told_to_stop() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        if let Ok(mut terminated) = terminated {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupted.await;
+}

@@ -1,0 +1,80 @@
+//! What a person is told when something did not work, and what a script can tell from it.
+
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a command did not do what was asked.
+///
+/// Exit codes: 1 it was refused or failed, 2 it was misused (as `clap` itself does).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    /// What happened, to what.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Whether the call itself was wrong.
+    #[serde(default)]
+    pub misuse: bool,
+}
+
+impl Failure {
+    /// Something was refused or failed.
+    pub fn new(message: impl ToString) -> Failure {
+        Failure { message: message.to_string(), hint: None, misuse: false }
+    }
+
+    /// The call was wrong.
+    pub fn misuse(message: impl ToString) -> Failure {
+        Failure { misuse: true, ..Failure::new(message) }
+    }
+
+    /// The same, with what to do.
+    pub fn hint(mut self, hint: impl ToString) -> Failure {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// On standard error for people; as JSON on standard output for programs.
+    pub fn print(&self, json: bool) {
+        if json {
+            println!("{}", serde_json::json!({ "error": self }));
+            return;
+        }
+        eprintln!("{} {}", crate::say::bad("error:"), self.message);
+        if let Some(hint) = &self.hint {
+            eprintln!("{} {hint}", crate::say::dim("hint:"));
+        }
+    }
+
+    /// 1 refused, 2 misused.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if self.misuse { 2 } else { 1 })
+    }
+}
+
+/// Errors of the floors below speak for themselves.
+macro_rules! speaks_for_itself {
+    ($($error:ty),+ $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                Failure::new(error)
+            }
+        })+
+    };
+}
+
+speaks_for_itself!(
+    chain::ChainError,
+    economy::EconomyError,
+    labour::LabourError,
+    ledger::LedgerError,
+    mandates::MandateError,
+    money::AmountError,
+    money::PartyError,
+    payments::BuyError,
+    payments::ReconcileError,
+    protocol::ProtocolError,
+    settlement::SettlementError,
+);

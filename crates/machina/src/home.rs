@@ -1,0 +1,192 @@
+//! The home: one folder with keys, chain and books, used by one process at a time.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use mandates::Key;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// The folder of an economy.
+#[derive(Debug, Clone)]
+pub struct Home(PathBuf);
+
+/// How a running economy is reached; kept in its home, readable by its user alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Running {
+    /// Where people, market and facilitator are.
+    pub port: u16,
+    /// The process.
+    pub pid: u32,
+    /// What a command of the same user shows to be let in.
+    pub token: String,
+}
+
+/// The home, held by this process.
+pub struct Held {
+    home: Home,
+    _lock: File,
+}
+
+impl Home {
+    /// The folder that was named, or the usual one.
+    ///
+    /// # Errors
+    /// If none was named and the system knows no user folder.
+    pub fn find(named: Option<PathBuf>) -> Result<Home, Failure> {
+        let folder = named
+            .or_else(|| std::env::var_os("XDG_DATA_HOME").filter(|d| !d.is_empty()).map(|d| PathBuf::from(d).join("machina")))
+            .or_else(|| std::env::var_os("HOME").filter(|d| !d.is_empty()).map(|d| PathBuf::from(d).join(".local/share/machina")))
+            .ok_or_else(|| {
+                Failure::misuse("there is no home for the economy's keys and books")
+                    .hint("name a folder with `--home DIR` or MACHINA_HOME")
+            })?;
+        Ok(Home(folder))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Takes the home for this process, making it if it is new.
+    ///
+    /// # Errors
+    /// If the folder cannot be written, or another process has it.
+    pub fn hold(&self) -> Result<Held, Failure> {
+        let wrong = |e: std::io::Error| {
+            Failure::new(format!("the home {} cannot be used: {e}", self.0.display()))
+                .hint("name another folder with `--home DIR`")
+        };
+        create_private(&self.0).map_err(wrong)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.file("lock"))
+            .map_err(wrong)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Held { home: self.clone(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let who = self
+                    .running()
+                    .map(|r| format!(" (process {}, http://localhost:{})", r.pid, r.port))
+                    .unwrap_or_default();
+                Err(Failure::new(format!(
+                    "the home {} is in use by another process{who}",
+                    self.0.display()
+                ))
+                .hint("stop it first, or use another home with `--home DIR`"))
+            }
+            Err(TryLockError::Error(error)) => Err(wrong(error)),
+        }
+    }
+
+    /// Whether some process has the home now, without making anything.
+    pub fn is_held(&self) -> bool {
+        File::options()
+            .write(true)
+            .open(self.file("lock"))
+            .is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// How the economy that runs here is reached, if it said so.
+    pub fn running(&self) -> Option<Running> {
+        let text = fs::read(self.file("running.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+}
+
+impl Held {
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// A party's key, made at its first use.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or others may read it.
+    pub fn key(&self, name: &str) -> Result<Key, Failure> {
+        let path = self.home.file("keys").join(format!("{name}.key"));
+        create_private(&self.home.file("keys"))
+            .map_err(|e| Failure::new(format!("the keys' folder cannot be made: {e}")))?;
+        let mut secret = [0; 32];
+        random(&mut secret)?;
+        Ok(Key::load_or_create(&path, || secret)?)
+    }
+
+    /// Where the embedded chain keeps its blocks.
+    pub fn chain_folder(&self) -> PathBuf {
+        self.home.file("chain")
+    }
+
+    /// The books of the trade on one chain: two chains are two sets of books.
+    pub fn books_file(&self, chain_id: u64) -> PathBuf {
+        self.home.file(&format!("books-{chain_id}.sqlite"))
+    }
+
+    /// Says how this process is reached.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn announce(&self, port: u16) -> Result<Running, Failure> {
+        let mut secret = [0; 32];
+        random(&mut secret)?;
+        let running = Running { port, pid: std::process::id(), token: hex::encode(secret) };
+        let text = serde_json::to_vec_pretty(&running).expect("plain data");
+        write_private(&self.home.file("running.json"), &text).map_err(|e| {
+            Failure::new(format!("the home {} cannot be written: {e}", self.home.0.display()))
+        })?;
+        Ok(running)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Whoever reads it now finds the lock free; a left-over would only confuse people.
+        let _ = fs::remove_file(self.home.file("running.json"));
+    }
+}
+
+/// Fills bytes from the system's random numbers.
+///
+/// # Errors
+/// If the system has none.
+pub fn random(bytes: &mut [u8]) -> Result<(), Failure> {
+    getrandom::fill(bytes)
+        .map_err(|e| Failure::new(format!("the system gives no random numbers: {e}")))
+}
+
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
+}
+
+fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let draft = path.with_extension("draft");
+    let _ = fs::remove_file(&draft);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&draft)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(draft, path)
+}
