@@ -4,7 +4,12 @@ use crate::harness::*;
 use alloy_primitives::{B256, keccak256};
 use chain::{ChainError, Node};
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 const FILE_HEAD: usize = 64;
 
@@ -221,5 +226,58 @@ async fn power_lost_while_the_log_began_begins_it_again() {
         fs::write(&path, vec![0; length]).expect("writes");
         open_in(directory.path()).expect("opens").close().await;
         assert_eq!(fs::read(&path).expect("a log").len(), FILE_HEAD);
+    }
+}
+
+/// Set in the child process of [`a_process_killed_at_work_loses_nothing_that_was_seen`].
+const CHILD: &str = "CHAIN_TEST_CHILD_DIRECTORY";
+
+/// Seals one block after another and says so, until it is killed.
+async fn work_until_killed(directory: &str) {
+    let node = open_in(Path::new(directory)).expect("opens");
+    let account = json!([key(0).address()]);
+    let first = number(&rpc(&node, "eth_getTransactionCount", account).await);
+    for nonce in first..first + 100_000 {
+        let receipt = seal(&node, &sign(&key(0), call(nonce))).await;
+        println!("\nsealed {} {}", receipt["blockNumber"], receipt["blockHash"]);
+    }
+}
+
+#[tokio::test]
+async fn a_process_killed_at_work_loses_nothing_that_was_seen() {
+    if let Ok(directory) = std::env::var(CHILD) {
+        return work_until_killed(&directory).await;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    for round in 1..=3 {
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--nocapture", "--exact"])
+            .arg("durability::a_process_killed_at_work_loses_nothing_that_was_seen")
+            .env(CHILD, directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut seen = Vec::new();
+        for line in output.lines() {
+            // The last line may be cut off; what was not said whole was not seen.
+            let Ok(line) = line else { break };
+            if let ["sealed", number, hash] = line.split(' ').collect::<Vec<_>>()[..] {
+                let read = |text| serde_json::from_str::<Value>(text);
+                let (Ok(number), Ok(hash)) = (read(number), read(hash)) else { break };
+                seen.push((number, hash));
+            }
+            if seen.len() == 20 * round {
+                child.kill().expect("kills");
+            }
+        }
+        child.wait().expect("ends");
+        assert!(seen.len() >= 20 * round);
+        let node = open_in(directory.path()).expect("opens after the kill");
+        for (number, hash) in seen {
+            let block = rpc(&node, "eth_getBlockByNumber", json!([number, false])).await;
+            assert_eq!(block["hash"], hash, "round {round}");
+        }
+        node.close().await;
     }
 }
