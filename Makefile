@@ -1,13 +1,16 @@
 # Every task of this repository. `make` alone lists them.
 #
-# Each target works in a fresh clone, does nothing where nothing needs doing, and uses one profile
-# (release), so that the dependencies are built once for the demo, the tests and the benchmarks.
+# Each target works in a fresh clone and does nothing where nothing needs doing. The dependencies are
+# built once for the demo, the tests and the benchmarks: one profile (release) and one set of
+# features. Cargo chooses features by what it is asked to build; a workspace together with an
+# example (EXAMPLE, a small one) is chosen for as its tests are, a program alone is not.
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 CARGO    ?= cargo
 RELEASE  := --release --locked
+EXAMPLE  := --example gallery
 MACHINA  := target/release/machina
 CONTRACT_TOOLS := contracts/node_modules/.package-lock.json
 
@@ -24,7 +27,7 @@ up: build ## keep an economy running, with its page at http://localhost:4020
 .PHONY: build
 build: ## build the program: target/release/machina
 	@tools/need rust cc
-	@$(CARGO) build $(RELEASE) -p machina
+	@$(CARGO) build $(RELEASE) --workspace --bin machina $(EXAMPLE)
 
 ##@ Prove
 
@@ -40,8 +43,8 @@ check: $(CONTRACT_TOOLS) ## formats, lints, documents, contract bytes, the map a
 	@$(CARGO) fmt --all --check
 	@cd contracts && npm run --silent check
 	@$(CARGO) clippy $(RELEASE) --workspace --all-targets -- -D warnings
-	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(RELEASE) --workspace --no-deps --quiet
-	@$(CARGO) test $(RELEASE) --quiet -p machina --test house
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(RELEASE) --workspace --no-deps --quiet --lib --bins $(EXAMPLE)
+	@$(CARGO) test $(RELEASE) --quiet --workspace --test house
 
 .PHONY: interop
 interop: build ## let outside clients from npm and PyPI trade with a running economy
