@@ -104,11 +104,6 @@ impl Home {
 }
 
 impl Held {
-    /// The home.
-    pub fn home(&self) -> &Home {
-        &self.home
-    }
-
     /// A party's key, made at its first use.
     ///
     /// # Errors

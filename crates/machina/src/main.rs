@@ -22,6 +22,8 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
+    // One choice of cryptography for every TLS connection of the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     say::set_up(arguments.verbose);
     let json = arguments.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

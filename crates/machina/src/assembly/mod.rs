@@ -24,7 +24,7 @@ use labour::VisionWorker;
 use ledger::{Kind, Ledger, Status};
 use mandates::books::Line;
 use mandates::{Mandate, Mandates, Purpose, SignedMandate};
-use money::{Amount, Clock, Party, SystemClock, Timestamp};
+use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
 use payments::{
     Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Gate, GateLimits, Offer, Purchase,
@@ -55,7 +55,8 @@ const LARGEST_GIFT: &str = "1000000000";
 
 /// An economy that is open in this process.
 pub struct Assembly {
-    home: Held,
+    /// Nobody else may open the home while this is.
+    _home: Held,
     place: Place,
     cast: Arc<Cast>,
     clock: Arc<dyn Clock>,
@@ -206,7 +207,7 @@ impl Assembly {
         });
 
         let assembly = Arc::new(Assembly {
-            home,
+            _home: home,
             place,
             cast,
             clock,
@@ -585,10 +586,6 @@ impl Assembly {
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
 
-    /// The page of a trade.
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
 }
 
 fn positive(asset: money::Asset, text: &str) -> Result<Amount, Failure> {
