@@ -193,9 +193,7 @@ async fn live(steps: Vec<Step>) {
                     }
                 }
             }
-            Step::Settle(pick) | Step::Release(pick) if model.0.is_empty() => {
-                let _ = pick;
-            }
+            Step::Settle(_) | Step::Release(_) if model.0.is_empty() => {}
             Step::Settle(pick) => {
                 let place = pick % model.0.len();
                 if mandates.settle(reference(place as u64), Vec::new()).await.is_ok() {

@@ -68,6 +68,8 @@ impl Endpoint {
                 let client = reqwest::Client::builder()
                     .timeout(REQUEST_TIMEOUT)
                     .no_proxy()
+                    // A node that moved is told to us by its owner, not by itself.
+                    .redirect(reqwest::redirect::Policy::none())
                     .build()
                     .map_err(|e| SettlementError::Unreachable {
                         endpoint: self.to_string(),

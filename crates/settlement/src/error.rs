@@ -1,7 +1,7 @@
 //! What can go wrong between us and a chain.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use money::Asset;
+use money::{Amount, Asset};
 use thiserror::Error;
 
 /// Why the chain did not do what was asked, or why we do not know whether it did.
@@ -68,6 +68,14 @@ pub enum SettlementError {
         chain_id: u64,
         /// What was missing.
         cause: String,
+    },
+    /// What cannot be made: nothing, less than nothing, or another asset's money.
+    #[error("{amount} cannot be made: write an amount of {asset} that is more than nothing")]
+    NotMintable {
+        /// What was asked.
+        amount: Amount,
+        /// What the token is.
+        asset: Asset,
     },
     /// The chain counts more than we can: above 2¹²⁷ minor units.
     #[error("{value} minor units of {asset} are more than can be counted")]

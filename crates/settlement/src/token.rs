@@ -33,6 +33,12 @@ sol! {
     }
 }
 
+/// How many blocks are searched for an authorization's event at once; public nodes allow that much.
+const BLOCKS_AT_ONCE: u64 = 1_000;
+
+/// The longest name or version of a token that is believed, in bytes.
+const MAX_DOMAIN_TEXT: usize = 128;
+
 /// A dollar: which asset it is to us, and what its EIP-712 domain says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -118,12 +124,27 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// Connects to a chain and reads the token there.
+    /// Connects to a chain and reads the token there, within [`SenderLimits::wait`].
     ///
     /// # Errors
     /// [`SettlementError::Unreachable`] if nobody answers, [`SettlementError::WrongChain`],
     /// [`SettlementError::NoToken`].
     pub async fn connect(
+        endpoint: Endpoint,
+        expected_chain: Option<u64>,
+        token: Address,
+        sender: PrivateKeySigner,
+        limits: SenderLimits,
+    ) -> Result<Settlement, SettlementError> {
+        let silent = SettlementError::Unreachable {
+            endpoint: endpoint.to_string(),
+            cause: format!("it said nothing for {:?}", limits.wait),
+        };
+        let greeting = Settlement::greet(endpoint, expected_chain, token, sender, limits);
+        tokio::time::timeout(limits.wait, greeting).await.unwrap_or(Err(silent))
+    }
+
+    async fn greet(
         endpoint: Endpoint,
         expected_chain: Option<u64>,
         token: Address,
@@ -145,15 +166,23 @@ impl Settlement {
         if code.is_empty() {
             return Err(no_token("there is no contract at that address".into()));
         }
-        let decimals = reader.call(Dollar::decimalsCall {}).await?;
-        let symbol = reader.call(Dollar::symbolCall {}).await?;
-        let name = reader.call(Dollar::nameCall {}).await?;
-        let version = reader.call(Dollar::versionCall {}).await.map_err(|e| match e {
+        // What is no token reverts or answers nonsense; that nobody answers is another matter.
+        let missing = |what: &str, error: SettlementError| match error {
             unreachable @ SettlementError::Unreachable { .. } => unreachable,
             other => {
-                no_token(format!("it has no `version()`, which EIP-3009 payments need ({other})"))
+                no_token(format!("it has no `{what}`, which EIP-3009 payments need ({other})"))
             }
-        })?;
+        };
+        let decimals =
+            reader.call(Dollar::decimalsCall {}).await.map_err(|e| missing("decimals()", e))?;
+        let symbol =
+            reader.call(Dollar::symbolCall {}).await.map_err(|e| missing("symbol()", e))?;
+        let name = reader.call(Dollar::nameCall {}).await.map_err(|e| missing("name()", e))?;
+        let version =
+            reader.call(Dollar::versionCall {}).await.map_err(|e| missing("version()", e))?;
+        if name.len() > MAX_DOMAIN_TEXT || version.len() > MAX_DOMAIN_TEXT {
+            return Err(no_token(format!("its name or version is over {MAX_DOMAIN_TEXT} bytes")));
+        }
         let asset = Asset::try_new(&symbol.to_uppercase(), decimals)
             .map_err(|e| no_token(e.to_string()))?;
         let sender =
@@ -289,15 +318,20 @@ impl Settlement {
     /// Makes play money, where the sender is the token's minter.
     ///
     /// # Errors
-    /// As [`Sender::send`]; a token that we may not mint reverts.
+    /// [`SettlementError::NotMintable`] for no amount of this token; else as [`Sender::send`]: a
+    /// token that we may not mint reverts.
     pub async fn mint(&self, to: Party, amount: Amount) -> Result<Receipt, SettlementError> {
-        assert_eq!(amount.asset(), self.token.asset, "minting another asset");
-        let amount = U256::try_from(amount.minor()).expect("a minted amount is positive");
-        let call = Dollar::mintCall { to: to.into(), amount };
+        let asset = self.token.asset;
+        let minor = Some(amount)
+            .filter(|a| a.asset() == asset && a.is_positive())
+            .and_then(|a| U256::try_from(a.minor()).ok())
+            .ok_or(SettlementError::NotMintable { amount, asset })?;
+        let call = Dollar::mintCall { to: to.into(), amount: minor };
         self.sender.send(self.token.address, call.abi_encode().into()).await
     }
 
-    /// What became of an authorization; `from_block` bounds the search for its transaction.
+    /// What became of an authorization. Its transaction is searched from the newest block back to
+    /// `from_block`, so what was used lately is found at once.
     ///
     /// # Errors
     /// As every reading; [`SettlementError::Unreadable`] if the chain says that it was used and
@@ -319,18 +353,29 @@ impl Settlement {
             .address(self.token.address)
             .event_signature(topics)
             .topic1(payer)
-            .topic2(nonce)
-            .from_block(from_block);
-        let logs = self
-            .provider
-            .get_logs(&filter)
-            .await
-            .map_err(|e| failure(&self.endpoint, "an authorization's event", e))?;
+            .topic2(nonce);
         let unreadable = |cause: &str| SettlementError::Unreadable {
             what: "an authorization's event",
             cause: cause.into(),
         };
-        let log = logs.first().ok_or_else(|| unreadable("used, yet no event tells by what"))?;
+        // Asked after it was seen to be used, so it is in a block up to this one.
+        let mut last = self.block_number().await?;
+        let from_block = from_block.min(last);
+        let log = loop {
+            let first = last.saturating_sub(BLOCKS_AT_ONCE - 1).max(from_block);
+            let logs = self
+                .provider
+                .get_logs(&filter.clone().from_block(first).to_block(last))
+                .await
+                .map_err(|e| failure(&self.endpoint, "an authorization's event", e))?;
+            if let Some(log) = logs.into_iter().next() {
+                break log;
+            }
+            if first == from_block {
+                return Err(unreadable("used, yet no event tells by what"));
+            }
+            last = first - 1;
+        };
         if log.topic0() == Some(&Dollar::AuthorizationCanceled::SIGNATURE_HASH) {
             return Ok(AuthorizationState::Cancelled);
         }
@@ -389,10 +434,15 @@ impl Settlement {
             )
             .await
             .map_err(|e| failure(&self.endpoint, "used authorizations", e))?;
-        logs.iter().map(|log| self.movement(log, &used)).collect()
+        logs.iter().map(|log| self.movement(log, &logs, &used)).collect()
     }
 
-    fn movement(&self, log: &Log, used: &[Log]) -> Result<TokenMovement, SettlementError> {
+    fn movement(
+        &self,
+        log: &Log,
+        logs: &[Log],
+        used: &[Log],
+    ) -> Result<TokenMovement, SettlementError> {
         let unreadable = |cause: String| SettlementError::Unreadable { what: "a transfer", cause };
         let transfer =
             Dollar::Transfer::decode_log(&log.inner).map_err(|e| unreadable(e.to_string()))?;
@@ -403,6 +453,14 @@ impl Settlement {
             .iter()
             .filter(|u| u.transaction_hash == log.transaction_hash && u.log_index < log.log_index)
             .max_by_key(|u| u.log_index)
+            // It allows one transfer: the first of its payer that follows.
+            .filter(|u| {
+                !logs.iter().any(|other| {
+                    other.transaction_hash == log.transaction_hash
+                        && (u.log_index..log.log_index).contains(&other.log_index)
+                        && other.inner.topics().get(1) == log.inner.topics().get(1)
+                })
+            })
             .and_then(|u| Dollar::AuthorizationUsed::decode_log(&u.inner).ok())
             .filter(|u| u.authorizer == transfer.from)
             .map(|u| (Party::from(u.authorizer), u.nonce));
