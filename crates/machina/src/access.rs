@@ -10,9 +10,7 @@ use crate::assembly::Assembly;
 use crate::cli::{Arguments, Grant};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
-use crate::report::{
-    Books, EconomyReport, FundReport, Info, MandateReport, PayOrder, PayReport,
-};
+use crate::report::{Books, EconomyReport, FundReport, Info, MandateReport, PayOrder, PayReport};
 
 /// An economy, wherever it is.
 pub enum Access {
@@ -66,7 +64,9 @@ impl Access {
     /// If there is no such party.
     pub async fn books(&self, party: Option<&str>, entries: usize) -> Result<Vec<Books>, Failure> {
         match (self, party) {
-            (Access::Running(client), None) => client.get(&format!("books?entries={entries}")).await,
+            (Access::Running(client), None) => {
+                client.get(&format!("books?entries={entries}")).await
+            }
             (Access::Running(client), Some(party)) => {
                 // A name or an address: anything else is refused there, and must not bend the path.
                 let party: String = party.chars().filter(char::is_ascii_alphanumeric).collect();

@@ -39,7 +39,13 @@ pub struct Place {
     pub port: u16,
 
     /// The port of the embedded chain's JSON-RPC.
-    #[arg(long, global = true, env = "MACHINA_RPC_PORT", default_value_t = 8545, value_name = "PORT")]
+    #[arg(
+        long,
+        global = true,
+        env = "MACHINA_RPC_PORT",
+        default_value_t = 8545,
+        value_name = "PORT"
+    )]
     pub rpc_port: u16,
 
     /// Settle on this Ethereum node instead of the embedded chain.
@@ -66,10 +72,14 @@ pub enum Command {
     ///
     /// The economy's shopper machine pays, under its mandate. The answer goes to standard output,
     /// what was paid to standard error.
-    #[command(after_help = "Example:\n  machina pay http://localhost:4020/m/vision/classify --data @cat.jpg --max 0.05")]
+    #[command(
+        after_help = "Example:\n  machina pay http://localhost:4020/m/vision/classify --data @cat.jpg --max 0.05"
+    )]
     Pay(Pay),
     /// Show a party's books: what it owns, earned and spent, and what its mandate leaves.
-    #[command(after_help = "Examples:\n  machina books            all parties of this home\n  machina books vision     one of them, with its entries")]
+    #[command(
+        after_help = "Examples:\n  machina books            all parties of this home\n  machina books vision     one of them, with its entries"
+    )]
     Books(Books),
     /// Show the economy's accounts: GDP three ways, turnover, velocity.
     Economy,
@@ -78,7 +88,9 @@ pub enum Command {
     /// Show all that a client needs to trade here: addresses, token, facilitator, offers.
     Info,
     /// Give play dollars to an address, on the embedded chain.
-    #[command(after_help = "Example:\n  machina fund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 25")]
+    #[command(
+        after_help = "Example:\n  machina fund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 25"
+    )]
     Fund(Fund),
     /// Grant the shopper machine a new mandate, signed with its owner's key.
     #[command(after_help = "Example:\n  machina grant 1.00 --per-payment 0.10 --days 30")]

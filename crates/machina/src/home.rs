@@ -37,8 +37,16 @@ impl Home {
     /// If none was named and the system knows no user folder.
     pub fn find(named: Option<PathBuf>) -> Result<Home, Failure> {
         let folder = named
-            .or_else(|| std::env::var_os("XDG_DATA_HOME").filter(|d| !d.is_empty()).map(|d| PathBuf::from(d).join("machina")))
-            .or_else(|| std::env::var_os("HOME").filter(|d| !d.is_empty()).map(|d| PathBuf::from(d).join(".local/share/machina")))
+            .or_else(|| {
+                std::env::var_os("XDG_DATA_HOME")
+                    .filter(|d| !d.is_empty())
+                    .map(|d| PathBuf::from(d).join("machina"))
+            })
+            .or_else(|| {
+                std::env::var_os("HOME")
+                    .filter(|d| !d.is_empty())
+                    .map(|d| PathBuf::from(d).join(".local/share/machina"))
+            })
             .ok_or_else(|| {
                 Failure::misuse("there is no home for the economy's keys and books")
                     .hint("name a folder with `--home DIR` or MACHINA_HOME")

@@ -336,7 +336,8 @@ impl Table {
 impl Books {
     /// The books as a person reads them; `entries` of them or none.
     pub fn text(&self) -> String {
-        let owner = self.party.owner.as_deref().map(|o| format!(", owned by {o}")).unwrap_or_default();
+        let owner =
+            self.party.owner.as_deref().map(|o| format!(", owned by {o}")).unwrap_or_default();
         let mut text = format!(
             "{}  {} {}{owner}\n",
             say::strong(&self.party.name),
@@ -345,7 +346,8 @@ impl Books {
         );
         let mut table = Table::new(&[false, true, true]);
         for line in &self.lines {
-            let held = if line.held.is_zero() { String::new() } else { format!("{} held", line.held) };
+            let held =
+                if line.held.is_zero() { String::new() } else { format!("{} held", line.held) };
             table.row([line.name.clone(), line.settled.to_string(), held]);
         }
         if let Some(mandate) = &self.mandate {
@@ -385,18 +387,34 @@ impl EconomyReport {
             table.row([name.to_string(), value, note.to_string()]);
         };
         line("GDP by production", h.production.to_string(), "output less what was used up");
-        line("GDP by expenditure", h.expenditure.to_string(), "what was bought for final use, and net exports");
+        line(
+            "GDP by expenditure",
+            h.expenditure.to_string(),
+            "what was bought for final use, and net exports",
+        );
         line("GDP by income", h.income.to_string(), "what was earned by it");
         line("turnover", h.turnover.to_string(), "all that was paid for work");
-        line("value added", h.value_added.to_string(), &format!("turnover is {} times that", h.turnover_to_value_added));
+        line(
+            "value added",
+            h.value_added.to_string(),
+            &format!("turnover is {} times that", h.turnover_to_value_added),
+        );
         line("exports", h.exports.to_string(), "bought from outside this home");
         line("imports", h.imports.to_string(), "");
-        line("money", h.money_stock.to_string(), &format!("turned over {} times", h.velocity_transactions));
+        line(
+            "money",
+            h.money_stock.to_string(),
+            &format!("turned over {} times", h.velocity_transactions),
+        );
         line("trades", h.trades.to_string(), "");
         let agree = match self.books.state.as_str() {
             "equal" => say::good(&format!("books equal chain after block {}", self.books.block)),
-            "differ" => say::bad(&format!("BOOKS AND CHAIN DIFFER: {}", self.books.detail.join("; "))),
-            _ => say::dim(&format!("books and chain not compared: {}", self.books.detail.join("; "))),
+            "differ" => {
+                say::bad(&format!("BOOKS AND CHAIN DIFFER: {}", self.books.detail.join("; ")))
+            }
+            _ => {
+                say::dim(&format!("books and chain not compared: {}", self.books.detail.join("; ")))
+            }
         };
         format!("{}\n{}  {agree}\n", say::strong("The economy"), table.text())
     }
@@ -405,21 +423,40 @@ impl EconomyReport {
 impl Info {
     /// The same as a person reads it.
     pub fn text(&self) -> String {
-        let state = if self.running { say::good("running") } else { say::dim("not running; start it with `machina up`") };
+        let state = if self.running {
+            say::good("running")
+        } else {
+            say::dim("not running; start it with `machina up`")
+        };
         let mut table = Table::new(&[false, false]);
         table.row(["page", &self.url]);
         table.row(["JSON-RPC", &self.rpc_url]);
         table.row(["chain", &format!("{} ({})", self.chain_id, self.network)]);
         let play = if self.embedded_chain { ", play money" } else { "" };
-        table.row(["dollar", &format!("{} ({}, version {}, {} decimals{play})", self.token.address, self.token.name, self.token.version, self.token.decimals)]);
+        table.row([
+            "dollar",
+            &format!(
+                "{} ({}, version {}, {} decimals{play})",
+                self.token.address, self.token.name, self.token.version, self.token.decimals
+            ),
+        ]);
         table.row(["facilitator", &self.facilitator_url]);
         for party in &self.parties {
-            let owner = party.owner.as_deref().map(|o| format!(", owned by {o}")).unwrap_or_default();
+            let owner =
+                party.owner.as_deref().map(|o| format!(", owned by {o}")).unwrap_or_default();
             table.row([party.name.as_str(), &format!("{} ({}{owner})", party.address, party.role)]);
         }
         let mut text = format!("Machina {}  {state}\n{}", self.version, table.text());
         for offer in &self.offers {
-            let _ = writeln!(text, "{}\n  {} {}\n  {} to {}", say::strong(&offer.name), offer.method, offer.url, offer.price, offer.payee);
+            let _ = writeln!(
+                text,
+                "{}\n  {} {}\n  {} to {}",
+                say::strong(&offer.name),
+                offer.method,
+                offer.url,
+                offer.price,
+                offer.payee
+            );
         }
         text
     }

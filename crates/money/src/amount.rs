@@ -191,12 +191,14 @@ impl Amount {
         Ok(self.minor.cmp(&other.minor))
     }
 
-    /// The number alone, at the asset's scale and without trailing zeros: `0.25`.
+    /// The number alone: two decimal places as money is usually written, more where they count:
+    /// `5.00`, `0.25`, `0.001`. An asset with fewer places shows those that it has.
     pub fn number(&self) -> String {
         let scale = usize::from(self.asset.scale());
         let digits = format!("{:0>width$}", self.minor.unsigned_abs(), width = scale + 1);
         let (whole, fraction) = digits.split_at(digits.len() - scale);
-        let fraction = fraction.trim_end_matches('0');
+        let counting = fraction.trim_end_matches('0').len();
+        let fraction = &fraction[..counting.max(scale.min(2))];
         let sign = if self.minor < 0 { "-" } else { "" };
         let point = if fraction.is_empty() { "" } else { "." };
         format!("{sign}{whole}{point}{fraction}")

@@ -12,6 +12,7 @@
 //! | `/` | the square: figures, machines, the stream of trades |
 //! | `/trades?before=N` | older trades, fifty a page |
 //! | `/trades/{id}` | the why-trail of one trade |
+//! | `/m/{name}` | a machine: what it sells and how often it has worked; JSON for programs |
 //! | `/pictures/{id}` | the photograph that a trade was about |
 //! | `/events?since=N` | trades as they happen (server-sent events) |
 //! | `/healthz` | `ok` |

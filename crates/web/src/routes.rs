@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use maud::Markup;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::events::{self, LISTENERS, Seats};
 use crate::pages::trouble::Trouble;
-use crate::pages::{square, trades, trail};
+use crate::pages::{machine, square, trades, trail};
 use crate::shield::{PICTURE_POLICY, shield};
 use crate::view::Economy;
 use crate::{assets, pages};
@@ -35,6 +35,7 @@ pub fn router(economy: Arc<dyn Economy>) -> Router {
         .route("/", get(show_square))
         .route("/trades", get(show_trades))
         .route("/trades/{id}", get(show_trail))
+        .route("/m/{name}", get(show_machine))
         .route("/pictures/{id}", get(show_picture))
         .route("/events", get(open_events))
         .route("/healthz", get(async || "ok\n"))
@@ -83,6 +84,28 @@ async fn show_trail(
     let id = reference(id).ok_or(Trouble::NoSuchTrade)?;
     let trail = ask(&shared.economy, move |economy| economy.trade(&id)).await?;
     trail.map(|trail| trail::page(&trail)).ok_or(Trouble::NoSuchTrade)
+}
+
+/// A page for people, the machine's own words for programs.
+async fn show_machine(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Response, Trouble> {
+    let Path(name) = name.map_err(|_| Trouble::NoSuchMachine)?;
+    let reads_pages = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    let answer = ask(&shared.economy, move |economy| {
+        if reads_pages {
+            let machine = economy.machines().into_iter().find(|m| m.name == name)?;
+            Some(machine::page(&machine).into_response())
+        } else {
+            Some(Json(economy.sign(&name)?).into_response())
+        }
+    });
+    answer.await?.ok_or(Trouble::NoSuchMachine)
 }
 
 async fn show_picture(

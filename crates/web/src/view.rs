@@ -30,6 +30,12 @@ pub trait Economy: Send + Sync + 'static {
     /// The photograph that the trade of this reference was about, if it had one that may be shown.
     fn picture(&self, id: &str) -> Option<Picture>;
 
+    /// What a program is told at a machine's address, `/m/{name}`; `None` if there is no such
+    /// machine, or nothing to tell but the page.
+    fn sign(&self, _name: &str) -> Option<serde_json::Value> {
+        None
+    }
+
     /// The economy in figures.
     fn figures(&self) -> FiguresView;
 
@@ -75,6 +81,8 @@ pub struct OfferView {
     pub title: String,
     /// The HTTP method to call it with.
     pub method: String,
+    /// What it does, in a sentence or two.
+    pub about: String,
     /// Where to call it.
     pub url: String,
     /// What one call costs.

@@ -51,16 +51,19 @@ struct Wanted {
 /// The routes; `token` lets in.
 pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
     let token: Arc<str> = token.into();
-    let private = Router::new()
-        .route("/books", get(all_books))
-        .route("/books/{party}", get(books))
-        .route("/pay", post(pay))
-        .route("/fund", post(fund))
-        .route("/grant", post(grant))
-        .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
-            let token = token.clone();
-            async move { if lets_in(&request, &token) { next.run(request).await } else { stranger() } }
-        }));
+    let private =
+        Router::new()
+            .route("/books", get(all_books))
+            .route("/books/{party}", get(books))
+            .route("/pay", post(pay))
+            .route("/fund", post(fund))
+            .route("/grant", post(grant))
+            .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+                let token = token.clone();
+                async move {
+                    if lets_in(&request, &token) { next.run(request).await } else { stranger() }
+                }
+            }));
     Router::new()
         .route("/info", get(info))
         .route("/economy", get(economy))

@@ -86,8 +86,18 @@ impl Cast {
         registry.insert(Unit::household(self.ada.party(), "ada"))?;
         registry.insert(Unit::household(self.grace.party(), "grace"))?;
         let application = Sector::Application;
-        registry.insert(Unit::machine(self.shopper.party(), "shopper", self.ada.party(), application))?;
-        registry.insert(Unit::machine(self.vision.party(), "vision", self.grace.party(), application))?;
+        registry.insert(Unit::machine(
+            self.shopper.party(),
+            "shopper",
+            self.ada.party(),
+            application,
+        ))?;
+        registry.insert(Unit::machine(
+            self.vision.party(),
+            "vision",
+            self.grace.party(),
+            application,
+        ))?;
         Ok(Arc::new(registry))
     }
 }

@@ -182,6 +182,7 @@ fn side_of(state: &State, entry: &TransferRecord) -> Option<Trade> {
         Status::Posted { at, amount } => (Progress::Posted, *at, *amount),
         Status::Voided { at } | Status::Expired { at } => (Progress::Ended, *at, transfer.amount),
     };
-    let flow = Flow { payer, payee, amount, kind: transfer.kind, at, reference: transfer.reference };
+    let flow =
+        Flow { payer, payee, amount, kind: transfer.kind, at, reference: transfer.reference };
     Some(Trade { flow, progress })
 }

@@ -297,7 +297,14 @@ impl Assembly {
         let detail: Vec<String> = reconciled
             .breaks
             .iter()
-            .map(|b| format!("{}: the books say {}, the chain {}", self.cast.name(b.party), b.books, b.chain))
+            .map(|b| {
+                format!(
+                    "{}: the books say {}, the chain {}",
+                    self.cast.name(b.party),
+                    b.books,
+                    b.chain
+                )
+            })
             .collect();
         if !detail.is_empty() {
             tracing::error!(breaks = ?detail, "books and chain differ");
@@ -323,7 +330,10 @@ impl Assembly {
                 let Some(assembly) = keeper.upgrade() else { return };
                 assembly.gate.recover(assembly.offer.payee).await;
                 if let Err(failure) = assembly.compare(false).await {
-                    tracing::warn!(error = failure.message, "books and chain could not be compared");
+                    tracing::warn!(
+                        error = failure.message,
+                        "books and chain could not be compared"
+                    );
                     let mut facts = assembly.facts.lock().expect("nothing panics under this lock");
                     facts.agree.state = "unknown".into();
                     facts.agree.detail = vec![failure.message];
@@ -337,7 +347,8 @@ impl Assembly {
     /// Takes the economy down: no more work, then the chain, then the books.
     pub async fn close(self: Arc<Self>) {
         self.square.close();
-        let tasks = std::mem::take(&mut *self.tasks.lock().expect("nothing panics under this lock"));
+        let tasks =
+            std::mem::take(&mut *self.tasks.lock().expect("nothing panics under this lock"));
         for task in tasks {
             task.abort();
             let _ = task.await;
@@ -430,7 +441,10 @@ impl Assembly {
                     name: line.name().into(),
                     class: account.class.as_str().into(),
                     settled: balance.settled(),
-                    held: Amount::from_minor(asset, balance.debits_pending + balance.credits_pending),
+                    held: Amount::from_minor(
+                        asset,
+                        balance.debits_pending + balance.credits_pending,
+                    ),
                 })
             });
             let lines: Vec<BookLine> = lines.collect();
@@ -449,7 +463,9 @@ impl Assembly {
                         credit: name(&transfer.credit),
                         amount: transfer.amount,
                         kind: transfer.kind.as_str().into(),
-                        counterparty: transfer.counterparty.map_or_else(String::new, |c| self.who(c)),
+                        counterparty: transfer
+                            .counterparty
+                            .map_or_else(String::new, |c| self.who(c)),
                         status: status_word(&record.status).into(),
                         reference: transfer.reference.to_string(),
                     }
@@ -522,15 +538,20 @@ impl Assembly {
             .ok()
             .filter(|u| matches!(u.scheme(), "http" | "https") && u.host().is_some())
             .ok_or_else(|| {
-                Failure::misuse(format!("`{}` is no web address", order.url.chars().take(120).collect::<String>()))
-                    .hint("write it whole, as in http://localhost:4020/m/vision/classify")
+                Failure::misuse(format!(
+                    "`{}` is no web address",
+                    order.url.chars().take(120).collect::<String>()
+                ))
+                .hint("write it whole, as in http://localhost:4020/m/vision/classify")
             })?;
         let method = http::Method::from_str(&order.method)
             .map_err(|_| Failure::misuse(format!("`{}` is no HTTP method", order.method)))?;
-        let body = STANDARD.decode(&order.body).map_err(|_| Failure::misuse("the body is not base64"))?;
+        let body =
+            STANDARD.decode(&order.body).map_err(|_| Failure::misuse("the body is not base64"))?;
         let asset = self.chain.token().asset;
         let max = order.max.as_deref().map(|text| positive(asset, text)).transpose()?;
-        let purchase = Purchase { method, url, media_type: order.media_type, body: body.into(), max };
+        let purchase =
+            Purchase { method, url, media_type: order.media_type, body: body.into(), max };
         let bought = self.buyer.buy(&purchase).await?;
         Ok(PayReport {
             status: bought.status.as_u16(),
@@ -566,7 +587,9 @@ impl Assembly {
         let asset = self.chain.token().asset;
         let amount = positive(asset, amount)?;
         if amount.minor() > Amount::parse(asset, LARGEST_GIFT)?.minor() {
-            return Err(Failure::misuse(format!("{amount} is more than the {LARGEST_GIFT} that are given at once")));
+            return Err(Failure::misuse(format!(
+                "{amount} is more than the {LARGEST_GIFT} that are given at once"
+            )));
         }
         let receipt = mint.mint(to, amount).await?;
         self.compare(false).await?;
@@ -585,7 +608,6 @@ impl Assembly {
         let per_payment = positive(asset, &grant.per_payment)?;
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
-
 }
 
 fn positive(asset: money::Asset, text: &str) -> Result<Amount, Failure> {
@@ -621,7 +643,9 @@ async fn open_chain(
         return Ok((None, Endpoint::parse(url).map_err(Failure::misuse)?, token.into()));
     }
     if place.token.is_some() {
-        return Err(Failure::misuse("`--token` goes with `--rpc`: the embedded chain has its own dollar"));
+        return Err(Failure::misuse(
+            "`--token` goes with `--rpc`: the embedded chain has its own dollar",
+        ));
     }
     let mint = cast.mint.address();
     // Gas is free on the embedded chain; the coins are for clients that insist on having some.

@@ -1,12 +1,20 @@
 //! The economy on the network: two ports, both on this machine only.
+//!
+//! A client that sends half a head, or thousands of connections, must not keep others out: heads
+//! must arrive whole within [`SLOWEST_HEAD`] and fit [`LONGEST_HEAD`], bodies must keep moving, and
+//! at most [`MOST_CONNECTIONS`] are open at once; more wait in the system's queue.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use super::{Assembly, api, vision};
@@ -17,6 +25,12 @@ use crate::home::Running;
 const GOODBYE: Duration = Duration::from_secs(10);
 /// How long a client may pause while it sends a body.
 const SLOWEST_BODY: Duration = Duration::from_secs(30);
+/// How long the head of a request may take; an idle connection is closed after it, too.
+const SLOWEST_HEAD: Duration = Duration::from_secs(20);
+/// The longest head of a request, in bytes: twice the longest payment, and the usual headers.
+const LONGEST_HEAD: usize = 128 * 1024;
+/// How many connections each port serves at once.
+const MOST_CONNECTIONS: usize = 1_024;
 
 /// Ports that were taken before anything else was opened, so that a port in use is told at once.
 pub struct Doors {
@@ -55,9 +69,11 @@ impl Doors {
     pub fn open(self, assembly: Arc<Assembly>, running: &Running) -> Open {
         let (leave, left) = watch::channel(false);
         assembly.watch();
-        let mut servers = vec![serve(self.people, people(&assembly, running), left.clone())];
+        let mut servers =
+            vec![tokio::spawn(serve(self.people, people(&assembly, running), left.clone()))];
         if let (Some(listener), Some(node)) = (self.chain, &assembly.node) {
-            servers.push(serve(listener, node.router(), left));
+            let router = node.router().layer(RequestBodyTimeoutLayer::new(SLOWEST_BODY));
+            servers.push(tokio::spawn(serve(listener, router, left)));
         }
         Open { leave, servers, assembly }
     }
@@ -74,11 +90,8 @@ impl Open {
         // Live streams would hold the doors open for ever: they end first.
         self.assembly.square.close();
         let _ = self.leave.send(true);
-        for mut server in self.servers {
-            if tokio::time::timeout(GOODBYE, &mut server).await.is_err() {
-                tracing::warn!("some requests did not end in time and are cut off");
-                server.abort();
-            }
+        for server in self.servers {
+            let _ = server.await;
         }
         self.assembly.close().await;
     }
@@ -89,7 +102,9 @@ async fn listen(port: u16, flag: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let said = match error.kind() {
             std::io::ErrorKind::AddrInUse => format!("port {port} is in use by another program"),
-            std::io::ErrorKind::PermissionDenied => format!("port {port} is not for ordinary users"),
+            std::io::ErrorKind::PermissionDenied => {
+                format!("port {port} is not for ordinary users")
+            }
             _ => format!("port {port} cannot be opened: {error}"),
         };
         Failure::new(said).hint(format!("choose another with `{flag} PORT`"))
@@ -100,30 +115,58 @@ async fn listen(port: u16, flag: &str) -> Result<TcpListener, Failure> {
 fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
     let mut router = Router::new()
         .nest("/facilitator", payments::facilitator::router(assembly.facilitator.clone()))
-        .nest("/api/v1", api::router(assembly.clone(), running.token.clone()))
-        .merge(vision::sign({
-            let square = assembly.square.clone();
-            move || square.vision_sign()
-        }));
+        .nest("/api/v1", api::router(assembly.clone(), running.token.clone()));
     if let Some(worker) = &assembly.vision {
-        router = router.merge(vision::counter(&assembly.gate, assembly.offer.clone(), worker.clone()));
+        router =
+            router.merge(vision::counter(&assembly.gate, assembly.offer.clone(), worker.clone()));
     }
     router
         .merge(web::router(assembly.square.clone()))
         .layer(RequestBodyTimeoutLayer::new(SLOWEST_BODY))
 }
 
-fn serve(
-    listener: TcpListener,
-    router: Router,
-    mut left: watch::Receiver<bool>,
-) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        let goodbye = async move {
-            let _ = left.wait_for(|leave| *leave).await;
+/// Serves until told to leave, then lets open requests end for [`GOODBYE`].
+async fn serve(listener: TcpListener, router: Router, mut left: watch::Receiver<bool>) {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SLOWEST_HEAD)
+        .max_buf_size(LONGEST_HEAD);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(SLOWEST_HEAD)
+        .max_header_list_size(LONGEST_HEAD as u32)
+        .max_concurrent_streams(256);
+    let open = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            _ = left.wait_for(|leave| *leave) => break,
         };
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(goodbye).await {
-            tracing::error!(%error, "a server ended");
-        }
-    })
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = left.wait_for(|leave| *leave) => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, or a client that is gone already: others go on.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = open.watch(connection);
+        tokio::spawn(async move {
+            let _place = place;
+            // A broken connection is the client's affair; the payment's task goes on without it.
+            let _ = connection.await;
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GOODBYE, open.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time and are cut off");
+    }
 }

@@ -82,9 +82,10 @@ impl Square {
             return self.catch_up();
         }
         for reference in references {
-            let place = self.parts.ledger.read(|state| {
-                self.measure(|measure| measure.look(state, *reference))
-            })?;
+            let place = self
+                .parts
+                .ledger
+                .read(|state| self.measure(|measure| measure.look(state, *reference)))?;
             let Some(place) = place else { continue };
             let stream = self.stream.lock().expect("nothing panics under this lock").clone();
             if let Some(stream) = stream.filter(|s| s.receiver_count() > 0)
@@ -136,9 +137,9 @@ impl Square {
     fn view_of(&self, place: u64, trade: &Trade, documents: &Documents) -> TradeView {
         let settlement: Option<SettleResponse> = documents.json(gate::stage::SETTLEMENT);
         let receipt: Option<Value> = documents.json(buyer::stage::ANSWER);
-        let transaction = settlement.map(|s| s.transaction).or_else(|| {
-            Some(receipt?.get("receipt")?.get("transaction")?.as_str()?.to_string())
-        });
+        let transaction = settlement
+            .map(|s| s.transaction)
+            .or_else(|| Some(receipt?.get("receipt")?.get("transaction")?.as_str()?.to_string()));
         TradeView {
             id: trade.flow.reference.to_string(),
             sequence: place,
@@ -158,8 +159,8 @@ impl Square {
         }
     }
 
-    /// What the vision machine's sign says.
-    pub fn vision_sign(&self) -> Value {
+    /// What a program is told of the vision machine.
+    fn vision_sign(&self) -> Value {
         let (sold, earned) = self.sales(self.parts.offer.payee);
         let offer = &self.parts.offer;
         json!({
@@ -191,13 +192,20 @@ impl Square {
         let asset = self.parts.offer.price.asset();
         let account = line.of(party, asset);
         self.parts.ledger.read(|state| {
-            let posted = state.entries_of(account).filter(|e| matches!(e.status, Status::Posted { .. }));
+            let posted =
+                state.entries_of(account).filter(|e| matches!(e.status, Status::Posted { .. }));
             let total = state.balance(&account).map_or(Amount::zero(asset), |b| b.settled());
             (posted.count() as u64, total)
         })
     }
 
-    fn machine(&self, name: &str, address: Party, owner: &str, offers: Vec<OfferView>) -> MachineView {
+    fn machine(
+        &self,
+        name: &str,
+        address: Party,
+        owner: &str,
+        offers: Vec<OfferView>,
+    ) -> MachineView {
         let asset = self.parts.offer.price.asset();
         let (sold, earned) = self.sales(address);
         let (bought, spent) = self.tally(address, Line::Purchases);
@@ -224,8 +232,10 @@ impl Square {
             balance,
             earned,
             spent,
-            mandate: mandate
-                .map(|(mandate, left)| MandateView { left: left.lifetime, limit: mandate.lifetime }),
+            mandate: mandate.map(|(mandate, left)| MandateView {
+                left: left.lifetime,
+                limit: mandate.lifetime,
+            }),
             status,
         }
     }
@@ -233,8 +243,11 @@ impl Square {
     fn trail(&self, reference: Reference) -> Option<TrailView> {
         let place = self.measure(|measure| measure.place(reference))?;
         let (trade, records) = self.parts.ledger.read(|state| {
-            let records: Vec<Told> =
-                state.by_reference(reference).into_iter().filter_map(|r| Told::of(state, r)).collect();
+            let records: Vec<Told> = state
+                .by_reference(reference)
+                .into_iter()
+                .filter_map(|r| Told::of(state, r))
+                .collect();
             Some((trade_of(state, reference)?, records))
         })?;
         let documents = self.documents(reference);
@@ -253,7 +266,8 @@ impl Square {
     }
 
     fn quote(&self, documents: &Documents) -> Stage<QuoteView> {
-        let found = documents.find(gate::stage::QUOTE).or_else(|| documents.find(buyer::stage::QUOTE));
+        let found =
+            documents.find(gate::stage::QUOTE).or_else(|| documents.find(buyer::stage::QUOTE));
         let read = found.and_then(|d| {
             let quote: PaymentRequired = serde_json::from_slice(&d.evidence.body).ok()?;
             let terms = quote.accepts.first()?;
@@ -373,7 +387,8 @@ impl Told {
         let debit = state.account(&record.transfer.debit)?;
         let credit = state.account(&record.transfer.credit)?;
         // `mandate/1234abcd/day` is told as `mandate: day`.
-        let told = |name: &str| match name.strip_prefix("mandate/").and_then(|r| r.split_once('/')) {
+        let told = |name: &str| match name.strip_prefix("mandate/").and_then(|r| r.split_once('/'))
+        {
             Some((_, part)) => format!("mandate: {part}"),
             None => name.to_string(),
         };
@@ -449,7 +464,8 @@ fn missing<T>(reason: &str) -> Stage<T> {
 }
 
 fn signature(documents: &Documents, token: &settlement::Token) -> Stage<SignatureView> {
-    let found = documents.find(gate::stage::PAYMENT).or_else(|| documents.find(buyer::stage::PAYMENT));
+    let found =
+        documents.find(gate::stage::PAYMENT).or_else(|| documents.find(buyer::stage::PAYMENT));
     let read = found.and_then(|document| {
         let payment: PaymentPayload = serde_json::from_slice(&document.evidence.body).ok()?;
         let order = exact::read(&payment.payload).ok()?;
@@ -492,6 +508,7 @@ impl web::Economy for Square {
         let offer = &self.parts.offer;
         let sells = OfferView {
             title: "Picture classification".into(),
+            about: offer.description.clone(),
             method: offer.method.to_string(),
             url: offer.url.clone(),
             price: offer.price,
@@ -514,6 +531,10 @@ impl web::Economy for Square {
 
     fn picture(&self, id: &str) -> Option<Picture> {
         self.documents(id.parse().ok()?).picture()
+    }
+
+    fn sign(&self, name: &str) -> Option<Value> {
+        (name == "vision").then(|| self.vision_sign())
     }
 
     fn figures(&self) -> FiguresView {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post_service};
+use axum::routing::post_service;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use labour::{LabourError, VisionWorker};
@@ -62,17 +62,21 @@ async fn classify(worker: Arc<VisionWorker>, request: Request<Body>) -> Response
     };
     let work = tokio::task::spawn_blocking(move || worker.classify(&picture, top)).await;
     match work {
-        Ok(Ok(classification)) => (
-            [(header::CONTENT_TYPE, "application/json")],
-            classification.to_json(),
-        )
-            .into_response(),
+        Ok(Ok(classification)) => {
+            ([(header::CONTENT_TYPE, "application/json")], classification.to_json()).into_response()
+        }
         Ok(Err(error)) if error.is_input_error() => refuse(status_of(&error), &error.to_string()),
         Ok(Err(error)) => {
             tracing::error!(%error, "the vision machine is out of order");
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, "the vision machine is out of order; nothing was charged")
+            refuse(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the vision machine is out of order; nothing was charged",
+            )
         }
-        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the vision machine broke down; nothing was charged"),
+        Err(_) => refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the vision machine broke down; nothing was charged",
+        ),
     }
 }
 
@@ -86,15 +90,4 @@ fn status_of(error: &LabourError) -> StatusCode {
 fn refuse(status: StatusCode, message: &str) -> Response {
     let body = json!({ "error": "input_refused", "message": message });
     (status, axum::Json(body)).into_response()
-}
-
-/// Tells a person and a program what the machine sells and how often it has worked.
-pub fn sign(describe: impl Fn() -> serde_json::Value + Clone + Send + Sync + 'static) -> Router {
-    Router::new().route(
-        "/m/vision",
-        get(move || {
-            let describe = describe.clone();
-            async move { axum::Json(describe()) }
-        }),
-    )
 }

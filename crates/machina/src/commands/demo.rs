@@ -54,7 +54,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
 async fn photographs() -> Result<Vec<Photograph>, Failure> {
     let fetch = tokio::task::spawn_blocking(|| {
         let progress = Progress::start("looking for the sample photographs");
-        labour::sample_photographs(&Cache::from_env()?, &|p: FetchProgress<'_>| progress.fetching(p))
+        labour::sample_photographs(&Cache::from_env()?, &|p: FetchProgress<'_>| {
+            progress.fetching(p)
+        })
     });
     Ok(fetch.await.map_err(Failure::new)??)
 }
@@ -74,7 +76,10 @@ async fn trade(
     let mut trades = Vec::new();
     for photograph in photographs {
         let picture = std::fs::read(&photograph.path).map_err(|e| {
-            Failure::new(format!("the photograph {} cannot be read: {e}", photograph.path.display()))
+            Failure::new(format!(
+                "the photograph {} cannot be read: {e}",
+                photograph.path.display()
+            ))
         })?;
         let order = PayOrder {
             url: offer.url.clone(),
@@ -121,10 +126,16 @@ fn read(photograph: &Photograph, report: crate::report::PayReport) -> Result<Bou
     let body = STANDARD.decode(&report.body).unwrap_or_default();
     let said = || String::from_utf8_lossy(&body).chars().take(300).collect::<String>();
     let paid = report.paid.ok_or_else(|| {
-        Failure::new(format!("{} was not paid for (status {}): {}", photograph.name, report.status, said()))
+        Failure::new(format!(
+            "{} was not paid for (status {}): {}",
+            photograph.name,
+            report.status,
+            said()
+        ))
     })?;
-    let answer: Value = serde_json::from_slice(&body)
-        .map_err(|e| Failure::new(format!("the answer for {} cannot be read: {e}", photograph.name)))?;
+    let answer: Value = serde_json::from_slice(&body).map_err(|e| {
+        Failure::new(format!("the answer for {} cannot be read: {e}", photograph.name))
+    })?;
     let labels = answer.get("labels").and_then(Value::as_array).cloned().unwrap_or_default();
     let answers = labels.iter().filter_map(|label| {
         Some(Answer {
@@ -147,7 +158,11 @@ impl Bought {
         for answer in self.answers.iter().take(3) {
             let tenths = (answer.probability_ppm + 500) / 1_000;
             let bar = "█".repeat(usize::try_from(tenths / 50).unwrap_or(0).max(1));
-            table.row([format!("{}.{} %", tenths / 10, tenths % 10), answer.label.clone(), say::dim(&bar)]);
+            table.row([
+                format!("{}.{} %", tenths / 10, tenths % 10),
+                answer.label.clone(),
+                say::dim(&bar),
+            ]);
         }
         let paid = &self.paid;
         format!(

@@ -34,7 +34,11 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Prints a report: JSON for programs, else its text for people.
-fn print<T: Serialize>(json: bool, report: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
+fn print<T: Serialize>(
+    json: bool,
+    report: &T,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
     use std::io::Write as _;
     let out = if json {
         let mut out = serde_json::to_string_pretty(report).map_err(Failure::new)?;

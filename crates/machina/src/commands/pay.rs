@@ -36,17 +36,17 @@ pub fn order(pay: &Pay) -> Result<PayOrder, Failure> {
         Some("@-") => (read("standard input", std::io::stdin().lock())?, None),
         Some(text) => match text.strip_prefix('@') {
             Some(path) => {
-                let file = std::fs::File::open(path).map_err(|e| {
-                    Failure::misuse(format!("the file {path} cannot be read: {e}"))
-                })?;
+                let file = std::fs::File::open(path)
+                    .map_err(|e| Failure::misuse(format!("the file {path} cannot be read: {e}")))?;
                 (read(path, file)?, Some(path))
             }
             None => (text.as_bytes().to_vec(), None),
         },
     };
-    let method = pay.method.clone().unwrap_or_else(|| {
-        if pay.data.is_some() { "POST" } else { "GET" }.to_string()
-    });
+    let method = pay
+        .method
+        .clone()
+        .unwrap_or_else(|| if pay.data.is_some() { "POST" } else { "GET" }.to_string());
     let media_type = pay
         .content_type
         .clone()
@@ -129,7 +129,11 @@ fn write_answer(pay: &Pay, body: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(body).and_then(|()| {
         // A line of its own at a terminal; the exact bytes in a pipe.
-        if std::io::stdout().is_terminal() && !body.ends_with(b"\n") { out.write_all(b"\n") } else { Ok(()) }
+        if std::io::stdout().is_terminal() && !body.ends_with(b"\n") {
+            out.write_all(b"\n")
+        } else {
+            Ok(())
+        }
     });
     written.map_err(|e| Failure::new(format!("the answer could not be written: {e}")))
 }

@@ -1,6 +1,7 @@
 //! One file a page; [`frame`] is what they share.
 
 mod frame;
+pub mod machine;
 pub mod square;
 pub mod trades;
 pub mod trail;

@@ -167,7 +167,8 @@ fn machines(machines: &[MachineView]) -> Markup {
     }
 }
 
-fn card(machine: &MachineView) -> Markup {
+/// A machine, as the square and its own page show it.
+pub fn card(machine: &MachineView) -> Markup {
     let (status, says) = match machine.status {
         MachineStatus::Working => ("working", "at work"),
         MachineStatus::Ready => ("ready", "ready"),
@@ -177,7 +178,7 @@ fn card(machine: &MachineView) -> Markup {
         li.card {
             (seal(&machine.address))
             div.title {
-                h3 { (name(&machine.name)) }
+                h3 { a href=(path(&machine.name)) { (name(&machine.name)) } }
                 p { "owned by " (name(&machine.owner)) " " code title=(machine.address) { (machine.address.short()) } }
             }
             span class={ "status " (status) } { (says) }
@@ -209,6 +210,19 @@ fn card(machine: &MachineView) -> Markup {
             }
         }
     }
+}
+
+/// Where a machine's own page is. Names are strangers' text: what is no letter, digit, `-` or `_` is
+/// written as `%XX`.
+fn path(name: &str) -> String {
+    name.bytes().fold(String::from("/m/"), |mut path, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+        path
+    })
 }
 
 fn sells(offer: &OfferView) -> Markup {

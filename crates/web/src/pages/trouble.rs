@@ -14,6 +14,8 @@ pub enum Trouble {
     NoSuchPage,
     /// No trade has this reference.
     NoSuchTrade,
+    /// No machine has this name.
+    NoSuchMachine,
     /// The trade has no picture that may be shown, or there is no such trade.
     NoSuchPicture,
     /// The place in the list of trades is no number.
@@ -40,6 +42,11 @@ impl Trouble {
                 "There is no such trade",
                 "A reference is 0x and up to 64 hexadecimal digits. This economy's books hold no \
                  trade under the one asked for; it may belong to another economy.",
+            ),
+            Trouble::NoSuchMachine => (
+                StatusCode::NOT_FOUND,
+                "There is no such machine",
+                "The square lists every machine of this economy and what it sells.",
             ),
             Trouble::NoSuchPicture => (
                 StatusCode::NOT_FOUND,
