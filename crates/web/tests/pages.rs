@@ -95,6 +95,43 @@ async fn a_name_without_end_is_cut() {
 }
 
 #[tokio::test]
+async fn a_machine_has_a_page_for_people_and_words_for_programs() {
+    let fixture = Arc::new(Fixture::with_machines(vec![fixture::vision(3)]));
+    let square = get(&fixture, "/").await.body;
+    assert!(square.contains("href=\"/m/Iris\""), "{square}");
+    let page = get(&fixture, "/m/Iris").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for words in ["Iris", "owned by", "3 sales", "machina pay", "/m/vision/classify"] {
+        assert!(page.body.contains(words), "{words} is missing from {}", page.body);
+    }
+    let words = get_as(&fixture, "GET", "/m/Iris", "application/json").await;
+    assert_eq!(words.status, StatusCode::OK);
+    assert_eq!(words.body, r#"{"name":"Iris","sold":3}"#);
+}
+
+#[tokio::test]
+async fn a_machine_that_does_not_exist_has_no_page() {
+    let fixture = Arc::new(Fixture::with_machines(vec![fixture::vision(3)]));
+    for accept in ["text/html", "application/json"] {
+        for path in ["/m/nobody", "/m/iris", "/m/%ff", "/m/%3Cscript%3E"] {
+            let answer = get_as(&fixture, "GET", path, accept).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path} as {accept}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hostile_machine_s_page_is_only_text() {
+    let mut machine = fixture::vision(1);
+    machine.name = "<script>alert(1)</script>".into();
+    let fixture = Arc::new(Fixture::with_machines(vec![machine]));
+    assert!(get(&fixture, "/").await.body.contains("/m/%3Cscript%3Ealert%281%29%3C%2Fscript%3E"));
+    let page = get(&fixture, "/m/%3Cscript%3Ealert%281%29%3C%2Fscript%3E").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(!page.body.contains("<script>alert"), "{}", page.body);
+}
+
+#[tokio::test]
 async fn a_crowd_of_machines_is_cut_and_said() {
     let crowd = (0..1_234).map(|_| fixture::vision(1)).collect();
     let page = get(&Arc::new(Fixture::with_machines(crowd)), "/").await.body;

@@ -178,7 +178,7 @@ pub fn card(machine: &MachineView) -> Markup {
         li.card {
             (seal(&machine.address))
             div.title {
-                h3 { a href=(path(&machine.name)) { (name(&machine.name)) } }
+                h3 { a href=[path(&machine.name)] { (name(&machine.name)) } }
                 p { "owned by " (name(&machine.owner)) " " code title=(machine.address) { (machine.address.short()) } }
             }
             span class={ "status " (status) } { (says) }
@@ -212,16 +212,19 @@ pub fn card(machine: &MachineView) -> Markup {
     }
 }
 
-/// Where a machine's own page is. Names are strangers' text: what is no letter, digit, `-` or `_` is
-/// written as `%XX`.
-fn path(name: &str) -> String {
-    name.bytes().fold(String::from("/m/"), |mut path, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
-            path.push(char::from(byte));
-        } else {
-            path.push_str(&format!("%{byte:02X}"));
-        }
-        path
+/// Where a machine's own page is; `None` for a name without end. Names are strangers' text: what is
+/// no letter, digit, `-` or `_` is written as `%XX`.
+fn path(name: &str) -> Option<String> {
+    const LONGEST: usize = 64;
+    (name.len() <= LONGEST).then(|| {
+        name.bytes().fold(String::from("/m/"), |mut path, byte| {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+                path.push(char::from(byte));
+            } else {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+            path
+        })
     })
 }
 
