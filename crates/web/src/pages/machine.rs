@@ -23,7 +23,7 @@ pub fn page(machine: &MachineView) -> Markup {
 fn how_to_buy(offer: &OfferView) -> Markup {
     let url = plain(&offer.url, SENTENCE);
     html! {
-        section.quiet-square {
+        section.quiet-square.how {
             h2 { "How to buy" }
             p.lead { (plain(&offer.about, SENTENCE)) }
             div.tries {
