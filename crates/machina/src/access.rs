@@ -85,7 +85,7 @@ impl Access {
     /// If the chain does not answer.
     pub async fn economy(&self) -> Result<EconomyReport, Failure> {
         match self {
-            Access::Running(client) => client.get("economy").await,
+            Access::Running(client) => client.get("economy/now").await,
             Access::Here(assembly) => assembly.economy_now().await,
         }
     }

@@ -1,7 +1,7 @@
 //! The programs' door, `/api/v1`: what commands ask of a running economy.
 //!
-//! `info` and `economy` are for everyone. Books, paying and making money are for who can read the
-//! token in the home: commands of the same user.
+//! `info` and `economy` are for everyone: what the pages show too. Books, paying, making money and
+//! a fresh look at the chain are for who can read the token in the home: commands of the same user.
 
 use std::sync::Arc;
 
@@ -53,6 +53,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
     let token: Arc<str> = token.into();
     let private =
         Router::new()
+            .route("/economy/now", get(economy_now))
             .route("/books", get(all_books))
             .route("/books/{party}", get(books))
             .route("/pay", post(pay))
@@ -105,7 +106,13 @@ async fn info(State(assembly): State<Arc<Assembly>>) -> Json<crate::report::Info
 }
 
 async fn economy(State(assembly): State<Arc<Assembly>>) -> Answer<crate::report::EconomyReport> {
-    Ok(Json(assembly.economy_now().await?))
+    assembly.economy().map(Json)
+}
+
+async fn economy_now(
+    State(assembly): State<Arc<Assembly>>,
+) -> Answer<crate::report::EconomyReport> {
+    assembly.economy_now().await.map(Json)
 }
 
 async fn all_books(
