@@ -76,7 +76,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                 p #said .unseen role="status" {}
                 footer.foot {
                     div.wide {
-                        p { strong { "MUSD is play money." } " It lives on this machine's own chain and nobody will redeem it." }
+                        p { strong { "MUSD is play money." } " It lives on this machine's own chain and nobody will redeem it. Any other asset is as real as its chain." }
                         p { "All times are UTC." }
                     }
                 }
