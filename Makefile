@@ -35,7 +35,7 @@ build: ## build the program: target/release/machina
 test: $(CONTRACT_TOOLS) ## run every test: contracts, crates, pages in a real browser
 	@tools/need rust cc python chromium
 	@cd contracts && npm test --silent
-	@$(CARGO) test $(RELEASE) --workspace
+	@$(CARGO) test $(RELEASE) --workspace --no-fail-fast
 
 .PHONY: check
 check: $(CONTRACT_TOOLS) ## formats, lints, documents, contract bytes, the map and the floors
