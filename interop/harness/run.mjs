@@ -13,6 +13,8 @@ import { fileURLToPath } from "node:url";
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 /** Seconds that the economy has to open: a first start may have to fetch the model. */
 const OPENING = 300;
+/** Seconds that it then has to answer. */
+const HEALTHY = 30;
 /** Seconds that the economy has to close. */
 const CLOSING = 30;
 /** Seconds that a suite has. */
@@ -26,8 +28,9 @@ const STARTS = {
   ".py": (file) => [join(ROOT, ".venv/bin/python"), file],
 };
 
-/** Children that run now; an interruption ends them. */
+/** Children that run now; an interruption ends them, and no other suite begins. */
 const children = new Set();
+let interrupted = false;
 
 async function main([program, ...wanted]) {
   const suites = readdirSync(join(ROOT, "suites")).filter((f) => extname(f) in STARTS).sort();
@@ -69,6 +72,7 @@ async function trade(program, home, suites, tally) {
     report(tally, { claim: "`up --json` tells where it is, and it is healthy there", ok: true });
     const given = { program, home, info: economy.info, photographs: photographs(program, home) };
     for (const suite of suites) {
+      if (interrupted) throw new Error("interrupted");
       console.log(`\n${basename(suite, extname(suite))}`);
       await runSuite(join(ROOT, "suites", suite), given, tally);
     }
@@ -85,19 +89,24 @@ async function open(program, home) {
   const said = tail(up.stderr);
   const info = await bounded(OPENING, "the start of the economy", firstJson(up))
     .catch((error) => { kill(up); throw new Error(`${error.message}\n${said()}`); });
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    const health = await fetch(`${info.url}/healthz`).catch(() => undefined);
-    if (health?.ok) break;
-    if (Date.now() > deadline || up.exitCode !== null) { kill(up); throw new Error(`it does not get healthy\n${said()}`); }
-    await new Promise((wake) => setTimeout(wake, 50));
-  }
+  await healthy(info.url, up)
+    .catch((error) => { kill(up); throw new Error(`${error.message}\n${said()}`); });
   const close = async () => {
     const gone = exit(up);
     up.kill("SIGTERM");
     return bounded(CLOSING, "the end of the economy", gone).catch((error) => { kill(up); return error.message; });
   };
   return { info, said, close };
+}
+
+async function healthy(url, up) {
+  const deadline = Date.now() + HEALTHY * 1000;
+  while (up.exitCode === null && Date.now() < deadline) {
+    const health = await fetch(`${url}/healthz`).catch(() => undefined);
+    if (health?.ok) return;
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
+  throw new Error(`it says where it is, but ${url}/healthz is not well within ${HEALTHY} s`);
 }
 
 /** The first JSON document of a program's standard output; the rest is let through unread. */
@@ -153,13 +162,12 @@ function report(tally, { claim, ok, why }) {
   if (!ok) console.log(String(why).trim().replace(/^/gm, "            "));
 }
 
-/** Starts a process that finds no proxy and no other home. */
+/** Settings of whoever runs us that would send a suite elsewhere: another home, a proxy, a chain. */
+const ELSEWHERE = /^MACHINA_(?!INTEROP$|CACHE$|PYTHON$)|^(ETH|FOUNDRY)_/i;
+
 function start([command, ...args], extra) {
   const env = { ...process.env, NO_PROXY: "*", no_proxy: "*", ...extra };
-  for (const name of Object.keys(env)) {
-    const inherited = /^MACHINA_(?!INTEROP$|CACHE|MODELS)|^(https?|all)_proxy$|^(ETH|FOUNDRY)_/i;
-    if (inherited.test(name)) delete env[name];
-  }
+  for (const name of Object.keys(env)) if (ELSEWHERE.test(name)) delete env[name];
   const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
   children.add(child);
   child.once("close", () => children.delete(child));
@@ -193,9 +201,8 @@ async function bounded(seconds, what, promise) {
 
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.once(signal, () => {
+    interrupted = true;
     for (const child of children) child.kill("SIGTERM");
-    process.exitCode = 130;
-    setTimeout(() => { children.forEach(kill); process.exit(130); }, CLOSING * 1000).unref();
   });
 }
 
