@@ -68,8 +68,11 @@ impl Access {
                 client.get(&format!("books?entries={entries}")).await
             }
             (Access::Running(client), Some(party)) => {
-                // A name or an address: anything else is refused there, and must not bend the path.
-                let party: String = party.chars().filter(char::is_ascii_alphanumeric).collect();
+                // Anything else would bend the path.
+                if party.is_empty() || !party.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                    return Err(Failure::misuse(format!("`{party}` is no name and no address"))
+                        .hint("`machina info` lists who lives here"));
+                }
                 Ok(vec![client.get(&format!("books/{party}?entries={entries}")).await?])
             }
             (Access::Here(assembly), None) => {

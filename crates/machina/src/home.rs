@@ -80,7 +80,11 @@ impl Home {
             .open(self.file("lock"))
             .map_err(wrong)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Held { home: self.clone(), _lock: lock }),
+            Ok(()) => {
+                // Of a process that was killed: its port and its token are nobody's now.
+                let _ = fs::remove_file(self.file("running.json"));
+                Ok(Held { home: self.clone(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => {
                 let who = self
                     .running()
