@@ -1,0 +1,165 @@
+//! `--rpc`: the same program on an Ethereum node that is not its own. The node is real: another
+//! home's embedded chain, reached over HTTP like any other.
+
+use std::process::Command;
+
+use crate::support::{Home, Running, Said, Up, line, minor, party, run};
+
+/// A home whose chain is another one's.
+struct Guest {
+    home: Home,
+    rpc: String,
+    token: String,
+}
+
+impl Guest {
+    fn of(host: &Up) -> Guest {
+        Guest {
+            home: Home::new(),
+            rpc: format!("http://127.0.0.1:{}", host.rpc_port),
+            token: host.info["token"]["address"].as_str().expect("an address").to_string(),
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.home.command(&["--rpc", &self.rpc, "--token", &self.token]);
+        command.args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        run(self.command(arguments))
+    }
+}
+
+#[test]
+fn a_home_on_another_node_trades_there_once_it_has_money() {
+    let host_home = Home::new();
+    let host = host_home.up();
+    let guest = Guest::of(&host);
+
+    let info = guest.run(&["--json", "info"]).done().json();
+    assert_eq!(info["embeddedChain"], false);
+    assert_eq!(info["chainId"], host.info["chainId"]);
+    assert_eq!(info["token"], host.info["token"]);
+    assert_eq!(info["rpcUrl"], guest.rpc);
+    assert_ne!(party(&info, "shopper"), party(&host.info, "shopper"), "keys of its own");
+
+    // No money is made there, and none is there: the demo says whose wallet is empty.
+    let why = guest.run(&["fund", "shopper", "1"]).refused();
+    assert!(why.contains("is not the embedded one"), "{why}");
+    let why = guest.run(&["demo"]).refused();
+    assert!(why.contains("0.00 MUSD in the machine's wallet"), "{why}");
+
+    // The host's people send some; from then on everything works as at home.
+    let shopper = party(&info, "shopper");
+    host_home.run(&["fund", shopper, "0.5"]).done();
+    let demo = guest.run(&["--json", "demo"]).done().json();
+    assert_eq!(demo["trades"].as_array().map(Vec::len), Some(6));
+    assert_eq!(demo["economy"]["books"]["state"], "equal", "{}", demo["economy"]["books"]);
+    assert_eq!(minor(&demo["economy"]["headline"]["production"]), 60_000);
+    let [bought, sold] = [&demo["books"][0], &demo["books"][1]];
+    assert_eq!((line(bought, "cash"), line(bought, "funding")), (440_000, 500_000));
+    assert_eq!(line(sold, "cash"), 60_000);
+    assert_eq!(host.on_chain(shopper), 440_000);
+    assert_eq!(host.on_chain(party(&info, "vision")), 60_000);
+
+    // And it stays so when it comes back as a running economy.
+    let up = Up::start(guest.command(&["--json", "up"]));
+    let said = guest.home.run(&["demo"]).done().text();
+    assert!(said.contains("Left of the mandate: 0.88 MUSD"), "{said}");
+    assert_eq!(host.on_chain(shopper), 380_000);
+    up.stop();
+    host.stop();
+}
+
+#[test]
+fn money_that_leaves_or_comes_from_outside_is_booked_as_such() {
+    let host_home = Home::new();
+    let host = host_home.up();
+    let guest = Guest::of(&host);
+    let info = guest.run(&["--json", "info"]).done().json();
+    host_home.run(&["fund", party(&info, "shopper"), "1"]).done();
+    // The guest's shopper buys from the host's vision machine: an import there, an export here.
+    guest.run(&["pay", &host.counter(), "-d", &crate::support::at_photograph("coffee.png")]).done();
+    let theirs = guest.run(&["--json", "economy"]).done().json();
+    let ours = host_home.json(&["economy"]);
+    assert_eq!(minor(&theirs["headline"]["imports"]), 10_000);
+    assert_eq!(minor(&theirs["headline"]["production"]), 0);
+    assert_eq!(minor(&ours["headline"]["exports"]), 10_000);
+    assert_eq!(minor(&ours["headline"]["production"]), 10_000);
+    for economy in [&theirs, &ours] {
+        assert_eq!(economy["headline"]["production"], economy["headline"]["expenditure"]);
+        assert_eq!(economy["headline"]["production"], economy["headline"]["income"]);
+        assert_eq!(economy["books"]["state"], "equal", "{}", economy["books"]);
+    }
+    let seller = host_home.json(&["books", "vision"]);
+    assert_eq!(line(&seller[0], "sales"), 10_000);
+    host.stop();
+}
+
+#[test]
+fn a_node_that_goes_away_is_told_and_loses_nothing() {
+    let host_home = Home::new();
+    let host = host_home.up();
+    let guest = Guest::of(&host);
+    let info = guest.run(&["--json", "info"]).done().json();
+    host_home.run(&["fund", party(&info, "shopper"), "1"]).done();
+    let up = Up::start(guest.command(&["--json", "up"]));
+    guest.home.run(&["demo"]).done();
+    host.kill();
+    let why = guest.home.run(&["demo"]).refused();
+    assert!(
+        why.contains("paid") || why.contains("answer"),
+        "it says what became of the money: {why}"
+    );
+    let why = guest.home.run(&["economy"]).refused();
+    assert!(why.contains("does not answer"), "{why}");
+    up.stop();
+    // Without its node it does not start, and says which.
+    let why = Running::start(guest.command(&["up"])).finish().refused();
+    assert!(why.contains(&guest.rpc) && why.contains("does not answer"), "{why}");
+}
+
+#[test]
+fn a_node_that_is_not_what_was_asked_for_is_refused() {
+    let host = Home::new();
+    let up = host.up();
+    let guest = Guest::of(&up);
+    let rpc = guest.rpc.as_str();
+    let home = &guest.home;
+
+    let why = guest.run(&["--chain-id", "8453", "info"]).refused();
+    assert!(why.contains("chain 402402, not 8453"), "{why}");
+    guest.run(&["--chain-id", "402402", "info"]).done();
+
+    let why = home.run(&["--rpc", rpc, "info"]).misused();
+    assert!(why.contains("--token ADDRESS"), "{why}");
+    let why = home.run(&["--token", &guest.token, "info"]).misused();
+    assert!(why.contains("goes with `--rpc`"), "{why}");
+
+    // A person has no code; the CREATE2 deployer has some, and is no token.
+    for nobody in [party(&up.info, "ada"), "0x4e59b44847b379578588920cA78FbF26c0B4956C"] {
+        let why = home.run(&["--rpc", rpc, "--token", nobody, "info"]).refused();
+        assert!(why.contains("there is no token at"), "{why}");
+    }
+    home.run(&["--rpc", rpc, "--token", "0x12", "info"]).misused();
+    for url in ["nonsense", "ftp://localhost", "http://", ""] {
+        home.run(&["--rpc", url, "--token", &guest.token, "info"]).misused();
+    }
+    // A web server is no node.
+    let page = up.url("/");
+    let why = home.run(&["--rpc", &page, "--token", &guest.token, "info"]).refused();
+    assert!(!why.contains("panicked") && why.contains("chain"), "{why}");
+    up.stop();
+}
+
+#[test]
+fn the_key_in_a_nodes_address_is_not_repeated() {
+    let home = Home::new();
+    let token = "0x4d55534400000000000000000000000000000001";
+    let url = "http://127.0.0.1:1/v3/secret-project-key?key=secret";
+    let why = home.run(&["--rpc", url, "--token", token, "info"]).refused();
+    assert!(why.contains("http://127.0.0.1:1"), "{why}");
+    assert!(!why.contains("secret"), "{why}");
+}

@@ -1,0 +1,17 @@
+//! The program as its users, its neighbours and its attackers meet it: the real binary, with homes
+//! of its own and ports that the system chooses.
+//!
+//! One file, one subject. [`support`] starts and ends processes; nothing here knows the program's
+//! types, only what it prints, serves and leaves on disk.
+
+mod commands;
+mod crash;
+mod demo;
+mod elsewhere;
+mod full;
+mod http;
+mod page;
+mod pay;
+mod support;
+mod trouble;
+mod up;
