@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import random
 import struct
 import subprocess
 import sys
@@ -132,6 +133,17 @@ async def main():
             async with client(poor, allowed) as buyer:
                 reply = await buyer.post(OFFER["url"], content=CAT, headers=PNG)
             assert reply.status_code == 402, reply.text
+
+    with claim("a photograph of six megabytes is bought like a small one"):
+        noise = random.Random(402)
+        rows = b"".join(b"\0" + noise.randbytes(1_400 * 3) for _ in range(1_400))
+        large = png_of(1_400, 1_400, zlib.compress(rows, 0))
+        assert len(large) > 5_800_000
+        with changes(1, account.address):
+            async with client(account, allowed) as buyer:
+                reply = await buyer.post(OFFER["url"], content=large, headers=PNG)
+            assert reply.status_code == 200, reply.text
+            assert reply.json()["picture"]["width"] == 1_400
 
     bombs = {
         "a picture that says 60,000 by 60,000 points, in 70 bytes": png_of(60_000, 60_000),
