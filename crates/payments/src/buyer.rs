@@ -16,8 +16,8 @@ use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, StatusCode, header};
-use ledger::{Evidence, Ledger, LedgerError, Reference, Write};
-use mandates::{Held, Key, Left, MandateError, Mandates, Spend};
+use ledger::{Evidence, Ledger, LedgerError, Outcome, Reference, Status, Write};
+use mandates::{Held, Key, Left, MandateError, Mandates, Spend, books};
 use money::{Amount, Clock, Party};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthoriz
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use crate::documents;
 use crate::exact;
 use crate::wire::{
     self, PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse, WireError,
@@ -42,6 +43,10 @@ pub mod stage {
     pub const ANSWER: &str = "buyer/answer";
 }
 
+/// A payment of shorter validity could not be settled in time, and its money would be set aside
+/// for nothing: the margin that facilitators keep, and some seconds to work.
+const SHORTEST_VALIDITY: Duration = Duration::from_secs(exact::EXPIRY_MARGIN_SECONDS + 4);
+
 /// What bounds a purchase.
 #[derive(Debug, Clone, Copy)]
 pub struct BuyerLimits {
@@ -53,7 +58,8 @@ pub struct BuyerLimits {
     pub request_wait: Duration,
     /// The largest answer that is read, in bytes.
     pub max_answer: usize,
-    /// How long after a payment's end its hold stays, for the chain to be asked.
+    /// How long after a payment's end its hold stays, for the chain to be asked. It should outlast
+    /// any time that this home may be shut: what expires unasked may have been paid.
     pub grace: Duration,
 }
 
@@ -64,7 +70,7 @@ impl Default for BuyerLimits {
             longest_validity: Duration::from_secs(15 * 60),
             request_wait: Duration::from_secs(90),
             max_answer: 16 * 1024 * 1024,
-            grace: Duration::from_secs(24 * 60 * 60),
+            grace: Duration::from_secs(366 * 24 * 60 * 60),
         }
     }
 }
@@ -275,12 +281,23 @@ impl Buyer {
         };
         let (terms, amount, payee) = self.choose(purchase, &quote)?;
         if let Some(max) = purchase.max
-            && max.checked_cmp(amount).is_ok_and(|order| order.is_lt())
+            // A maximum in another asset allows nothing of this one.
+            && max.checked_cmp(amount).map_or(true, |order| order.is_lt())
         {
             return Err(MandateError::AboveMaximum { price: amount, max }.into());
         }
         let (mut authorization, held) = self.hold(purchase, &quote, &terms, amount, payee).await?;
-        let payment = self.sign(&quote, terms, &mut authorization, &held).await?;
+        let payment = match self.sign(&quote, terms, &mut authorization, &held).await {
+            Ok(payment) => payment,
+            Err(error) => {
+                // It never left, so the hold can go at once.
+                if let Err(error) = self.mandates.release(held.spend().reference, Vec::new()).await
+                {
+                    tracing::error!(%error, "the hold of an unsigned payment stays for now");
+                }
+                return Err(error);
+            }
+        };
         self.pay(purchase, &payment, &authorization, &held).await
     }
 
@@ -394,6 +411,15 @@ impl Buyer {
         if payee == self.party() {
             return Err("it would pay this machine itself".into());
         }
+        if payee == Party::new([0; 20]) {
+            return Err("it would pay nobody: the payee is the zero address".into());
+        }
+        if terms.max_timeout_seconds < SHORTEST_VALIDITY.as_secs() {
+            return Err(format!(
+                "it gives a payment {} seconds, too few to be settled",
+                terms.max_timeout_seconds
+            ));
+        }
         Ok((Amount::from_minor(token.asset, minor), payee))
     }
 
@@ -425,7 +451,11 @@ impl Buyer {
             payee,
             amount,
             reference,
-            digest: digest(purchase),
+            digest: documents::digest(&[
+                purchase.method.as_str().as_bytes(),
+                purchase.url.as_str().as_bytes(),
+                &purchase.body,
+            ]),
             order: exact::signing_hash(&authorization, self.chain.token()),
             until: exact::ends_at(&authorization).plus(self.limits.grace),
         };
@@ -440,8 +470,8 @@ impl Buyer {
             "leftBefore": before,
         });
         let evidence = vec![
-            document(reference, stage::QUOTE, quote),
-            document(reference, stage::DECISION, &decision),
+            documents::json(reference, stage::QUOTE, quote),
+            documents::json(reference, stage::DECISION, &decision),
         ];
         let held = self.mandates.hold(spend, now, evidence).await?;
         Ok((authorization, held))
@@ -467,11 +497,17 @@ impl Buyer {
             payload: exact::write(authorization),
             extensions: None,
         };
-        let evidence = vec![document(held.spend().reference, stage::PAYMENT, &payment)];
-        if let Err(error) = self.ledger.submit(Write { operation: None, evidence }).await {
-            // It never left, so the hold can go at once.
-            let _ = self.mandates.release(held.spend().reference, Vec::new()).await;
-            return Err(error.into());
+        let reference = held.spend().reference;
+        let evidence = vec![documents::json(reference, stage::PAYMENT, &payment)];
+        if let Outcome::Refused(refusal) = self.ledger.submit(Write::evidence(evidence)).await? {
+            return Err(MandateError::Ledger(refusal.reason.to_string()).into());
+        }
+        // The bookkeeper lets go what stays unsigned for long; it may have been faster.
+        let hold =
+            self.ledger.read(|s| s.transfer(&books::purchase_id(reference)).map(|r| r.status));
+        if hold != Some(Status::Held) {
+            let cause = "the hold was let go before the payment was signed";
+            return Err(MandateError::NotHeld { cause }.into());
         }
         Ok(payment)
     }
@@ -531,12 +567,15 @@ impl Buyer {
         let evidence: Vec<Evidence> = answer
             .as_ref()
             .ok()
-            .map(|a| document(reference, stage::ANSWER, &summary(a)))
+            .map(|a| documents::json(reference, stage::ANSWER, &summary(a)))
             .into_iter()
             .collect();
         match (state, answer) {
             (Ok(AuthorizationState::Used { transaction, .. }), answer) => {
-                self.mandates.settle(reference, evidence).await?;
+                // What is paid for is delivered, whatever our books say; they are mended later.
+                if let Err(error) = self.mandates.settle(reference, evidence).await {
+                    tracing::error!(%reference, %error, "a purchase was paid and could not be booked yet");
+                }
                 match answer {
                     Ok(answer) if answer.status.is_success() => {
                         let left = self
@@ -648,25 +687,4 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         deepest = source;
     }
     deepest.to_string()
-}
-
-/// What is asked for, in 32 bytes: it ties the hold to the request.
-fn digest(purchase: &Purchase) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    for part in
-        [purchase.method.as_str().as_bytes(), purchase.url.as_str().as_bytes(), &purchase.body]
-    {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize().into()
-}
-
-fn document<T: Serialize>(reference: Reference, stage: &str, value: &T) -> Evidence {
-    Evidence {
-        reference,
-        stage: stage.into(),
-        media_type: "application/json".into(),
-        body: serde_json::to_vec(value).expect("documents are plain data"),
-    }
 }

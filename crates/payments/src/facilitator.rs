@@ -12,16 +12,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 use money::Clock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use settlement::{Settlement, SettlementError, SignedAuthorization};
 use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::exact::{self, Invalid};
 use crate::wire::{
@@ -31,6 +35,9 @@ use crate::wire::{
 
 /// The largest request that a facilitator reads, in bytes.
 const MAX_REQUEST: usize = 128 * 1024;
+
+/// How many requests a served facilitator works on at once.
+const MAX_AT_ONCE: usize = 256;
 
 /// No answer was had from the facilitator. For a settlement, that says nothing of the money.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -57,6 +64,21 @@ pub trait Facilitator: Send + Sync + 'static {
         payment: &'a PaymentPayload,
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>>;
+
+    /// Whether a reported success is a transaction that this process itself saw mined. Of any
+    /// other a gate believes nothing before the chain confirms it.
+    fn proves_success(&self) -> bool {
+        false
+    }
+}
+
+/// What `/verify` says when the chain could not be asked.
+const UNSURE: &str = "unexpected_verify_error";
+
+/// Whether a reason for refusing says only that it is not known, so that the same may be tried
+/// again.
+pub(crate) fn is_unsure(reason: &str) -> bool {
+    reason == UNSURE || reason == Invalid::ChainUnreachable.code()
 }
 
 /// A facilitator that settles on the chain itself, in one token.
@@ -245,7 +267,10 @@ impl Facilitator for EmbeddedFacilitator {
             let reason = checked.err();
             Ok(VerifyResponse {
                 is_valid: reason.is_none(),
-                invalid_reason: reason.map(|r| r.code().to_string()),
+                invalid_reason: reason.map(|r| match r {
+                    Invalid::ChainUnreachable => UNSURE.to_string(),
+                    reason => reason.code().to_string(),
+                }),
                 invalid_message: reason.map(|r| r.to_string()),
                 payer: payer.map(|p| p.to_string()),
             })
@@ -288,9 +313,21 @@ impl Facilitator for EmbeddedFacilitator {
             })
         })
     }
+
+    fn proves_success(&self) -> bool {
+        true
+    }
 }
 
-/// Serves a facilitator to others.
+/// What the routes share.
+#[derive(Clone)]
+struct Served {
+    facilitator: Arc<EmbeddedFacilitator>,
+    places: Arc<Semaphore>,
+}
+
+/// Serves a facilitator to others. At most 256 requests are checked or settled at once; more are
+/// refused with 503. Requests that cannot be read get a JSON error with a 4xx status.
 pub fn router(facilitator: Arc<EmbeddedFacilitator>) -> Router {
     Router::new()
         .route("/verify", post(verify))
@@ -298,64 +335,76 @@ pub fn router(facilitator: Arc<EmbeddedFacilitator>) -> Router {
         .route("/supported", get(supported))
         .route("/health", get(health))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
-        .with_state(facilitator)
+        .with_state(Served { facilitator, places: Arc::new(Semaphore::new(MAX_AT_ONCE)) })
+}
+
+/// A request that is not answered in the protocol's terms.
+type Unreadable = (StatusCode, Json<Value>);
+
+fn unreadable(status: StatusCode, code: &str, message: &str) -> Unreadable {
+    (status, Json(json!({ "error": code, "message": message })))
+}
+
+impl Served {
+    /// The request and a place to work on it.
+    fn admit(
+        self,
+        request: Result<Json<FacilitatorRequest>, JsonRejection>,
+    ) -> Result<(Arc<EmbeddedFacilitator>, FacilitatorRequest, OwnedSemaphorePermit), Unreadable>
+    {
+        let Json(request) =
+            request.map_err(|r| unreadable(r.status(), "invalid_request", &r.body_text()))?;
+        for version in [request.x402_version, request.payment_payload.x402_version] {
+            if version != wire::VERSION {
+                let message = wire::WireError::Version(version).to_string();
+                return Err(unreadable(StatusCode::BAD_REQUEST, "invalid_x402_version", &message));
+            }
+        }
+        let place = self.places.try_acquire_owned().map_err(|_| {
+            let message = "too many payments at once; try again in a moment";
+            unreadable(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+        })?;
+        Ok((self.facilitator, request, place))
+    }
 }
 
 async fn verify(
-    State(facilitator): State<Arc<EmbeddedFacilitator>>,
-    Json(request): Json<FacilitatorRequest>,
-) -> Json<VerifyResponse> {
-    if request.x402_version != wire::VERSION {
-        return Json(VerifyResponse {
-            is_valid: false,
-            invalid_reason: Some("invalid_x402_version".into()),
-            invalid_message: Some(wire::WireError::Version(request.x402_version).to_string()),
-            payer: None,
-        });
-    }
+    State(served): State<Served>,
+    request: Result<Json<FacilitatorRequest>, JsonRejection>,
+) -> Result<Json<VerifyResponse>, Unreadable> {
+    let (facilitator, request, _place) = served.admit(request)?;
     let answer = facilitator.verify(&request.payment_payload, &request.payment_requirements).await;
-    Json(answer.expect("the embedded facilitator always answers"))
+    Ok(Json(answer.expect("the embedded facilitator always answers")))
 }
 
 async fn settle(
-    State(facilitator): State<Arc<EmbeddedFacilitator>>,
-    Json(request): Json<FacilitatorRequest>,
-) -> Json<SettleResponse> {
-    if request.x402_version != wire::VERSION {
-        return Json(SettleResponse {
-            success: false,
-            error_reason: Some("invalid_x402_version".into()),
-            error_message: Some(wire::WireError::Version(request.x402_version).to_string()),
-            payer: None,
-            transaction: String::new(),
-            network: request.payment_requirements.network,
-            amount: None,
-        });
-    }
+    State(served): State<Served>,
+    request: Result<Json<FacilitatorRequest>, JsonRejection>,
+) -> Result<Json<SettleResponse>, Unreadable> {
+    let (facilitator, request, place) = served.admit(request)?;
     // The seller may hang up; the settlement goes on, and the chain tells its end.
     let task = tokio::spawn(async move {
+        let _place = place;
         facilitator.settle(&request.payment_payload, &request.payment_requirements).await
     });
-    Json(
-        task.await
-            .expect("a settlement does not panic")
-            .expect("the embedded facilitator always answers"),
-    )
+    let answer = task.await.map_err(|_| {
+        let message = "the settlement broke off; ask the chain what became of it";
+        unreadable(StatusCode::INTERNAL_SERVER_ERROR, Invalid::ChainUnreachable.code(), message)
+    })?;
+    Ok(Json(answer.expect("the embedded facilitator always answers")))
 }
 
-async fn supported(State(facilitator): State<Arc<EmbeddedFacilitator>>) -> Json<Supported> {
-    Json(facilitator.supported())
+async fn supported(State(served): State<Served>) -> Json<Supported> {
+    Json(served.facilitator.supported())
 }
 
-async fn health(
-    State(facilitator): State<Arc<EmbeddedFacilitator>>,
-) -> (http::StatusCode, Json<Value>) {
-    match facilitator.chain.block_number().await {
-        Ok(block) => (http::StatusCode::OK, Json(json!({ "status": "ok", "block": block }))),
-        Err(error) => (
-            http::StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({ "status": "unavailable", "error": error.to_string() })),
-        ),
+async fn health(State(served): State<Served>) -> (StatusCode, Json<Value>) {
+    match served.facilitator.chain.block_number().await {
+        Ok(block) => (StatusCode::OK, Json(json!({ "status": "ok", "block": block }))),
+        Err(error) => {
+            let body = json!({ "status": "unavailable", "error": error.to_string() });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+        }
     }
 }
 
@@ -403,10 +452,14 @@ impl RemoteFacilitator {
             .await
             .map_err(|e| wrong(e.without_url().to_string()))?;
         let status = answer.status();
-        if answer.content_length().is_some_and(|n| n > MAX_REQUEST as u64) {
-            return Err(wrong("its answer is too long".into()));
+        let mut bytes = Vec::new();
+        let mut stream = answer.bytes_stream();
+        while let Some(chunk) = stream.next().await {
+            bytes.extend_from_slice(&chunk.map_err(|e| wrong(e.without_url().to_string()))?);
+            if bytes.len() > MAX_REQUEST {
+                return Err(wrong("its answer is too long".into()));
+            }
         }
-        let bytes = answer.bytes().await.map_err(|e| wrong(e.without_url().to_string()))?;
         serde_json::from_slice(&bytes).map_err(|e| wrong(format!("status {status}: {e}")))
     }
 }

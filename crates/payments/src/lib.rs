@@ -16,6 +16,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod buyer;
+mod documents;
 pub mod exact;
 pub mod facilitator;
 pub mod gate;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use ledger::{Kind, Ledger, LedgerError, Outcome, Reason, Reference, Status, TransferId, Write};
+use ledger::{Kind, Ledger, LedgerError, Outcome, Reason, Reference, Status, TransferId};
 use mandates::books::{self, Entry, Line};
 use mandates::{MandateError, Mandates};
 use money::{Amount, Clock, Party};
@@ -22,8 +22,12 @@ use tokio::sync::Mutex;
 use crate::exact;
 use crate::wire::PaymentPayload;
 
-/// How many blocks are searched at once.
+/// How many blocks are searched at once; fewer where a node finds that too many.
 const BLOCKS_AT_ONCE: u64 = 1_000;
+
+/// How long a purchase may be held and not signed, while others are being made: signing follows
+/// the hold at once, so what is older was abandoned in between.
+const UNSIGNED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// How much later than its end a payment counts as dead: the chain's clock may be behind ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
@@ -78,7 +82,7 @@ pub struct Bookkeeper {
     chain: Settlement,
     clock: Arc<dyn Clock>,
     parties: Vec<Party>,
-    /// The first block that was not looked at yet; one reconciliation runs at a time.
+    /// The first block that was not booked whole yet; one reconciliation runs at a time.
     next_block: Mutex<u64>,
 }
 
@@ -110,12 +114,31 @@ impl Bookkeeper {
         let (posted, released) = self.resolve_purchases(at_rest).await?;
         let newest = self.chain.block_number().await?;
         let mut booked = 0;
-        while *next_block <= newest {
-            let last = newest.min(*next_block + BLOCKS_AT_ONCE - 1);
-            for movement in self.chain.movements(&self.parties, *next_block, last).await? {
-                booked += self.book(&movement).await?;
+        let mut step = BLOCKS_AT_ONCE;
+        let mut next = *next_block;
+        // The first block with a movement whose entry is still a hold, or that cannot be booked
+        // yet: it is looked at again.
+        let mut waits: Option<u64> = None;
+        while next <= newest {
+            let last = newest.min(next + step - 1);
+            let movements = match self.chain.movements(&self.parties, next, last).await {
+                Ok(movements) => movements,
+                // Too many blocks or events at once for this node.
+                Err(SettlementError::Refused { .. }) if step > 1 => {
+                    step /= 2;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for movement in movements {
+                let Booking { entries, waiting } = self.book(&movement).await?;
+                booked += entries;
+                if waiting {
+                    waits = waits.or(Some(movement.block));
+                }
             }
-            *next_block = last + 1;
+            next = last + 1;
+            *next_block = waits.unwrap_or(next);
         }
         let breaks = self.breaks().await?;
         Ok(Reconciled { block: newest, posted, released, booked, breaks })
@@ -125,15 +148,15 @@ impl Bookkeeper {
         let asset = self.chain.token().asset;
         let purchases: Vec<_> =
             self.parties.iter().map(|p| Line::Purchases.of(*p, asset)).collect();
-        let held: Vec<Reference> = self.ledger.read(|state| {
+        let held: Vec<_> = self.ledger.read(|state| {
             state
                 .holds()
                 .filter(|h| purchases.contains(&h.transfer.debit))
-                .map(|h| h.transfer.reference)
+                .map(|h| (h.transfer.reference, h.at))
                 .collect()
         });
         let (mut posted, mut released) = (0, 0);
-        for reference in held {
+        for (reference, held_at) in held {
             let signed = self
                 .ledger
                 .evidence(reference)?
@@ -143,7 +166,7 @@ impl Bookkeeper {
                 .and_then(|p| exact::read(&p.payload).ok());
             let Some(authorization) = signed else {
                 // It was held and never signed: nobody can use it.
-                if at_rest {
+                if at_rest || self.clock.now().since(held_at) > UNSIGNED_FOR {
                     self.mandates.release(reference, Vec::new()).await?;
                     released += 1;
                 }
@@ -173,21 +196,24 @@ impl Bookkeeper {
     }
 
     /// Books one movement in the book of each of our parties that it touches.
-    async fn book(&self, movement: &TokenMovement) -> Result<usize, ReconcileError> {
+    async fn book(&self, movement: &TokenMovement) -> Result<Booking, ReconcileError> {
+        let mut booking = Booking::default();
         if !movement.amount.is_positive() {
-            return Ok(0); // EIP-20 allows transfers of nothing; they are no entry.
+            return Ok(booking); // EIP-20 allows transfers of nothing; they are no entry.
         }
         let paid = movement.authorization.map(|(payer, nonce)| {
             exact::reference_of(Address::from(payer), nonce, self.chain.token())
         });
-        let mut booked = 0;
-        if let Some(party) = movement.to.filter(|p| self.parties.contains(p)) {
-            booked += self.book_one(movement, party, Direction::In, paid).await?;
+        for (party, direction) in [(movement.to, Direction::In), (movement.from, Direction::Out)] {
+            if let Some(party) = party.filter(|p| self.parties.contains(p)) {
+                match self.book_one(movement, party, direction, paid).await? {
+                    Step::Booked => booking.entries += 1,
+                    Step::Known => {}
+                    Step::Waits => booking.waiting = true,
+                }
+            }
         }
-        if let Some(party) = movement.from.filter(|p| self.parties.contains(p)) {
-            booked += self.book_one(movement, party, Direction::Out, paid).await?;
-        }
-        Ok(booked)
+        Ok(booking)
     }
 
     async fn book_one(
@@ -196,7 +222,7 @@ impl Bookkeeper {
         party: Party,
         direction: Direction,
         paid: Option<Reference>,
-    ) -> Result<usize, ReconcileError> {
+    ) -> Result<Step, ReconcileError> {
         // A payment that we know has an entry of its own, or a hold that will become one.
         let known = paid.and_then(|reference| {
             let id = match direction {
@@ -204,17 +230,24 @@ impl Bookkeeper {
                 Direction::Out => books::purchase_id(reference),
             };
             self.ledger.read(|state| {
-                state.transfer(&id).map(|r| (reference, r.status.clone(), r.transfer.kind))
+                state
+                    .transfer(&id)
+                    .filter(|r| r.transfer.amount == movement.amount)
+                    .map(|r| (reference, r.status, r.transfer.kind))
             })
         });
         let late = match known {
-            Some((_, Status::Held | Status::Posted { .. }, _)) => return Ok(0),
+            Some((_, Status::Posted { .. }, _)) => return Ok(Step::Known),
+            Some((_, Status::Held, _)) => return Ok(Step::Waits),
             // Its hold was let go before the money moved: the chain is right, and it is booked late.
             Some((reference, Status::Voided { .. } | Status::Expired { .. }, kind)) => {
                 Some((reference, kind))
             }
             None => None,
         };
+        if let (Some((reference, _)), Direction::Out) = (late, direction) {
+            self.mandates.charge_late(reference).await?;
+        }
         let reference = late.map(|(reference, _)| reference).or(paid).unwrap_or_else(|| {
             Reference::derive("transaction", &[movement.transaction.as_slice()])
         });
@@ -248,19 +281,18 @@ impl Bookkeeper {
             hold_until: None,
         };
         if self.ledger.read(|state| state.transfer(&entry.id).is_some()) {
-            return Ok(0);
+            return Ok(Step::Known);
         }
-        let write = Write { operation: Some(entry.transfer()), evidence: Vec::new() };
-        match self.ledger.submit(write).await? {
-            Outcome::Applied => Ok(1),
-            Outcome::Exists => Ok(0),
-            // A hold stands in the way of a withdrawal: the chain is asked again later.
+        match self.ledger.submit(entry.transfer().into()).await? {
+            Outcome::Applied => Ok(Step::Booked),
+            Outcome::Exists => Ok(Step::Known),
             Outcome::Refused(refusal) => match refusal.reason {
+                // What came in is not booked yet, or a hold stands in the way of what went out.
                 Reason::LimitExceeded { .. } => {
                     tracing::warn!(%party, reason = %refusal.reason, "a withdrawal cannot be booked yet");
-                    Err(ReconcileError::Refused(refusal.reason))
+                    Ok(Step::Waits)
                 }
-                Reason::ExistsWithDifferent { .. } => Ok(0),
+                Reason::ExistsWithDifferent { .. } => Ok(Step::Known),
                 reason => Err(ReconcileError::Refused(reason)),
             },
         }
@@ -288,6 +320,24 @@ impl Bookkeeper {
         }
         Ok(breaks)
     }
+}
+
+/// What became of a movement.
+#[derive(Default)]
+struct Booking {
+    /// How many entries were made.
+    entries: usize,
+    /// Whether it has to be looked at again.
+    waiting: bool,
+}
+
+/// What became of a movement in one book.
+enum Step {
+    Booked,
+    /// It has its entry.
+    Known,
+    /// It will have one.
+    Waits,
 }
 
 #[derive(Clone, Copy)]

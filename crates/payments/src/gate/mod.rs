@@ -1,0 +1,587 @@
+//! The gate: a price before any HTTP service, and exactly one piece of work for each payment.
+//!
+//! The way of a paid request:
+//!
+//! | step | what is durable after it |
+//! |---|---|
+//! | no payment → 402 with the quote | nothing |
+//! | read, match with the offer, verify | nothing; what is refused leaves no trace |
+//! | **hold**, named by the payment, bound to the request's digest | the hold and the signed payment |
+//! | work, in a task of its own, so that a buyer who hangs up stops nothing | – |
+//! | keep the answer | the answer |
+//! | settle; if that is not clear, ask the chain | – |
+//! | post or void the hold | the entry and the receipt |
+//!
+//! The same payment again finds its hold: it waits for the running work, or gets the stored
+//! answer. With another request it is refused with 409. A failed piece of work costs nothing, and
+//! its failure is stored as the answer. If the process dies, [`Gate::recover`] resolves what is
+//! left by asking the chain.
+//!
+//! Everything from the body on runs in a task of its own: a buyer who hangs up between any two
+//! steps changes nothing.
+//!
+//! Bounds: headers by [`wire::MAX_HEADER`], bodies by [`Offer::max_body`], answers, waits, and the
+//! numbers of bodies and of pieces of work at once by [`GateLimits`].
+
+mod reply;
+mod settling;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use alloy_primitives::U256;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use ledger::{Kind, Ledger, LedgerError, Outcome, Reference, Write};
+use mandates::books::{self, Entry, Line};
+use money::{Clock, Party};
+use serde::Serialize;
+use settlement::{Settlement, SignedAuthorization};
+use tokio::sync::{Semaphore, watch};
+use tower::{Layer, Service, ServiceExt as _};
+
+use crate::documents;
+use crate::exact::{self, Invalid};
+use crate::facilitator::{self, Facilitator};
+use crate::offer::Offer;
+use crate::wire::{self, PaymentPayload};
+use reply::{AnswerHead, Reply, Stored};
+use settling::Due;
+
+/// The documents that a gate keeps with a payment's reference.
+pub mod stage {
+    /// What was asked: [`crate::wire::PaymentRequired`].
+    pub const QUOTE: &str = "seller/quote";
+    /// What was signed: [`crate::wire::PaymentPayload`].
+    pub const PAYMENT: &str = "seller/payment";
+    /// What was to be done, in short.
+    pub const REQUEST: &str = "seller/request";
+    /// The request's body.
+    pub const INPUT: &str = "seller/input";
+    /// Status and headers of the answer.
+    pub const ANSWER: &str = "seller/answer";
+    /// The answer's body.
+    pub const OUTPUT: &str = "seller/output";
+    /// What became of the money: [`crate::wire::SettleResponse`].
+    pub const SETTLEMENT: &str = "seller/settlement";
+}
+
+/// What bounds a gate.
+#[derive(Debug, Clone, Copy)]
+pub struct GateLimits {
+    /// How long a request's body may take to arrive.
+    pub body_wait: Duration,
+    /// How long one piece of work may take.
+    pub work_wait: Duration,
+    /// How long to ask the chain what became of an unclear settlement before the answer is
+    /// withheld as pending.
+    pub settle_wait: Duration,
+    /// The largest answer that is sold, in bytes.
+    pub max_answer: usize,
+    /// How many bodies of paid requests may be arriving at once; more are refused with 503.
+    pub reading: usize,
+    /// How many payments may be in work at once; more are refused with 503 before they are held.
+    pub in_flight: usize,
+    /// How long after a payment's end its hold stays, for the chain to be asked. It should outlast
+    /// any time that this home may be shut.
+    pub grace: Duration,
+}
+
+impl Default for GateLimits {
+    fn default() -> GateLimits {
+        GateLimits {
+            body_wait: Duration::from_secs(30),
+            work_wait: Duration::from_secs(50),
+            settle_wait: Duration::from_secs(30),
+            max_answer: 8 * 1024 * 1024,
+            reading: 256,
+            in_flight: 256,
+            grace: Duration::from_secs(366 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// What a sale is to the national accounts, by who buys.
+pub type Classify = Arc<dyn Fn(Party) -> Kind + Send + Sync>;
+
+/// A seller's gate: share one between all offers of a home.
+pub struct Gate {
+    ledger: Ledger,
+    facilitator: Arc<dyn Facilitator>,
+    chain: Settlement,
+    clock: Arc<dyn Clock>,
+    classify: Classify,
+    limits: GateLimits,
+    seats: Seats,
+    readers: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+}
+
+/// Requests that are in somebody's hands now, by what names them. One request at a time decides
+/// about each, and the others wait for what it is told. Across processes, and between requests
+/// that differ, the ledger's hold is the arbiter.
+type Seats = Arc<Mutex<HashMap<Errand, watch::Receiver<Option<Reply>>>>>;
+
+/// What one seat is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Errand {
+    reference: Reference,
+    /// Digest of the signed payment and the request. Whoever knows a payment's number and not the
+    /// payment gets a seat of their own, and keeps nobody from theirs. Zero for recovery.
+    digest: [u8; 32],
+}
+
+/// The right to decide about an errand; given back when dropped, however that comes about.
+struct Seat {
+    seats: Seats,
+    errand: Errand,
+    tell: watch::Sender<Option<Reply>>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.lock().expect("nothing panics under this lock").remove(&self.errand);
+    }
+}
+
+/// A request, as far as a payment is bound to it.
+#[derive(Debug, Clone, Serialize)]
+struct Asked {
+    offer: String,
+    method: String,
+    target: String,
+    media_type: Option<String>,
+    /// SHA-256 over offer, method, target, media type and body, in hexadecimal.
+    digest: String,
+    bytes: usize,
+}
+
+/// A request with a payment that can be read.
+struct Paid {
+    payment: PaymentPayload,
+    authorization: SignedAuthorization,
+    reference: Reference,
+    digest: [u8; 32],
+    asked: Asked,
+    input: Bytes,
+}
+
+impl Gate {
+    /// A gate that keeps its holds in `ledger`, settles through `facilitator`, and asks `chain`
+    /// when a settlement's outcome is unclear.
+    pub fn new(
+        ledger: Ledger,
+        facilitator: Arc<dyn Facilitator>,
+        chain: Settlement,
+        clock: Arc<dyn Clock>,
+        classify: Classify,
+        limits: GateLimits,
+    ) -> Arc<Gate> {
+        Arc::new(Gate {
+            ledger,
+            facilitator,
+            chain,
+            clock,
+            classify,
+            limits,
+            seats: Arc::default(),
+            readers: Arc::new(Semaphore::new(limits.reading)),
+            places: Arc::new(Semaphore::new(limits.in_flight)),
+        })
+    }
+
+    /// Puts an offer's price before a service.
+    pub fn layer(self: &Arc<Self>, offer: Offer) -> GateLayer {
+        GateLayer { gate: self.clone(), offer: Arc::new(offer) }
+    }
+
+    async fn serve<S>(self: Arc<Self>, offer: Arc<Offer>, request: Request<Body>, work: S) -> Reply
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let payment = match wire::decode::<PaymentPayload>(&parts.headers, wire::PAYMENT_SIGNATURE)
+        {
+            Ok(Some(payment)) => payment,
+            Ok(None) => return Reply::quote(&offer, None),
+            Err(error) => {
+                let message = error.to_string();
+                return Reply::refuse(StatusCode::BAD_REQUEST, "invalid_payload", &message);
+            }
+        };
+        if let Some(difference) = offer.difference(&payment.accepted) {
+            let error = format!("No matching payment requirements: {difference}");
+            return Reply::quote(&offer, Some(error));
+        }
+        let authorization = match exact::read(&payment.payload) {
+            Ok(authorization) => authorization,
+            Err(reason) => {
+                let message = reason.to_string();
+                return Reply::refuse(StatusCode::BAD_REQUEST, reason.code(), &message);
+            }
+        };
+        let input = match self.read_body(&offer, body).await {
+            Ok(input) => input,
+            Err(refusal) => return *refusal,
+        };
+        let paid = Paid::new(&offer, &parts, payment, authorization, input);
+        let mut told = match self.take_seat(paid.errand()) {
+            Err(told) => told,
+            Ok(seat) => {
+                let told = seat.tell.subscribe();
+                let gate = self.clone();
+                tokio::spawn(async move {
+                    let reply = gate.decide(&offer, paid, parts, work).await;
+                    // Nobody may be listening any more; the answer is stored for who asks again.
+                    let _ = seat.tell.send(Some(reply));
+                });
+                told
+            }
+        };
+        let wait = self.limits.work_wait + self.limits.settle_wait;
+        match tokio::time::timeout(wait, told.wait_for(Option::is_some)).await {
+            Ok(Ok(reply)) => reply.clone().unwrap_or_else(Reply::pending),
+            _ => Reply::pending(),
+        }
+    }
+
+    async fn read_body(&self, offer: &Offer, body: Body) -> Result<Bytes, Box<Reply>> {
+        let refuse = |status, code, message: &str| Box::new(Reply::refuse(status, code, message));
+        let Ok(_reading) = self.readers.try_acquire() else {
+            return Err(Box::new(Reply::busy("too many requests are arriving; try again")));
+        };
+        let most = offer.max_body.min(documents::MAX_BODY);
+        let read = Limited::new(body, most).collect();
+        match tokio::time::timeout(self.limits.body_wait, read).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                &format!("the request's body is larger than {most} bytes"),
+            )),
+            Ok(Err(_)) => Err(refuse(
+                StatusCode::BAD_REQUEST,
+                "request_incomplete",
+                "the request's body did not arrive whole",
+            )),
+            Err(_) => Err(refuse(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "the request's body took too long",
+            )),
+        }
+    }
+
+    fn take_seat(&self, errand: Errand) -> Result<Seat, watch::Receiver<Option<Reply>>> {
+        let mut seats = self.seats.lock().expect("nothing panics under this lock");
+        if let Some(told) = seats.get(&errand) {
+            return Err(told.clone());
+        }
+        let (tell, told) = watch::channel(None);
+        seats.insert(errand, told);
+        Ok(Seat { seats: self.seats.clone(), errand, tell })
+    }
+
+    /// A seat for recovery, if nobody has the payment in hand.
+    fn take_recovery_seat(&self, reference: Reference) -> Option<Seat> {
+        let errand = Errand { reference, digest: [0; 32] };
+        let taken = |seats: &Seats| {
+            let seats = seats.lock().expect("nothing panics under this lock");
+            seats.keys().filter(|e| e.reference == reference).count()
+        };
+        if taken(&self.seats) > 0 {
+            return None;
+        }
+        let seat = self.take_seat(errand).ok()?;
+        // Somebody may have come between the two looks.
+        (taken(&self.seats) == 1).then_some(seat)
+    }
+
+    /// All that happens to a paid request, from the first look into the books to the last entry.
+    async fn decide<S>(
+        &self,
+        offer: &Offer,
+        paid: Paid,
+        parts: http::request::Parts,
+        work: S,
+    ) -> Reply
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        if self.is_known(paid.reference) {
+            return self.again(offer, &paid).await;
+        }
+        let Ok(_place) = self.places.try_acquire() else {
+            return Reply::busy("all hands are busy; try again in a moment");
+        };
+        if let Err(refusal) = self.verify(offer, &paid).await {
+            return *refusal;
+        }
+        match self.hold(offer, &paid).await {
+            Ok(Outcome::Applied) => {}
+            // Another request with this payment was faster.
+            Ok(Outcome::Exists) => return self.again(offer, &paid).await,
+            Ok(Outcome::Refused(_)) if self.is_known(paid.reference) => {
+                return self.again(offer, &paid).await;
+            }
+            Ok(Outcome::Refused(refusal)) => {
+                tracing::error!(reference = %paid.reference, reason = %refusal.reason, "a sale could not be held");
+                return Reply::refuse(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "unexpected_verify_error",
+                    "the books refused the hold; nothing was charged",
+                );
+            }
+            Err(error) => {
+                tracing::error!(reference = %paid.reference, %error, "a sale could not be held");
+                return Reply::busy("the books cannot be written just now; nothing was charged");
+            }
+        }
+        let request = Request::from_parts(without_payment(parts), Body::from(paid.input.clone()));
+        self.work_and_settle(offer, &paid, request, work).await
+    }
+
+    /// Nothing that is refused here leaves a trace.
+    async fn verify(&self, offer: &Offer, paid: &Paid) -> Result<(), Box<Reply>> {
+        // Work and settlement must fit into what is left of the payment's time; half of what was
+        // asked for is taken too, since clocks differ and networks are slow.
+        let needed = self.clock.now().plus(offer.timeout / 2);
+        if paid.authorization.valid_before < U256::from(needed.as_secs()) {
+            let reason = Invalid::ValidBefore.code().to_string();
+            return Err(Box::new(Reply::quote(offer, Some(reason))));
+        }
+        let unsure =
+            "the payment could not be verified just now; the same payment may be tried again";
+        match self.facilitator.verify(&paid.payment, &offer.requirements()).await {
+            Ok(verdict) if verdict.is_valid => Ok(()),
+            Ok(verdict) => {
+                let reason = verdict.invalid_reason.unwrap_or_else(|| "invalid_payload".into());
+                Err(Box::new(if facilitator::is_unsure(&reason) {
+                    Reply::busy(unsure)
+                } else {
+                    Reply::quote(offer, Some(reason))
+                }))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a payment could not be verified");
+                Err(Box::new(Reply::busy(unsure)))
+            }
+        }
+    }
+
+    fn is_known(&self, reference: Reference) -> bool {
+        self.ledger.read(|state| state.transfer(&books::sale_id(reference)).is_some())
+    }
+
+    async fn hold(&self, offer: &Offer, paid: &Paid) -> Result<Outcome, LedgerError> {
+        let payer = Party::from(paid.authorization.from);
+        let entry = Entry {
+            id: books::sale_id(paid.reference),
+            book: offer.payee,
+            debit: Line::Cash,
+            credit: Line::Sales,
+            amount: offer.price,
+            kind: (self.classify)(payer),
+            counterparty: payer,
+            reference: paid.reference,
+            digest: paid.digest,
+            hold_until: Some(exact::ends_at(&paid.authorization).plus(self.limits.grace)),
+        };
+        let reference = paid.reference;
+        let media_type = paid.asked.media_type.as_deref();
+        let evidence = vec![
+            documents::json(reference, stage::QUOTE, &offer.quote(None)),
+            documents::json(reference, stage::PAYMENT, &paid.payment),
+            documents::json(reference, stage::REQUEST, &paid.asked),
+            documents::body(reference, stage::INPUT, media_type, &paid.input),
+        ];
+        self.ledger.submit(Write { operation: Some(entry.transfer()), evidence }).await
+    }
+
+    async fn work_and_settle<S>(
+        &self,
+        offer: &Offer,
+        paid: &Paid,
+        request: Request<Body>,
+        work: S,
+    ) -> Reply
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let reference = paid.reference;
+        let stored = self.work(request, work).await;
+        if !stored.is_delivery() {
+            // Nothing was delivered, so nothing is charged; the failure is the stored answer.
+            return self.failed(reference, &stored).await;
+        }
+        // The answer is durable before money moves: a crash in between loses neither.
+        let evidence = vec![
+            documents::json(reference, stage::ANSWER, &stored.head),
+            documents::body(reference, stage::OUTPUT, stored.head.media_type(), &stored.body),
+        ];
+        match self.ledger.submit(Write::evidence(evidence)).await {
+            Ok(outcome) if outcome.holds() => {}
+            other => {
+                tracing::error!(%reference, ?other, "an answer could not be kept; nothing is charged");
+                return self.failed(reference, &Stored::failure("it could not be kept")).await;
+            }
+        }
+        let due = Due {
+            reference,
+            payee: offer.payee,
+            payment: &paid.payment,
+            authorization: &paid.authorization,
+            requirements: &offer.requirements(),
+        };
+        match self.settle(&due).await {
+            Some(settlement) => Stored { settlement: Some(settlement), ..stored }.reply(),
+            None => Reply::pending(),
+        }
+    }
+
+    async fn failed(&self, reference: Reference, failure: &Stored) -> Reply {
+        match self.let_go(reference, failure).await {
+            Some(()) => failure.reply(),
+            None => Reply::busy("the books cannot be written just now; nothing was charged"),
+        }
+    }
+
+    /// Runs the work; a panic, an error or a wait that is too long is a failed answer.
+    async fn work<S>(&self, request: Request<Body>, work: S) -> Stored
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let most = self.limits.max_answer.min(documents::MAX_BODY);
+        let run = tokio::spawn(async move {
+            let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, most)
+                .collect()
+                .await
+                .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
+                .to_bytes();
+            let head = AnswerHead::of(parts.status, &parts.headers);
+            Ok::<_, String>(Stored { head, body, settlement: None })
+        });
+        let abort = run.abort_handle();
+        let failure = match tokio::time::timeout(self.limits.work_wait, run).await {
+            Ok(Ok(Ok(stored))) => return stored,
+            Ok(Ok(Err(cause))) => cause,
+            Ok(Err(_)) => "the machine broke down".to_string(),
+            Err(_) => {
+                abort.abort();
+                format!("it took longer than {:?}", self.limits.work_wait)
+            }
+        };
+        tracing::error!(%failure, "a piece of work failed");
+        Stored::failure(&failure)
+    }
+}
+
+impl Paid {
+    fn new(
+        offer: &Offer,
+        parts: &http::request::Parts,
+        payment: PaymentPayload,
+        authorization: SignedAuthorization,
+        input: Bytes,
+    ) -> Paid {
+        let digest = request_digest(offer, parts, &input);
+        let media_type = parts.headers.get(header::CONTENT_TYPE);
+        let asked = Asked {
+            offer: offer.name.clone(),
+            method: parts.method.to_string(),
+            target: parts.uri.path_and_query().map(|p| p.to_string()).unwrap_or_default(),
+            media_type: media_type.and_then(|v| v.to_str().ok()).map(str::to_string),
+            digest: alloy_primitives::hex::encode(digest),
+            bytes: input.len(),
+        };
+        let reference = exact::reference(&authorization, &offer.token);
+        Paid { payment, authorization, reference, digest, asked, input }
+    }
+
+    fn errand(&self) -> Errand {
+        let payload = self.payment.payload.to_string();
+        let digest = documents::digest(&[payload.as_bytes(), &self.digest]);
+        Errand { reference: self.reference, digest }
+    }
+}
+
+/// What a payment is bound to.
+fn request_digest(offer: &Offer, parts: &http::request::Parts, body: &[u8]) -> [u8; 32] {
+    let media_type = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    documents::digest(&[
+        offer.name.as_bytes(),
+        parts.method.as_str().as_bytes(),
+        parts.uri.path_and_query().map_or("", |p| p.as_str()).as_bytes(),
+        media_type.unwrap_or(b""),
+        body,
+    ])
+}
+
+/// The service behind the gate is not handed the payment: it could be logged or forwarded.
+fn without_payment(mut parts: http::request::Parts) -> http::request::Parts {
+    parts.headers.remove(wire::PAYMENT_SIGNATURE);
+    parts
+}
+
+/// Makes [`GateService`]s; from [`Gate::layer`].
+#[derive(Clone)]
+pub struct GateLayer {
+    gate: Arc<Gate>,
+    offer: Arc<Offer>,
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = GateService<S>;
+
+    fn layer(&self, inner: S) -> GateService<S> {
+        GateService { gate: self.gate.clone(), offer: self.offer.clone(), inner }
+    }
+}
+
+/// A service behind its price.
+#[derive(Clone)]
+pub struct GateService<S> {
+    gate: Arc<Gate>,
+    offer: Arc<Offer>,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for GateService<S>
+where
+    S: Service<Request<Body>, Response = Response> + Clone + Send + 'static,
+    S::Error: std::fmt::Display + Send,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<'static, Result<Response, std::convert::Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), std::convert::Infallible>> {
+        // The inner service is made ready when its work begins, not while a buyer thinks.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (gate, offer, inner) = (self.gate.clone(), self.offer.clone(), self.inner.clone());
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(gate.serve(offer, request, inner).await.into()) })
+    }
+}

@@ -1,0 +1,181 @@
+//! What a gate answers: values that can be given to everyone who waits, and again later.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::exact::Invalid;
+use crate::offer::Offer;
+use crate::wire::{self, SettleResponse};
+
+/// A whole answer. The same payment gets the same one, however often it asks.
+#[derive(Debug, Clone)]
+pub(super) struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl From<Reply> for Response {
+    fn from(reply: Reply) -> Response {
+        let mut response = Response::new(Body::from(reply.body));
+        *response.status_mut() = reply.status;
+        *response.headers_mut() = reply.headers;
+        response
+    }
+}
+
+impl Reply {
+    fn new(status: StatusCode, body: Bytes) -> Reply {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Lets a page on another origin read the protocol's headers.
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE"),
+        );
+        Reply { status, headers, body }
+    }
+
+    fn json(status: StatusCode, body: &serde_json::Value) -> Reply {
+        let reply = Reply::new(status, Bytes::from(body.to_string()));
+        reply.with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+
+    fn with(mut self, name: impl header::IntoHeaderName, value: HeaderValue) -> Reply {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// 402 with the quote, in the header for programs and in the body for people.
+    pub(super) fn quote(offer: &Offer, error: Option<String>) -> Reply {
+        let quote = offer.quote(error);
+        let body = json!({
+            "error": quote.error.clone().unwrap_or_else(|| "Payment required".into()),
+            "message": format!("`{}` costs {}; pay by x402 (see the header PAYMENT-REQUIRED)", offer.name, offer.price),
+            "quote": quote,
+        });
+        Reply::json(StatusCode::PAYMENT_REQUIRED, &body)
+            .with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
+    }
+
+    /// A refusal with its code for programs and its reason for people.
+    pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Reply {
+        Reply::json(status, &json!({ "error": code, "message": message }))
+    }
+
+    /// The payment is bound to another request, or it is not the one that is known.
+    pub(super) fn conflict() -> Reply {
+        Reply::refuse(
+            StatusCode::CONFLICT,
+            "payment_already_used",
+            "this payment was made for another request; sign a new one for this request",
+        )
+    }
+
+    /// Nothing was done; the same request may succeed in a moment.
+    pub(super) fn busy(message: &str) -> Reply {
+        Reply::refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+            .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// The money's fate is open: the answer is withheld, the same payment may be asked again.
+    pub(super) fn pending() -> Reply {
+        Reply::refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Invalid::Pending.code(),
+            "the payment is not settled yet; send the same payment again, do not sign a new one",
+        )
+        .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+}
+
+/// The head of a stored answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct AnswerHead {
+    pub(super) status: u16,
+    headers: Vec<(String, String)>,
+}
+
+impl AnswerHead {
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap) -> AnswerHead {
+        // What describes the content is kept; what describes the connection is made anew.
+        const KEPT: [header::HeaderName; 5] = [
+            header::CONTENT_TYPE,
+            header::CONTENT_LANGUAGE,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_ENCODING,
+            header::LINK,
+        ];
+        let headers = KEPT
+            .iter()
+            .filter_map(|name| {
+                Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_string()))
+            })
+            .collect();
+        AnswerHead { status: status.as_u16(), headers }
+    }
+
+    pub(super) fn media_type(&self) -> Option<&str> {
+        self.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| &**value)
+    }
+}
+
+/// An answer that can be given again.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) head: AnswerHead,
+    pub(super) body: Bytes,
+    /// What became of the money; none for a failed piece of work, which costs nothing.
+    pub(super) settlement: Option<SettleResponse>,
+}
+
+impl Stored {
+    /// The answer of work that came to nothing. Nothing is charged for it.
+    pub(super) fn failure(cause: &str) -> Stored {
+        let body = json!({
+            "error": "work_failed",
+            "message": format!("the work failed and nothing was charged: {cause}"),
+        });
+        let head = AnswerHead {
+            status: StatusCode::BAD_GATEWAY.as_u16(),
+            headers: vec![("content-type".into(), "application/json".into())],
+        };
+        Stored { head, body: Bytes::from(body.to_string()), settlement: None }
+    }
+
+    /// Whether it is worth its price.
+    pub(super) fn is_delivery(&self) -> bool {
+        self.head.status < 400
+    }
+
+    /// The answer, the first time and every time. A settlement that failed withholds the work.
+    pub(super) fn reply(&self) -> Reply {
+        if let Some(settlement) = self.settlement.as_ref().filter(|s| !s.success) {
+            let reason = settlement.error_reason.as_deref().unwrap_or_default();
+            let message = settlement.error_message.as_deref().unwrap_or(reason);
+            return Reply::refuse(
+                StatusCode::PAYMENT_REQUIRED,
+                reason,
+                &format!("the payment could not be settled: {message}"),
+            )
+            .with(wire::PAYMENT_RESPONSE, wire::encode(settlement));
+        }
+        let status = StatusCode::from_u16(self.head.status).unwrap_or(StatusCode::OK);
+        let mut reply = Reply::new(status, self.body.clone());
+        for (name, value) in &self.head.headers {
+            if let (Ok(name), Ok(value)) =
+                (header::HeaderName::try_from(name.as_str()), HeaderValue::from_str(value))
+            {
+                reply.headers.insert(name, value);
+            }
+        }
+        if let Some(settlement) = &self.settlement {
+            reply.headers.insert(wire::PAYMENT_RESPONSE, wire::encode(settlement));
+        }
+        reply
+    }
+}

@@ -1,0 +1,312 @@
+//! What becomes of a held payment: it is settled or let go by what the chain says, now, when it
+//! is asked again, or after a crash.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ledger::{
+    Evidence, LedgerError, Operation, Outcome, Reason, Reference, Refusal, Status, Write,
+};
+use mandates::books::{self, Line};
+use money::Party;
+use settlement::{AuthorizationState, SignedAuthorization};
+
+use super::reply::{AnswerHead, Reply, Stored};
+use super::{Gate, Paid, stage};
+use crate::documents;
+use crate::exact::{self, Invalid};
+use crate::offer::Offer;
+use crate::wire::{PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse};
+
+/// How much later than its end a payment counts as dead: the chain's clock may be behind ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// A payment that is held, and what settles it.
+pub(super) struct Due<'a> {
+    pub(super) reference: Reference,
+    pub(super) payee: Party,
+    pub(super) payment: &'a PaymentPayload,
+    pub(super) authorization: &'a SignedAuthorization,
+    /// What this seller asks; never what the buyer claims to have accepted.
+    pub(super) requirements: &'a PaymentRequirements,
+}
+
+impl Due<'_> {
+    fn failed(&self, reason: Invalid) -> SettleResponse {
+        SettleResponse {
+            success: false,
+            error_reason: Some(reason.code().into()),
+            error_message: Some(reason.to_string()),
+            payer: Some(self.authorization.from.to_string()),
+            transaction: String::new(),
+            network: self.requirements.network.clone(),
+            amount: None,
+        }
+    }
+
+    /// What the chain's word comes to, if it is one.
+    fn said(&self, state: &AuthorizationState) -> Option<SettleResponse> {
+        match state {
+            AuthorizationState::Used { transaction, to, value, .. }
+                if Party::from(*to) == self.payee && *value == self.authorization.value =>
+            {
+                Some(SettleResponse {
+                    success: true,
+                    error_reason: None,
+                    error_message: None,
+                    payer: Some(self.authorization.from.to_string()),
+                    transaction: transaction.to_string(),
+                    network: self.requirements.network.clone(),
+                    amount: Some(self.requirements.amount.clone()),
+                })
+            }
+            AuthorizationState::Used { .. } | AuthorizationState::Cancelled => {
+                Some(self.failed(Invalid::NonceUsed))
+            }
+            AuthorizationState::Unused => None,
+        }
+    }
+}
+
+/// What the journal keeps of a payment.
+struct Kept {
+    payment: Option<PaymentPayload>,
+    requirements: Option<PaymentRequirements>,
+    stored: Option<Stored>,
+}
+
+impl Gate {
+    /// Settles a held, delivered payment, and resolves its hold by what the chain says.
+    ///
+    /// `None`: the outcome is still open, and the hold stays.
+    pub(super) async fn settle(&self, due: &Due<'_>) -> Option<SettleResponse> {
+        let answer = self.facilitator.settle(due.payment, due.requirements).await;
+        let response = match answer {
+            Ok(response) if response.success && self.facilitator.proves_success() => response,
+            unclear => self.ask_chain(due, unclear.ok()).await?,
+        };
+        let hold = books::sale_id(due.reference);
+        let operation = if response.success {
+            Operation::Post { hold, amount: None }
+        } else {
+            Operation::Void { hold }
+        };
+        let evidence = vec![documents::json(due.reference, stage::SETTLEMENT, &response)];
+        match self.resolve(operation, evidence.clone()).await {
+            Ok(Outcome::Applied) => Some(response),
+            // Somebody resolved it meanwhile; what was kept then stands.
+            Ok(Outcome::Exists) => {
+                let kept = self.kept(due.reference).ok().and_then(|k| k.stored?.settlement);
+                Some(kept.unwrap_or(response))
+            }
+            // The hold is gone and the chain is right: the bookkeeper books it late.
+            Ok(Outcome::Refused(Refusal {
+                reason: Reason::HoldExpired { .. } | Reason::HoldAlreadyVoided { .. },
+                ..
+            })) => {
+                let _ = self.ledger.submit(Write::evidence(evidence)).await;
+                Some(response)
+            }
+            Ok(Outcome::Refused(_)) | Err(_) => None,
+        }
+    }
+
+    /// What the chain says of a settlement that is not proven, asked until it is clear or the
+    /// wait runs out.
+    async fn ask_chain(
+        &self,
+        due: &Due<'_>,
+        reported: Option<SettleResponse>,
+    ) -> Option<SettleResponse> {
+        // What the facilitator refused before sending can no longer move money by its hand.
+        let open = match &reported {
+            None => true,
+            Some(response) => {
+                response.success
+                    || Invalid::ALL
+                        .iter()
+                        .filter(|r| r.is_open())
+                        .any(|r| response.error_reason.as_deref() == Some(r.code()))
+            }
+        };
+        let dead_at = exact::ends_at(due.authorization).plus(CLOCK_SKEW);
+        let deadline = tokio::time::Instant::now() + self.limits.settle_wait;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let (payer, nonce) = (due.authorization.from, due.authorization.nonce);
+            match self.chain.authorization(payer, nonce, 0).await {
+                Ok(state) => match due.said(&state) {
+                    Some(response) => return Some(response),
+                    None if !open => {
+                        return Some(reported.unwrap_or_else(|| due.failed(Invalid::Transaction)));
+                    }
+                    // A mined transaction that failed leaves it unused for ever, if nobody resends.
+                    None if self.clock.now() > dead_at => {
+                        return Some(due.failed(Invalid::ValidBefore));
+                    }
+                    None => {}
+                },
+                Err(error) => tracing::warn!(%error, "the chain cannot tell of a settlement"),
+            }
+            if tokio::time::Instant::now() + pause > deadline {
+                return None;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Writes to the books, and says in the log what they refuse.
+    pub(super) async fn resolve(
+        &self,
+        operation: Operation,
+        evidence: Vec<Evidence>,
+    ) -> Result<Outcome, LedgerError> {
+        let result = self.ledger.submit(Write { operation: Some(operation), evidence }).await;
+        match &result {
+            Ok(Outcome::Applied | Outcome::Exists) => {}
+            Ok(Outcome::Refused(refusal)) => {
+                tracing::error!(reason = %refusal.reason, "a hold could not be resolved");
+            }
+            Err(error) => tracing::error!(%error, "a hold could not be resolved"),
+        }
+        result
+    }
+
+    /// Lets a payment go whose work came to nothing, and keeps that as its answer. `None` if the
+    /// books could not be written: the hold stays, and recovery resolves it.
+    pub(super) async fn let_go(&self, reference: Reference, failure: &Stored) -> Option<()> {
+        let hold = books::sale_id(reference);
+        let evidence = vec![
+            documents::json(reference, stage::ANSWER, &failure.head),
+            documents::body(reference, stage::OUTPUT, failure.head.media_type(), &failure.body),
+        ];
+        let outcome = self.resolve(Operation::Void { hold }, evidence).await;
+        outcome.is_ok_and(|o| o.holds()).then_some(())
+    }
+
+    /// The same payment again, after the first request with it has ended.
+    pub(super) async fn again(&self, offer: &Offer, paid: &Paid) -> Reply {
+        let record = self.ledger.read(|state| {
+            state.transfer(&books::sale_id(paid.reference)).map(|r| (r.transfer.digest, r.status))
+        });
+        let Some((digest, status)) = record else {
+            return Reply::busy("the payment is being recorded; try again in a moment");
+        };
+        if digest != paid.digest {
+            return Reply::conflict();
+        }
+        let kept = match self.kept(paid.reference) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::error!(%error, "a stored answer could not be read");
+                return Reply::busy("the stored answer cannot be read just now");
+            }
+        };
+        // A payment's number is public once it is settled; only who holds the signed payment and
+        // the request may have the answer.
+        if kept.payment.as_ref().is_none_or(|p| p.payload != paid.payment.payload) {
+            return Reply::conflict();
+        }
+        let Some(stored) = kept.stored else {
+            return match status {
+                Status::Held => Reply::pending(), // In work, or interrupted and not yet recovered.
+                Status::Posted { .. } | Status::Voided { .. } | Status::Expired { .. } => {
+                    Stored::failure("it was interrupted").reply()
+                }
+            };
+        };
+        let requirements = kept.requirements.unwrap_or_else(|| offer.requirements());
+        let due = Due {
+            reference: paid.reference,
+            payee: offer.payee,
+            payment: &paid.payment,
+            authorization: &paid.authorization,
+            requirements: &requirements,
+        };
+        match status {
+            Status::Posted { .. } => stored.reply(),
+            Status::Voided { .. } | Status::Expired { .. } if !stored.is_delivery() => {
+                stored.reply()
+            }
+            // Delivered, and not known to be settled: the process was interrupted.
+            Status::Held => match self.settle(&due).await {
+                Some(settlement) => Stored { settlement: Some(settlement), ..stored }.reply(),
+                None => Reply::pending(),
+            },
+            // Delivered, and let go as unpaid: if it was paid after all, the answer is due.
+            Status::Voided { .. } | Status::Expired { .. } => {
+                let (payer, nonce) = (paid.authorization.from, paid.authorization.nonce);
+                let said = match self.chain.authorization(payer, nonce, 0).await {
+                    Ok(state) => due.said(&state),
+                    Err(_) => return Reply::pending(),
+                };
+                let settlement = said
+                    .filter(|s| s.success)
+                    .or_else(|| stored.settlement.clone())
+                    .unwrap_or_else(|| due.failed(Invalid::ValidBefore));
+                Stored { settlement: Some(settlement), ..stored }.reply()
+            }
+        }
+    }
+
+    fn kept(&self, reference: Reference) -> Result<Kept, LedgerError> {
+        let documents = self.ledger.evidence(reference)?;
+        let find = |stage: &str| documents.iter().find(|d| d.evidence.stage == stage);
+        let text = |stage: &str| find(stage).map(|d| d.evidence.body.as_slice());
+        let head: Option<AnswerHead> =
+            text(stage::ANSWER).and_then(|b| serde_json::from_slice(b).ok());
+        let settlement = text(stage::SETTLEMENT).and_then(|b| serde_json::from_slice(b).ok());
+        let body = find(stage::OUTPUT).map(|d| Bytes::from(d.evidence.body.clone()));
+        let quote: Option<PaymentRequired> =
+            text(stage::QUOTE).and_then(|b| serde_json::from_slice(b).ok());
+        Ok(Kept {
+            payment: text(stage::PAYMENT).and_then(|b| serde_json::from_slice(b).ok()),
+            requirements: quote.and_then(|q| q.accepts.into_iter().next()),
+            stored: head.zip(body).map(|(head, body)| Stored { head, body, settlement }),
+        })
+    }
+
+    /// Resolves the sales that were left held, by a crash or by a chain that did not answer:
+    /// delivered ones are settled, the others let go. Payments in work are left alone. Returns
+    /// how many it resolved and how many stay open.
+    pub async fn recover(&self, payee: Party) -> (usize, usize) {
+        let held: Vec<Reference> = self.ledger.read(|state| {
+            let sales = Line::Sales.of(payee, self.chain.token().asset);
+            state
+                .holds()
+                .filter(|e| e.transfer.credit == sales)
+                .map(|e| e.transfer.reference)
+                .collect()
+        });
+        let all = held.len();
+        let mut resolved = 0;
+        for reference in held {
+            resolved += usize::from(self.recover_one(payee, reference).await.is_some());
+        }
+        (resolved, all - resolved)
+    }
+
+    async fn recover_one(&self, payee: Party, reference: Reference) -> Option<()> {
+        // Looked at first: whoever is in work now has noted it before the hold was made.
+        let _seat = self.take_recovery_seat(reference)?;
+        let kept = self.kept(reference).ok()?;
+        let Some(stored) = kept.stored else {
+            // The work never ended, and money moves only after it: the payer keeps the money.
+            return self.let_go(reference, &Stored::failure("it was interrupted")).await;
+        };
+        if !stored.is_delivery() {
+            return self.let_go(reference, &stored).await;
+        }
+        let payment = kept.payment?;
+        let authorization = exact::read(&payment.payload).ok()?;
+        let due = Due {
+            reference,
+            payee,
+            payment: &payment,
+            authorization: &authorization,
+            requirements: kept.requirements.as_ref().unwrap_or(&payment.accepted),
+        };
+        self.settle(&due).await.map(drop)
+    }
+}
