@@ -43,6 +43,9 @@ pub struct Limits {
     pub log_results: usize,
     /// Requests in one batch.
     pub batch: usize,
+    /// Bytes that the answers of one batch may take together, roughly; the rest of the batch is
+    /// refused.
+    pub batch_answer_bytes: usize,
     /// Bytes of one HTTP request body.
     pub body_bytes: usize,
     /// Filters that may be open at once.
@@ -61,6 +64,7 @@ impl Default for Limits {
             log_blocks: 100_000,
             log_results: 10_000,
             batch: 1_000,
+            batch_answer_bytes: 32 << 20,
             body_bytes: 5 << 20,
             filters: 1_000,
             filter_seconds: 300,

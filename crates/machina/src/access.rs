@@ -143,16 +143,7 @@ impl Client {
     /// # Errors
     /// If the home is in use and nothing says how to reach it.
     pub fn of(home: &Home) -> Result<Option<Client>, Failure> {
-        if !home.is_held() {
-            return Ok(None);
-        }
-        let running = home.running().ok_or_else(|| {
-            Failure::new(format!(
-                "the home {} is in use by a process that is starting or ending",
-                home.path().display()
-            ))
-            .hint("try again in a moment, or use another home with `--home DIR`")
-        })?;
+        let Some(running) = home.reach()? else { return Ok(None) };
         let http = reqwest::Client::builder().no_proxy().build().map_err(Failure::new)?;
         Ok(Some(Client { running, http }))
     }

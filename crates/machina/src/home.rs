@@ -3,11 +3,18 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mandates::Key;
 use serde::{Deserialize, Serialize};
+use settlement::Token;
 
 use crate::failure::Failure;
+
+/// How long to wait for a command that has the home just for its own question.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often to look whether it is done.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// The folder of an economy.
 #[derive(Debug, Clone)]
@@ -63,7 +70,8 @@ impl Home {
         self.0.join(name)
     }
 
-    /// Takes the home for this process, making it if it is new.
+    /// Takes the home for this process, making it if it is new. Waits a moment for a command that
+    /// only asks something, not for an economy that runs.
     ///
     /// # Errors
     /// If the folder cannot be written, or another process has it.
@@ -79,7 +87,17 @@ impl Home {
             .write(true)
             .open(self.file("lock"))
             .map_err(wrong)?;
-        match lock.try_lock() {
+        let mut taken = lock.try_lock();
+        let mut patience = PATIENCE;
+        while matches!(taken, Err(TryLockError::WouldBlock))
+            && self.running().is_none()
+            && !patience.is_zero()
+        {
+            std::thread::sleep(GLANCE);
+            patience = patience.saturating_sub(GLANCE);
+            taken = lock.try_lock();
+        }
+        match taken {
             Ok(()) => {
                 // Of a process that was killed: its port and its token are nobody's now.
                 let _ = fs::remove_file(self.file("running.json"));
@@ -108,6 +126,29 @@ impl Home {
             .is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
+    /// How the economy that runs here is reached, once it said so; `None` if none runs.
+    ///
+    /// # Errors
+    /// If a process has the home for long and does not say how it is reached.
+    pub fn reach(&self) -> Result<Option<Running>, Failure> {
+        let mut patience = PATIENCE;
+        while self.is_held() {
+            if let Some(running) = self.running() {
+                return Ok(Some(running));
+            }
+            if patience.is_zero() {
+                return Err(Failure::new(format!(
+                    "the home {} is in use by a process that is starting or ending",
+                    self.0.display()
+                ))
+                .hint("try again in a moment, or use another home with `--home DIR`"));
+            }
+            std::thread::sleep(GLANCE);
+            patience = patience.saturating_sub(GLANCE);
+        }
+        Ok(None)
+    }
+
     /// How the economy that runs here is reached, if it said so.
     pub fn running(&self) -> Option<Running> {
         let text = fs::read(self.file("running.json")).ok()?;
@@ -134,9 +175,15 @@ impl Held {
         self.home.file("chain")
     }
 
-    /// The books of the trade on one chain: two chains are two sets of books.
-    pub fn books_file(&self, chain_id: u64) -> PathBuf {
-        self.home.file(&format!("books-{chain_id}.sqlite"))
+    /// The books of the trade in one token: two tokens, or two chains, are two sets of books. The
+    /// embedded chain has only one, and a node that claims its id must not open its books.
+    pub fn books_file(&self, token: &Token, embedded: bool) -> PathBuf {
+        let Token { chain_id, address, .. } = token;
+        self.home.file(&if embedded {
+            format!("books-{chain_id}.sqlite")
+        } else {
+            format!("books-{chain_id}-{address}.sqlite")
+        })
     }
 
     /// Says how this process is reached.
@@ -179,7 +226,16 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;
         builder.mode(0o700);
     }
-    builder.create(folder)
+    builder.create(folder)?;
+    // It may have been there before, open to others: books and photographs are nobody else's.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        if fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {

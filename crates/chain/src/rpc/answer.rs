@@ -22,10 +22,30 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Value) -> Option<Value
         return Some(failure(Value::Null, RpcError::invalid_request(message)));
     }
     let mut answers = Vec::with_capacity(requests.len());
-    for request in requests {
-        answers.extend(answer_one(shared, request).await);
+    let mut bytes = 0;
+    for mut request in requests {
+        let answer = if bytes > shared.limits.batch_answer_bytes {
+            // As for a notification, there is nobody to tell without an id.
+            let id = request.as_object_mut().and_then(|request| request.remove("id"));
+            id.map(|id| failure(id, RpcError::limit("the batch's answers are too large together")))
+        } else {
+            answer_one(shared, request).await
+        };
+        bytes += answer.as_ref().map_or(0, size);
+        answers.extend(answer);
     }
     (!answers.is_empty()).then_some(Value::Array(answers))
+}
+
+/// About how many bytes a value takes, without writing it.
+fn size(value: &Value) -> usize {
+    const NODE: usize = 32;
+    NODE + match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(size).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum(),
+    }
 }
 
 async fn answer_one(shared: &Arc<Shared>, request: Value) -> Option<Value> {

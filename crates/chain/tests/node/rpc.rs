@@ -391,6 +391,33 @@ async fn a_search_for_logs_is_bounded() {
 }
 
 #[tokio::test]
+async fn one_block_s_logs_can_always_be_had() {
+    let mut config = config();
+    config.limits.log_results = 0;
+    let node = Node::open(config).expect("opens");
+    seal(&node, &sign(&key(0), call(0))).await;
+    let range = json!([{ "fromBlock": "0x0", "toBlock": "0x1" }]);
+    assert_eq!(refused(&node, "eth_getLogs", range).await.code, -32005);
+    let block = json!([{ "fromBlock": "0x1", "toBlock": "0x1" }]);
+    let logs = rpc(&node, "eth_getLogs", block).await;
+    assert_eq!(logs.as_array().map(Vec::len), Some(1), "else nobody could ever read past it");
+}
+
+#[tokio::test]
+async fn the_answers_of_a_batch_are_bounded_together() {
+    let mut config = config();
+    config.limits.batch_answer_bytes = 1_000;
+    let node = Node::open(config).expect("opens");
+    let one = json!({ "jsonrpc": "2.0", "id": 7, "method": "eth_getBlockByNumber", "params": ["latest", true] });
+    let answer = node.request(Value::Array(vec![one; 50])).await;
+    let answers = answer.as_array().expect("a batch");
+    assert_eq!(answers.len(), 50, "each request is answered");
+    assert!(answers[0]["result"].is_object());
+    assert_eq!(answers[49]["error"]["code"], -32005);
+    assert_eq!(answers[49]["id"], 7);
+}
+
+#[tokio::test]
 async fn filters_tell_what_is_new_once_and_expire() {
     let (time, now) = clock();
     let mut config = config();

@@ -50,8 +50,9 @@ const FIRST_MONEY: &str = "5";
 const GENESIS_TIME: u64 = 1_767_225_600;
 /// How often books and chain are compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
-/// The largest gift of `fund`, in whole dollars: beyond it a zero too many is likelier than a wish.
-const LARGEST_GIFT: &str = "1000000000";
+/// The largest sum that is given or allowed at once, in whole dollars: beyond it a zero too many is
+/// likelier than a wish, and all sums in the books together must stay below 2¹²⁷ minor units.
+const LARGEST_SUM: &str = "1000000000";
 
 /// An economy that is open in this process.
 pub struct Assembly {
@@ -127,7 +128,7 @@ impl Assembly {
         };
         let asset = chain.token().asset;
 
-        let books = home.books_file(chain.token().chain_id);
+        let books = home.books_file(chain.token(), node.is_some());
         let ledger_clock = clock.clone();
         let ledger = tokio::task::spawn_blocking(move || Ledger::open(&books, ledger_clock))
             .await
@@ -229,7 +230,10 @@ impl Assembly {
         });
         assembly.resolve_leftovers().await?;
         assembly.bring_to_life().await?;
-        assembly.compare(true).await?;
+        // What the chain says now is not needed to open: a node that is away comes back.
+        if let Err(failure) = assembly.compare(true).await {
+            assembly.could_not_compare(failure);
+        }
         Ok(assembly)
     }
 
@@ -248,10 +252,10 @@ impl Assembly {
         if self.mandates.of(shopper).is_some() {
             return Ok(());
         }
+        // Real money is never allowed by a program: its owner runs `machina grant`.
+        let Some(mint) = &self.mint else { return Ok(()) };
         let asset = self.chain.token().asset;
-        if let Some(mint) = &self.mint
-            && self.chain.balance(shopper).await?.is_zero()
-        {
+        if self.chain.balance(shopper).await?.is_zero() {
             mint.mint(shopper, Amount::parse(asset, FIRST_MONEY)?).await?;
         }
         let one = Amount::parse(asset, "1")?;
@@ -319,6 +323,13 @@ impl Assembly {
         Ok(())
     }
 
+    fn could_not_compare(&self, failure: Failure) {
+        tracing::warn!(error = failure.message, "books and chain could not be compared");
+        let mut facts = self.facts.lock().expect("nothing panics under this lock");
+        facts.agree.state = "unknown".into();
+        facts.agree.detail = vec![failure.message];
+    }
+
     /// Keeps comparing, resolving and telling until the economy is closed.
     fn watch(self: &Arc<Self>) {
         let keeper = Arc::downgrade(self);
@@ -330,13 +341,7 @@ impl Assembly {
                 let Some(assembly) = keeper.upgrade() else { return };
                 assembly.gate.recover(assembly.offer.payee).await;
                 if let Err(failure) = assembly.compare(false).await {
-                    tracing::warn!(
-                        error = failure.message,
-                        "books and chain could not be compared"
-                    );
-                    let mut facts = assembly.facts.lock().expect("nothing panics under this lock");
-                    facts.agree.state = "unknown".into();
-                    facts.agree.detail = vec![failure.message];
+                    assembly.could_not_compare(failure);
                 }
             }
         });
@@ -585,12 +590,7 @@ impl Assembly {
         };
         let to = self.party(to)?;
         let asset = self.chain.token().asset;
-        let amount = positive(asset, amount)?;
-        if amount.minor() > Amount::parse(asset, LARGEST_GIFT)?.minor() {
-            return Err(Failure::misuse(format!(
-                "{amount} is more than the {LARGEST_GIFT} that are given at once"
-            )));
-        }
+        let amount = at_most(positive(asset, amount)?, Amount::parse(asset, LARGEST_SUM)?)?;
         let receipt = mint.mint(to, amount).await?;
         self.compare(false).await?;
         let balance = self.chain.balance(to).await?;
@@ -603,9 +603,11 @@ impl Assembly {
     /// As [`Assembly::grant`].
     pub async fn grant_text(&self, grant: &crate::cli::Grant) -> Result<MandateReport, Failure> {
         let asset = self.chain.token().asset;
-        let lifetime = positive(asset, &grant.lifetime)?;
-        let daily = grant.daily.as_deref().map_or(Ok(lifetime), |text| positive(asset, text))?;
-        let per_payment = positive(asset, &grant.per_payment)?;
+        let most = Amount::parse(asset, LARGEST_SUM)?;
+        let limit = |text: &str| positive(asset, text).and_then(|amount| at_most(amount, most));
+        let lifetime = limit(&grant.lifetime)?;
+        let daily = grant.daily.as_deref().map_or(Ok(lifetime), limit)?;
+        let per_payment = limit(&grant.per_payment)?;
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
 }
@@ -616,6 +618,14 @@ fn positive(asset: money::Asset, text: &str) -> Result<Amount, Failure> {
         Ok(amount)
     } else {
         Err(Failure::misuse(format!("{amount} is not more than nothing")))
+    }
+}
+
+fn at_most(amount: Amount, most: Amount) -> Result<Amount, Failure> {
+    if amount.minor() <= most.minor() {
+        Ok(amount)
+    } else {
+        Err(Failure::misuse(format!("{amount} is more than the {most} that are given at once")))
     }
 }
 

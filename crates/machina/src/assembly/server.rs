@@ -9,6 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::{StatusCode, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -123,6 +127,31 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
     router
         .merge(web::router(assembly.square.clone()))
         .layer(RequestBodyTimeoutLayer::new(SLOWEST_BODY))
+        .layer(axum::middleware::from_fn(only_this_machine))
+}
+
+/// Refuses requests that were made for another host: a web page whose name was pointed at this
+/// machine (DNS rebinding) would otherwise read, in its visitor's browser, what is private here.
+async fn only_this_machine(request: Request, next: Next) -> Response {
+    let host = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str().to_string())
+        .or_else(|| {
+            let host = request.headers().get(header::HOST)?;
+            host.to_str().ok().map(str::to_string)
+        })
+        .unwrap_or_default();
+    // What is left of the port: `[::1]:4020`, `localhost:4020`, `127.0.0.1`.
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host.as_str(),
+    };
+    if ["localhost", "127.0.0.1", "[::1]"].contains(&name.to_ascii_lowercase().as_str()) {
+        return next.run(request).await;
+    }
+    let said = "this economy answers only as localhost; another name was asked for\n";
+    (StatusCode::MISDIRECTED_REQUEST, said).into_response()
 }
 
 /// Serves until told to leave, then lets open requests end for [`GOODBYE`].

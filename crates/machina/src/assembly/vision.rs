@@ -14,6 +14,7 @@ use money::{Amount, Party};
 use payments::{Gate, Offer};
 use serde_json::json;
 use settlement::Token;
+use tokio::sync::Semaphore;
 use tower::{Layer as _, service_fn};
 
 /// Where the counter is.
@@ -38,15 +39,20 @@ pub fn offer(base: String, price: Amount, payee: Party, token: Token) -> Offer {
 
 /// The machine's counter, behind the gate.
 pub fn counter(gate: &Arc<Gate>, offer: Offer, worker: Arc<VisionWorker>) -> Router {
+    let lanes = Arc::new(Semaphore::new(labour::vision::LANES));
     let service = service_fn(move |request: Request<Body>| {
-        let worker = worker.clone();
-        async move { Ok::<Response, Infallible>(classify(worker, request).await) }
+        let (worker, lanes) = (worker.clone(), lanes.clone());
+        async move { Ok::<Response, Infallible>(classify(worker, lanes, request).await) }
     });
     let counter = gate.layer(offer).layer(service);
     Router::new().route(PATH, post_service(counter))
 }
 
-async fn classify(worker: Arc<VisionWorker>, request: Request<Body>) -> Response {
+async fn classify(
+    worker: Arc<VisionWorker>,
+    lanes: Arc<Semaphore>,
+    request: Request<Body>,
+) -> Response {
     let asked = request.uri().query().and_then(|query| {
         query.split('&').find_map(|pair| pair.strip_prefix("top=")).map(str::to_string)
     });
@@ -60,7 +66,16 @@ async fn classify(worker: Arc<VisionWorker>, request: Request<Body>) -> Response
         Ok(body) => body.to_bytes(),
         Err(_) => return refuse(StatusCode::BAD_REQUEST, "the picture did not arrive whole"),
     };
-    let work = tokio::task::spawn_blocking(move || worker.classify(&picture, top)).await;
+    // Work that is given up while it waits for a lane never begins, and no more threads are used
+    // than there are lanes.
+    let Ok(lane) = lanes.acquire_owned().await else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the vision machine is closing");
+    };
+    let work = tokio::task::spawn_blocking(move || {
+        let _lane = lane;
+        worker.classify(&picture, top)
+    })
+    .await;
     match work {
         Ok(Ok(classification)) => {
             ([(header::CONTENT_TYPE, "application/json")], classification.to_json()).into_response()
