@@ -11,8 +11,8 @@ use payments::{GateLimits, exact};
 use serde_json::{Value, json};
 use settlement::SignedAuthorization;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use town::shop::Answer;
-use town::{PRICE, Shop, Town, base64, http, musd, person, seller, sign_for};
+use town::shop::{Answer, Shop};
+use town::{PRICE, Town, base64, http, musd, person, seller, sign_for};
 
 /// A town, a shop and a payer with money; and what it looked like before.
 async fn scene() -> (Town, Shop, mandates::Key) {

@@ -79,8 +79,8 @@ pub struct GateLimits {
     pub body_wait: Duration,
     /// How long one piece of work may take.
     pub work_wait: Duration,
-    /// How long to ask the chain what became of an unclear settlement before the answer is
-    /// withheld as pending.
+    /// How long a facilitator may take to answer, and then how long to ask the chain what became
+    /// of an unclear settlement, before the answer is withheld as pending.
     pub settle_wait: Duration,
     /// The largest answer that is sold, in bytes.
     pub max_answer: usize,
@@ -362,9 +362,11 @@ impl Gate {
         }
         let unsure =
             "the payment could not be verified just now; the same payment may be tried again";
-        match self.facilitator.verify(&paid.payment, &offer.requirements()).await {
-            Ok(verdict) if verdict.is_valid => Ok(()),
-            Ok(verdict) => {
+        let requirements = offer.requirements();
+        let verifying = self.facilitator.verify(&paid.payment, &requirements);
+        match tokio::time::timeout(self.limits.settle_wait, verifying).await {
+            Ok(Ok(verdict)) if verdict.is_valid => Ok(()),
+            Ok(Ok(verdict)) => {
                 let reason = verdict.invalid_reason.unwrap_or_else(|| "invalid_payload".into());
                 Err(Box::new(if facilitator::is_unsure(&reason) {
                     Reply::busy(unsure)
@@ -372,8 +374,12 @@ impl Gate {
                     Reply::quote(offer, Some(reason))
                 }))
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "a payment could not be verified");
+                Err(Box::new(Reply::busy(unsure)))
+            }
+            Err(_) => {
+                tracing::warn!("a payment could not be verified in time");
                 Err(Box::new(Reply::busy(unsure)))
             }
         }

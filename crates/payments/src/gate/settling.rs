@@ -80,10 +80,20 @@ impl Gate {
     ///
     /// `None`: the outcome is still open, and the hold stays.
     pub(super) async fn settle(&self, due: &Due<'_>) -> Option<SettleResponse> {
-        let answer = self.facilitator.settle(due.payment, due.requirements).await;
+        let settling = self.facilitator.settle(due.payment, due.requirements);
+        // One that never answers must not keep a place for ever.
+        let answer = tokio::time::timeout(self.limits.settle_wait, settling).await;
         let response = match answer {
-            Ok(response) if response.success && self.facilitator.proves_success() => response,
-            unclear => self.ask_chain(due, unclear.ok()).await?,
+            Ok(Ok(response)) if response.success && self.facilitator.proves_success() => response,
+            Ok(Ok(unproven)) => self.ask_chain(due, Some(unproven)).await?,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a settlement got no answer; the chain is asked");
+                self.ask_chain(due, None).await?
+            }
+            Err(_) => {
+                tracing::warn!("a settlement got no answer in time; the chain is asked");
+                self.ask_chain(due, None).await?
+            }
         };
         let hold = books::sale_id(due.reference);
         let operation = if response.success {

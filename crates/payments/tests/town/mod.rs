@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, bytes};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolStruct as _;
@@ -29,7 +29,7 @@ use protocol::addresses::MACHINA_DOLLAR;
 use serde_json::{Value, json};
 use settlement::{Endpoint, LocalNode, SenderLimits, Settlement, SignedAuthorization, Token};
 
-pub use shop::{PRICE, Shop};
+pub use shop::PRICE;
 
 pub const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,6 +50,11 @@ pub fn owner() -> Key {
 pub fn seller() -> Party {
     person(0x5e).party()
 }
+
+/// A contract wallet that takes any signature for its own (EIP-1271).
+pub const AGREEABLE_WALLET: Address = Address::repeat_byte(0xa1);
+/// One that takes none.
+pub const REFUSING_WALLET: Address = Address::repeat_byte(0xa2);
 
 struct InProcess(Node);
 
@@ -75,13 +80,23 @@ pub struct Town {
 
 impl Town {
     pub async fn begin() -> Town {
+        Town::found(false).await
+    }
+
+    /// As [`Town::begin`], with a chain that writes to the disk as in the product.
+    pub async fn durable() -> Town {
+        Town::found(true).await
+    }
+
+    async fn found(durable: bool) -> Town {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(ManualClock::at(START));
         let minter = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x11)).unwrap();
         let sender = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x12)).unwrap();
-        let node = node(&minter, &clock);
+        let directory = durable.then(|| folder.path().join("chain"));
+        let node = node(&minter, &clock, directory);
         let chain = connect(&node, sender, SenderLimits::default()).await;
         let mint = connect(&node, minter, SenderLimits::default()).await;
-        let folder = Arc::new(tempfile::tempdir().unwrap());
         let books = folder.path().join("books");
         let (ledger, mandates) = open_books(&books, &clock);
         mandates.open_book(seller(), Asset::MUSD).await.unwrap();
@@ -247,7 +262,13 @@ fn open_books(path: &Path, clock: &Arc<ManualClock>) -> (Ledger, Mandates) {
     (ledger, mandates)
 }
 
-fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>) -> Node {
+fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>, directory: Option<PathBuf>) -> Node {
+    // Returns EIP-1271's magic value; reverts.
+    let wallets = [
+        (AGREEABLE_WALLET, bytes!("631626ba7e60e01b60005260206000f3")),
+        (REFUSING_WALLET, bytes!("60006000fd")),
+    ]
+    .map(|(address, code)| GenesisAccount { address, code, nonce: 1, ..Default::default() });
     let alloc = protocol::genesis(minter.address(), &[])
         .unwrap()
         .into_iter()
@@ -258,6 +279,7 @@ fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>) -> Node {
             code: a.code,
             storage: a.storage,
         })
+        .chain(wallets)
         .collect();
     let genesis = Genesis {
         chain_id: EMBEDDED_CHAIN_ID,
@@ -266,7 +288,8 @@ fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>) -> Node {
         alloc,
     };
     let clock = clock.clone();
-    Node::open(Config::in_memory(genesis, Arc::new(move || clock.now().as_secs()))).unwrap()
+    let config = Config::in_memory(genesis, Arc::new(move || clock.now().as_secs()));
+    Node::open(Config { directory, ..config }).unwrap()
 }
 
 async fn connect(node: &Node, key: PrivateKeySigner, limits: SenderLimits) -> Settlement {

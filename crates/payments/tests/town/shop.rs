@@ -1,7 +1,8 @@
 //! A shop: a gate before a handler that counts, on loopback.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
@@ -24,6 +25,8 @@ pub const PRICE: u64 = 10_000;
 pub struct Work {
     /// How often it began.
     pub begun: AtomicUsize,
+    /// How often it began on each body.
+    pub jobs: Mutex<HashMap<Bytes, usize>>,
     /// A permit for each time it began.
     pub began: Semaphore,
     /// Work on the body `wait` ends only with a permit from here.
@@ -63,11 +66,12 @@ pub fn offer(token: &Token, url: &str) -> Offer {
     offer
 }
 
-/// Does what the body says.
+/// Does what the body says, up to a colon.
 async fn handler(State(work): State<Arc<Work>>, body: Bytes) -> Response {
     let turn = work.begun.fetch_add(1, Ordering::SeqCst) + 1;
+    *work.jobs.lock().unwrap().entry(body.clone()).or_default() += 1;
     work.began.add_permits(1);
-    match body.as_ref() {
+    match body.split(|b| *b == b':').next().unwrap_or_default() {
         b"wait" => work.may_end.acquire().await.unwrap().forget(),
         b"fail" => return (StatusCode::INTERNAL_SERVER_ERROR, "it burnt").into_response(),
         b"no" => return (StatusCode::UNPROCESSABLE_ENTITY, "not a picture").into_response(),
@@ -100,6 +104,7 @@ impl Town {
         );
         let work = Arc::new(Work {
             begun: AtomicUsize::new(0),
+            jobs: Mutex::default(),
             began: Semaphore::new(0),
             may_end: Semaphore::new(0),
         });
