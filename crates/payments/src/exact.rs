@@ -38,6 +38,9 @@ pub enum Invalid {
     /// Not a token that is settled here.
     #[error("this token is not settled here, or has no EIP-3009")]
     Asset,
+    /// There is no contract at the token's address.
+    #[error("there is no token at that address on this chain")]
+    AssetMissing,
     /// The token calls itself by another name.
     #[error("the token's name is not the one that was signed for")]
     TokenName,
@@ -84,11 +87,12 @@ pub enum Invalid {
 
 impl Invalid {
     /// All reasons, in the order in which they are checked.
-    pub const ALL: [Invalid; 18] = [
+    pub const ALL: [Invalid; 19] = [
         Invalid::Scheme,
         Invalid::MissingDomain,
         Invalid::Network,
         Invalid::Asset,
+        Invalid::AssetMissing,
         Invalid::TokenName,
         Invalid::TokenVersion,
         Invalid::Payload,
@@ -112,6 +116,7 @@ impl Invalid {
             Invalid::MissingDomain => "invalid_exact_evm_missing_eip712_domain",
             Invalid::Network => "invalid_exact_evm_network_mismatch",
             Invalid::Asset => "invalid_exact_evm_eip3009_not_supported",
+            Invalid::AssetMissing => "asset_not_deployed_contract",
             Invalid::TokenName => "invalid_exact_evm_token_name_mismatch",
             Invalid::TokenVersion => "invalid_exact_evm_token_version_mismatch",
             Invalid::Payload => "invalid_payload",
@@ -129,15 +134,11 @@ impl Invalid {
         }
     }
 
-    /// Whether the chain may have moved the money all the same, so that it must be asked.
+    /// Whether the chain may have moved the money all the same, so that it must be asked until it
+    /// is clear. A transaction that was mined and failed is clear: sending it again would have us
+    /// pay for the same failure.
     pub const fn is_open(self) -> bool {
-        matches!(
-            self,
-            Invalid::Pending
-                | Invalid::ChainUnreachable
-                | Invalid::Transaction
-                | Invalid::NonceUsed
-        )
+        matches!(self, Invalid::Pending | Invalid::ChainUnreachable | Invalid::NonceUsed)
     }
 }
 

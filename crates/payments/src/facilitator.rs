@@ -119,7 +119,10 @@ impl EmbeddedFacilitator {
         let read = exact::read(&payment.payload);
         let payer = read.as_ref().ok().map(|a| a.from);
         let checked = async {
-            let authorization = self.check_form(payment, requirements, read)?;
+            let authorization = match self.check_form(payment, requirements, read) {
+                Err(Invalid::Asset) => return Err(self.no_such_asset(requirements).await),
+                checked => checked?,
+            };
             self.check_signature(&authorization).await?;
             self.check_terms(&authorization, requirements)?;
             self.check_chain(&authorization).await?;
@@ -158,6 +161,16 @@ impl EmbeddedFacilitator {
             return Err(Invalid::TokenVersion);
         }
         read
+    }
+
+    /// Whether another token is meant, or none at all.
+    async fn no_such_asset(&self, requirements: &PaymentRequirements) -> Invalid {
+        let Ok(asset) = requirements.asset.parse::<Address>() else { return Invalid::Asset };
+        match self.chain.is_contract(asset).await {
+            Ok(true) => Invalid::Asset,
+            Ok(false) => Invalid::AssetMissing,
+            Err(_) => Invalid::ChainUnreachable,
+        }
     }
 
     /// As the token will judge: the key of an account without code, EIP-1271 of one with code.
@@ -199,7 +212,10 @@ impl EmbeddedFacilitator {
     async fn check_chain(&self, authorization: &SignedAuthorization) -> Result<(), Invalid> {
         match self.chain.simulate(authorization).await {
             Ok(()) => Ok(()),
-            Err(SettlementError::Reverted { .. }) => Err(self.diagnose(authorization).await),
+            // It reverts, or wants more gas than a payment may have.
+            Err(SettlementError::Reverted { .. } | SettlementError::Refused { .. }) => {
+                Err(self.diagnose(authorization).await)
+            }
             Err(_) => Err(Invalid::ChainUnreachable),
         }
     }
@@ -227,9 +243,11 @@ impl EmbeddedFacilitator {
     ) -> Result<B256, (Invalid, Option<B256>)> {
         match self.chain.transfer_with_authorization(authorization).await {
             Ok(receipt) => Ok(receipt.transaction),
-            Err(SettlementError::Reverted { transaction: None, .. }) => {
-                Err((self.diagnose(authorization).await, None))
-            }
+            // Nothing was sent: it would revert, or the node does not take it.
+            Err(
+                SettlementError::Reverted { transaction: None, .. }
+                | SettlementError::Refused { .. },
+            ) => Err((self.diagnose(authorization).await, None)),
             Err(SettlementError::Reverted { transaction, .. }) => {
                 Err((Invalid::Transaction, transaction))
             }

@@ -224,11 +224,12 @@ impl Bookkeeper {
         paid: Option<Reference>,
     ) -> Result<Step, ReconcileError> {
         // A payment that we know has an entry of its own, or a hold that will become one.
+        let own_id = |reference| match direction {
+            Direction::In => books::sale_id(reference),
+            Direction::Out => books::purchase_id(reference),
+        };
         let known = paid.and_then(|reference| {
-            let id = match direction {
-                Direction::In => books::sale_id(reference),
-                Direction::Out => books::purchase_id(reference),
-            };
+            let id = own_id(reference);
             self.ledger.read(|state| {
                 state
                     .transfer(&id)
@@ -261,8 +262,11 @@ impl Bookkeeper {
             (Direction::Out, false) => (Line::Funding, Line::Cash),
             (Direction::Out, true) => (Line::Purchases, Line::Cash),
         };
-        let entry = Entry {
-            id: TransferId::derive(
+        let id = match (late, paid) {
+            // Its payer carried it to the chain before any seller of ours had seen it. Booked under
+            // the payment's own name it can start no work any more, nor be booked a second time.
+            (None, Some(reference)) => own_id(reference),
+            _ => TransferId::derive(
                 direction.domain(),
                 &[
                     &self.chain.token().chain_id.to_be_bytes(),
@@ -270,6 +274,9 @@ impl Bookkeeper {
                     &movement.log_index.to_be_bytes(),
                 ],
             ),
+        };
+        let entry = Entry {
+            id,
             book: party,
             debit,
             credit,

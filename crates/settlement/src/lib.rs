@@ -20,4 +20,6 @@ mod token;
 pub use endpoint::{Endpoint, LocalNode};
 pub use error::SettlementError;
 pub use sender::{Receipt, Sender, SenderLimits};
-pub use token::{AuthorizationState, Settlement, SignedAuthorization, Token, TokenMovement};
+pub use token::{
+    AuthorizationState, PAYMENT_GAS, Settlement, SignedAuthorization, Token, TokenMovement,
+};

@@ -124,7 +124,7 @@ impl Sender {
         self.signer.address()
     }
 
-    /// Sends a call to a contract and waits until it is mined.
+    /// Sends a call to a contract that may take at most `most_gas`, and waits until it is mined.
     ///
     /// # Errors
     /// [`SettlementError::Reverted`] before anything is sent if the simulation reverts, or after
@@ -134,11 +134,13 @@ impl Sender {
         self: &Arc<Self>,
         to: Address,
         data: Bytes,
+        most_gas: u64,
     ) -> Result<Receipt, SettlementError> {
         let deadline = Instant::now() + self.limits.wait;
         let request = TransactionRequest::default()
             .with_from(self.address())
             .with_to(to)
+            .with_gas_limit(most_gas)
             .with_input(data.clone());
         let estimate = self.provider.estimate_gas(request);
         let gas = self.ask("a gas estimate", deadline, estimate.into_future()).await?;
@@ -148,7 +150,7 @@ impl Sender {
             chain_id: self.chain_id,
             nonce: 0,
             // The state may move between the estimate and the block: a fifth of headroom.
-            gas_limit: gas.saturating_add(gas / 5),
+            gas_limit: gas.saturating_add(gas / 5).min(most_gas),
             max_fee_per_gas: fees.max_fee_per_gas,
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
             to: TxKind::Call(to),

@@ -39,6 +39,10 @@ const BLOCKS_AT_ONCE: u64 = 1_000;
 /// The longest name or version of a token that is believed, in bytes.
 const MAX_DOMAIN_TEXT: usize = 128;
 
+/// The most gas that a payment may take. A dollar's transfer takes about 70,000, a contract wallet's
+/// own check some more; one that wants a multiple of that would have others pay for its whims.
+pub const PAYMENT_GAS: u64 = 500_000;
+
 /// A dollar: which asset it is to us, and what its EIP-712 domain says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -277,10 +281,12 @@ impl Settlement {
         const MAGIC: [u8; 4] = isValidSignatureCall::SELECTOR;
         let request = TransactionRequest::default()
             .with_to(wallet)
+            .with_gas_limit(PAYMENT_GAS)
             .with_input(isValidSignatureCall { hash, signature }.abi_encode());
         match self.provider.call(request).await.map_err(|e| failure(&self.endpoint, "a call", e)) {
             Ok(answer) => Ok(answer.len() >= 32 && answer[..4] == MAGIC),
-            Err(SettlementError::Reverted { .. }) => Ok(false),
+            // It reverts, or wants more gas than a payment may have.
+            Err(SettlementError::Reverted { .. } | SettlementError::Refused { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -296,6 +302,7 @@ impl Settlement {
         let request = TransactionRequest::default()
             .with_from(self.sender())
             .with_to(self.token.address)
+            .with_gas_limit(PAYMENT_GAS)
             .with_input(authorization.call().abi_encode());
         self.provider
             .call(request)
@@ -312,7 +319,8 @@ impl Settlement {
         &self,
         authorization: &SignedAuthorization,
     ) -> Result<Receipt, SettlementError> {
-        self.sender.send(self.token.address, authorization.call().abi_encode().into()).await
+        let call = authorization.call().abi_encode().into();
+        self.sender.send(self.token.address, call, PAYMENT_GAS).await
     }
 
     /// Makes play money, where the sender is the token's minter.
@@ -327,7 +335,7 @@ impl Settlement {
             .and_then(|a| U256::try_from(a.minor()).ok())
             .ok_or(SettlementError::NotMintable { amount, asset })?;
         let call = Dollar::mintCall { to: to.into(), amount: minor };
-        self.sender.send(self.token.address, call.abi_encode().into()).await
+        self.sender.send(self.token.address, call.abi_encode().into(), PAYMENT_GAS).await
     }
 
     /// What became of an authorization. Its transaction is searched from the newest block back to

@@ -72,6 +72,9 @@ pub mod stage {
     pub const SETTLEMENT: &str = "seller/settlement";
 }
 
+/// How much longer than the quote's timeout a payment may be valid.
+const LONGEST_BEYOND: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What bounds a gate.
 #[derive(Debug, Clone, Copy)]
 pub struct GateLimits {
@@ -211,21 +214,27 @@ impl Gate {
         let payment = match wire::decode::<PaymentPayload>(&parts.headers, wire::PAYMENT_SIGNATURE)
         {
             Ok(Some(payment)) => payment,
-            Ok(None) => return Reply::quote(&offer, None),
+            Ok(None) => {
+                let reply = Reply::quote(&offer, None);
+                return self.after_body(&offer, body, reply).await;
+            }
             Err(error) => {
                 let message = error.to_string();
-                return Reply::refuse(StatusCode::BAD_REQUEST, "invalid_payload", &message);
+                let reply = Reply::refuse(StatusCode::BAD_REQUEST, "invalid_payload", &message);
+                return self.after_body(&offer, body, reply).await;
             }
         };
         if let Some(difference) = offer.difference(&payment.accepted) {
             let error = format!("No matching payment requirements: {difference}");
-            return Reply::quote(&offer, Some(error));
+            let reply = Reply::quote(&offer, Some(error));
+            return self.after_body(&offer, body, reply).await;
         }
         let authorization = match exact::read(&payment.payload) {
             Ok(authorization) => authorization,
             Err(reason) => {
                 let message = reason.to_string();
-                return Reply::refuse(StatusCode::BAD_REQUEST, reason.code(), &message);
+                let reply = Reply::refuse(StatusCode::BAD_REQUEST, reason.code(), &message);
+                return self.after_body(&offer, body, reply).await;
             }
         };
         let input = match self.read_body(&offer, body).await {
@@ -251,6 +260,21 @@ impl Gate {
             Ok(Ok(reply)) => reply.clone().unwrap_or_else(Reply::pending),
             _ => Reply::pending(),
         }
+    }
+
+    /// Gives an answer after the request's body has passed, unread and unkept.
+    ///
+    /// Clients send the body with their first, unpaid request, and many of them lose an answer
+    /// that comes, with the connection closed, while they still write. A body beyond the offer's
+    /// bound, or one that does not come along, is not waited for.
+    async fn after_body(&self, offer: &Offer, body: Body, reply: Reply) -> Reply {
+        let Ok(_reading) = self.readers.try_acquire() else { return reply };
+        let pass = async {
+            let mut body = Limited::new(body, offer.max_body.min(documents::MAX_BODY));
+            while let Some(Ok(_)) = body.frame().await {}
+        };
+        let _ = tokio::time::timeout(self.limits.body_wait, pass).await;
+        reply
     }
 
     async fn read_body(&self, offer: &Offer, body: Body) -> Result<Bytes, Box<Reply>> {
@@ -360,6 +384,12 @@ impl Gate {
             let reason = Invalid::ValidBefore.code().to_string();
             return Err(Box::new(Reply::quote(offer, Some(reason))));
         }
+        // A payment that never ends could never be let go. Clients sign for the quote's timeout.
+        let latest = self.clock.now().plus(offer.timeout + LONGEST_BEYOND);
+        if paid.authorization.valid_before > U256::from(latest.as_secs()) {
+            let reason = Invalid::ValidBefore.code().to_string();
+            return Err(Box::new(Reply::quote(offer, Some(reason))));
+        }
         let unsure =
             "the payment could not be verified just now; the same payment may be tried again";
         let requirements = offer.requirements();
@@ -450,6 +480,7 @@ impl Gate {
             payment: &paid.payment,
             authorization: &paid.authorization,
             requirements: &offer.requirements(),
+            patience: self.limits.settle_wait,
         };
         match self.settle(&due).await {
             Some(settlement) => Stored { settlement: Some(settlement), ..stored }.reply(),
@@ -521,7 +552,8 @@ impl Paid {
     }
 
     fn errand(&self) -> Errand {
-        let payload = self.payment.payload.to_string();
+        // As it is written here: the same payment in another order of its members is the same.
+        let payload = exact::write(&self.authorization).to_string();
         let digest = documents::digest(&[payload.as_bytes(), &self.digest]);
         Errand { reference: self.reference, digest }
     }
@@ -568,13 +600,15 @@ pub struct GateService<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for GateService<S>
+impl<S, B, R> Service<Request<B>> for GateService<S>
 where
-    S: Service<Request<Body>, Response = Response> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = http::Response<R>> + Clone + Send + 'static,
     S::Error: std::fmt::Display + Send,
     S::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<axum::BoxError>,
 {
     type Response = Response;
     type Error = std::convert::Infallible;
@@ -588,6 +622,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (gate, offer, inner) = (self.gate.clone(), self.offer.clone(), self.inner.clone());
         let request = request.map(Body::new);
+        let inner = inner.map_response(|response: http::Response<R>| response.map(Body::new));
         Box::pin(async move { Ok(gate.serve(offer, request, inner).await.into()) })
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Due<'a> {
     pub(super) authorization: &'a SignedAuthorization,
     /// What this seller asks; never what the buyer claims to have accepted.
     pub(super) requirements: &'a PaymentRequirements,
+    /// How long to ask the chain about an outcome that is not clear; at least once.
+    pub(super) patience: Duration,
 }
 
 impl Due<'_> {
@@ -140,7 +142,7 @@ impl Gate {
             }
         };
         let dead_at = exact::ends_at(due.authorization).plus(CLOCK_SKEW);
-        let deadline = tokio::time::Instant::now() + self.limits.settle_wait;
+        let deadline = tokio::time::Instant::now() + due.patience;
         let mut pause = Duration::from_millis(20);
         loop {
             let (payer, nonce) = (due.authorization.from, due.authorization.nonce);
@@ -215,7 +217,8 @@ impl Gate {
         };
         // A payment's number is public once it is settled; only who holds the signed payment and
         // the request may have the answer.
-        if kept.payment.as_ref().is_none_or(|p| p.payload != paid.payment.payload) {
+        let signed = kept.payment.as_ref().and_then(|p| exact::read(&p.payload).ok());
+        if signed.as_ref() != Some(&paid.authorization) {
             return Reply::conflict();
         }
         let Some(stored) = kept.stored else {
@@ -233,6 +236,7 @@ impl Gate {
             payment: &paid.payment,
             authorization: &paid.authorization,
             requirements: &requirements,
+            patience: self.limits.settle_wait,
         };
         match status {
             Status::Posted { .. } => stored.reply(),
@@ -316,6 +320,8 @@ impl Gate {
             payment: &payment,
             authorization: &authorization,
             requirements: kept.requirements.as_ref().unwrap_or(&payment.accepted),
+            // One look: others wait, and there will be another round.
+            patience: Duration::ZERO,
         };
         self.settle(&due).await.map(drop)
     }
