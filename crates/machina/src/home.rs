@@ -61,11 +61,6 @@ impl Home {
         Ok(Home(folder))
     }
 
-    /// The folder itself.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
     fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
