@@ -193,7 +193,7 @@ impl Mandates {
         let asset = mandate.lifetime.asset();
         let open = |part: &str, limit: Limit, closes: bool| {
             let mut account =
-                Account::new(mandate.machine, &Accounts::name(id, part), asset, Class::Memo, limit);
+                Account::new(mandate.machine, Accounts::name(id, part), asset, Class::Memo, limit);
             account.closes_at = closes.then_some(mandate.expires_at);
             Operation::Open(account)
         };

@@ -49,7 +49,7 @@ async fn each_limit_refuses_by_name_with_what_is_left_and_what_to_do() {
             asked: 100_001,
             rule: Rule::Daily,
             left: 100_000,
-            text: "0.1 MUSD left of the last 24 hours' budget; hint: wait until earlier payments are a day old, or ask the owner for more",
+            text: "0.10 MUSD left of the last 24 hours' budget; hint: wait until earlier payments are a day old, or ask the owner for more",
         },
         Case {
             name: "one unit above the wallet",
@@ -67,7 +67,7 @@ async fn each_limit_refuses_by_name_with_what_is_left_and_what_to_do() {
             asked: 1,
             rule: Rule::Wallet,
             left: 0,
-            text: "0 MUSD in the machine's wallet; hint: put money into the machine's wallet: `machina fund ADDRESS AMOUNT`",
+            text: "0.00 MUSD in the machine's wallet; hint: put money into the machine's wallet: `machina fund ADDRESS AMOUNT`",
         },
     ] {
         let clock = clock();
@@ -110,7 +110,7 @@ async fn the_lifetime_budget_refuses_when_the_day_no_longer_does() {
     assert_eq!((rule, left), (Rule::Lifetime, 0));
     assert!(
         text.ends_with(
-            "0 MUSD left of the mandate's budget; hint: ask the owner to grant a new mandate"
+            "0.00 MUSD left of the mandate's budget; hint: ask the owner to grant a new mandate"
         ),
         "{text}"
     );

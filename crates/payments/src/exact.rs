@@ -269,7 +269,7 @@ pub fn reference(authorization: &SignedAuthorization, token: &Token) -> Referenc
     reference_of(authorization.from, authorization.nonce, token)
 }
 
-/// As [`reference`], from what the chain's events tell.
+/// As [`reference()`], from what the chain's events tell.
 pub fn reference_of(payer: Address, nonce: B256, token: &Token) -> Reference {
     Reference::derive(
         "x402/exact",

@@ -212,7 +212,11 @@ async fn each_movement_knows_its_own_authorization_even_in_one_transaction() {
     calls.push(plain.abi_encode().into());
     let calls = calls
         .into_iter()
-        .map(|callData| Multicall3::Call3 { target: MACHINA_DOLLAR, allowFailure: false, callData })
+        .map(|data| Multicall3::Call3 {
+            target: MACHINA_DOLLAR,
+            allowFailure: false,
+            callData: data,
+        })
         .collect();
     let receipt = town
         .transact(&key(0x66), MULTICALL3, Multicall3::aggregate3Call { calls }.abi_encode().into())

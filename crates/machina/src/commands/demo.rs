@@ -91,7 +91,7 @@ async fn trade(
         let report = access.pay(order).await?;
         let bought = read(photograph, report)?;
         if talk {
-            print!("{}", bought.text());
+            super::say(&bought.text())?;
         }
         trades.push(bought);
     }
@@ -108,18 +108,19 @@ async fn introduce(info: &Info, access: &Access) -> Result<(), Failure> {
     let shopper = access.books(Some("shopper"), 0).await?;
     let left = shopper.first().and_then(|b| b.mandate.as_ref());
     let offer = &info.offers[0];
-    println!("{}", say::strong("The first trade"));
-    println!(
-        "  Ada's machine, the shopper, buys from Grace's, the vision machine:\n  what a photograph shows, for {} each, by x402 on chain {}.",
-        offer.price, info.chain_id
-    );
-    if let Some(mandate) = left {
-        println!(
+    let allowed = left.map_or_else(String::new, |mandate| {
+        format!(
             "  Ada allows it {} in all and {} for one payment; {} is left.\n",
             mandate.lifetime, mandate.per_payment, mandate.lifetime_left
-        );
-    }
-    Ok(())
+        )
+    });
+    super::say(&format!(
+        "{}\n  Ada's machine, the shopper, buys from Grace's, the vision machine:\n  \
+         what a photograph shows, for {} each, by x402 on chain {}.\n{allowed}\n",
+        say::strong("The first trade"),
+        offer.price,
+        info.chain_id
+    ))
 }
 
 fn read(photograph: &Photograph, report: crate::report::PayReport) -> Result<Bought, Failure> {

@@ -39,7 +39,6 @@ fn print<T: Serialize>(
     report: &T,
     text: impl FnOnce() -> String,
 ) -> Result<(), Failure> {
-    use std::io::Write as _;
     let out = if json {
         let mut out = serde_json::to_string_pretty(report).map_err(Failure::new)?;
         out.push('\n');
@@ -47,8 +46,14 @@ fn print<T: Serialize>(
     } else {
         text()
     };
-    match std::io::stdout().write_all(out.as_bytes()) {
-        // Whoever read it has seen enough.
+    say(&out)
+}
+
+/// Writes text to standard output. A reader that has seen enough is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|e| Failure::new(format!("the output could not be written: {e}"))),
     }

@@ -17,8 +17,11 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         super::print(true, &info, String::new)?;
     } else {
-        print!("{}", info.text());
-        println!("\nopen {} in a browser; Ctrl-C stops the economy", say::strong(&info.url));
+        super::say(&format!(
+            "{}\nopen {} in a browser; Ctrl-C stops the economy\n",
+            info.text(),
+            say::strong(&info.url)
+        ))?;
     }
     until_told_to_stop().await;
     eprintln!("{}", say::dim("closing: open requests end, books and chain are kept"));
