@@ -156,18 +156,13 @@ async fn only_this_machine(request: Request, next: Next) -> Response {
 
 /// Serves until told to leave, then lets open requests end for [`GOODBYE`].
 async fn serve(listener: TcpListener, router: Router, mut left: watch::Receiver<bool>) {
-    let mut server = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1.1 alone: to tell the versions apart, hyper-util waits for a first word without a bound.
+    let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
     server
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(SLOWEST_HEAD)
         .max_buf_size(LONGEST_HEAD);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(SLOWEST_HEAD)
-        .max_header_list_size(LONGEST_HEAD as u32)
-        .max_concurrent_streams(256);
     let open = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
