@@ -45,9 +45,13 @@ fn a_home_on_another_node_trades_there_once_it_has_money() {
     assert_eq!(info["rpcUrl"], guest.rpc);
     assert_ne!(party(&info, "shopper"), party(&host.info, "shopper"), "keys of its own");
 
-    // No money is made there, and none is there: the demo says whose wallet is empty.
+    // No money is made there, and nobody has allowed any to be spent: real money is its owner's.
     let why = guest.run(&["fund", "shopper", "1"]).refused();
     assert!(why.contains("is not the embedded one"), "{why}");
+    let why = guest.run(&["demo"]).refused();
+    assert!(why.contains("has no mandate"), "{why}");
+    // Allowed is not yet had: the demo says whose wallet is empty.
+    guest.run(&["grant", "1"]).done();
     let why = guest.run(&["demo"]).refused();
     assert!(why.contains("0.00 MUSD in the machine's wallet"), "{why}");
 
@@ -78,6 +82,7 @@ fn money_that_leaves_or_comes_from_outside_is_booked_as_such() {
     let host_home = Home::new();
     let host = host_home.up();
     let guest = Guest::of(&host);
+    guest.run(&["grant", "1"]).done();
     let info = guest.run(&["--json", "info"]).done().json();
     host_home.run(&["fund", party(&info, "shopper"), "1"]).done();
     // The guest's shopper buys from the host's vision machine: an import there, an export here.
@@ -103,6 +108,7 @@ fn a_node_that_goes_away_is_told_and_loses_nothing() {
     let host_home = Home::new();
     let host = host_home.up();
     let guest = Guest::of(&host);
+    guest.run(&["grant", "1"]).done();
     let info = guest.run(&["--json", "info"]).done().json();
     host_home.run(&["fund", party(&info, "shopper"), "1"]).done();
     let up = Up::start(guest.command(&["--json", "up"]));

@@ -12,6 +12,7 @@ mod full;
 mod http;
 mod page;
 mod pay;
+mod reckoning;
 mod support;
 mod trouble;
 mod up;

@@ -156,14 +156,48 @@ fn what_is_no_picture_costs_nothing() {
 
 /// A PNG whose header announces this size; nothing of it follows.
 fn png_of(width: u32, height: u32) -> Vec<u8> {
-    let mut chunk = b"IHDR".to_vec();
-    chunk.extend(width.to_be_bytes());
-    chunk.extend(height.to_be_bytes());
-    chunk.extend([8, 2, 0, 0, 0]);
-    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
-    png.extend(&chunk);
-    png.extend(crc32(&chunk).to_be_bytes());
+    let mut head = width.to_be_bytes().to_vec();
+    head.extend(height.to_be_bytes());
+    // Eight bits for each of three colours, no interlace.
+    head.extend([8, 2, 0, 0, 0]);
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    png.extend(chunk(b"IHDR", &head));
     png
+}
+
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let checked = [&kind[..], data].concat();
+    let length = u32::try_from(data.len()).expect("a small picture");
+    [&length.to_be_bytes()[..], &checked, &crc32(&checked).to_be_bytes()].concat()
+}
+
+/// A whole PNG of noise, which no compression makes smaller: its data is stored (RFC 1950, 1951).
+fn noise(side: u32) -> Vec<u8> {
+    let row = usize::try_from(side).expect("small") * 3;
+    let mut seed = 1u32;
+    let mut rows = Vec::new();
+    for _ in 0..side {
+        rows.push(0); // Filter: none.
+        rows.extend((0..row).map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            seed.to_be_bytes()[0]
+        }));
+    }
+    let mut data = vec![0x78, 0x01];
+    let last = rows.len().div_ceil(65_535) - 1;
+    for (index, block) in rows.chunks(65_535).enumerate() {
+        let length = u16::try_from(block.len()).expect("at most that");
+        data.push(u8::from(index == last));
+        data.extend(length.to_le_bytes());
+        data.extend((!length).to_le_bytes());
+        data.extend(block);
+    }
+    let (a, b) = rows.iter().fold((1u32, 0u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    data.extend(((b << 16) | a).to_be_bytes());
+    [png_of(side, side), chunk(b"IDAT", &data), chunk(b"IEND", b"")].concat()
 }
 
 /// CRC-32 as PNG has it: reflected, polynomial 0xEDB88320 (W3C PNG, annex D).
@@ -173,6 +207,22 @@ fn crc32(bytes: &[u8]) -> u32 {
             if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
         })
     })
+}
+
+#[test]
+fn a_photograph_of_the_largest_size_that_is_taken_is_bought_every_time() {
+    let home = Home::new();
+    let up = home.up();
+    let file = home.file("noise.png");
+    let picture = noise(1_600);
+    assert!((7 << 20..8 << 20).contains(&picture.len()), "{} bytes", picture.len());
+    std::fs::write(&file, picture).expect("room");
+    let data = format!("@{}", file.display());
+    for _ in 0..6 {
+        let said = home.run(&["pay", &up.counter(), "-d", &data]).done();
+        assert_eq!(labels(&said.out).len(), 5);
+    }
+    up.stop();
 }
 
 #[test]

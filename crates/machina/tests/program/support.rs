@@ -21,24 +21,51 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A folder for an economy, removed with the test.
-pub struct Home(TempDir);
+pub struct Home {
+    path: PathBuf,
+    /// The process whose view of the disks this home is in, if not ours.
+    inside: Option<u32>,
+    _folder: Option<TempDir>,
+}
 
 impl Home {
     pub fn new() -> Home {
-        Home(tempfile::tempdir().expect("room for a home"))
+        let folder = tempfile::tempdir().expect("room for a home");
+        Home { path: folder.path().to_path_buf(), inside: None, _folder: Some(folder) }
+    }
+
+    /// A home in a folder that somebody else removes.
+    pub fn at(path: PathBuf) -> Home {
+        Home { path, inside: None, _folder: None }
+    }
+
+    /// A home on a disk that only this process sees, and who enters its namespace.
+    pub fn inside(process: u32, path: PathBuf) -> Home {
+        Home { path, inside: Some(process), _folder: None }
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        &self.path
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
-        self.path().join(name)
+        let file = self.path().join(name);
+        match self.inside {
+            Some(process) => format!("/proc/{process}/root{}", file.display()).into(),
+            None => file,
+        }
     }
 
     /// The program with this home, ports that the system chooses, and these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program();
+        let mut command = match self.inside {
+            None => program(),
+            Some(process) => {
+                let mut enter = Command::new("nsenter");
+                enter.args(["-m", "-t", &process.to_string(), env!("CARGO_BIN_EXE_machina")]);
+                bare(enter)
+            }
+        };
         command.arg("--home").arg(self.path()).args(["--port", "0", "--rpc-port", "0"]);
         command.args(arguments);
         command
@@ -56,6 +83,13 @@ impl Home {
         self.run(&all).done().json()
     }
 
+    /// What a command of the same user shows to the economy that runs here.
+    pub fn token(&self) -> String {
+        let running = std::fs::read(self.file("running.json")).expect("it runs");
+        let running: Value = serde_json::from_slice(&running).expect("JSON");
+        running["token"].as_str().expect("a token").to_string()
+    }
+
     /// Starts an economy.
     pub fn up(&self) -> Up {
         Up::start(self.command(&["--json", "up"]))
@@ -64,7 +98,10 @@ impl Home {
 
 /// The program without anything of the tester's own settings, models aside.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_machina"));
+    bare(Command::new(env!("CARGO_BIN_EXE_machina")))
+}
+
+fn bare(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let models = ["MACHINA_CACHE", "MACHINA_PYTHON"].contains(&name.as_str());
@@ -140,9 +177,9 @@ impl Running {
         String::from_utf8_lossy(&self.out.so_far()).into_owned()
     }
 
-    /// What it wrote to standard error so far.
-    pub fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.err.so_far()).into_owned()
+    /// Whether it ended already.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_some()
     }
 
     /// Sends a signal, by name.
@@ -266,7 +303,7 @@ impl Up {
         let mut ended = false;
         until("the economy says that it is open", || {
             info = serde_json::from_slice::<Value>(&process.out.so_far()).ok();
-            ended = process.child.try_wait().expect("it is our child").is_some();
+            ended = process.has_ended();
             info.is_some() || ended
         });
         let Some(info) = info.filter(|_| !ended) else { return Err(Box::new(process.finish())) };
@@ -409,7 +446,7 @@ pub fn try_ask(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     })
 }
 
-/// What [`PayOrder`] travels as: a photograph for whoever sells at that address.
+/// The order that `/api/v1/pay` takes: a photograph for whoever sells at that address.
 pub fn order(url: &str, picture: &[u8]) -> Value {
     json!({ "url": url, "method": "POST", "mediaType": "image/png", "body": STANDARD.encode(picture) })
 }
