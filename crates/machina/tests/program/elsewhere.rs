@@ -161,6 +161,17 @@ fn a_node_that_is_not_what_was_asked_for_is_refused() {
 }
 
 #[test]
+fn a_node_that_takes_the_call_and_says_nothing_is_not_waited_for_for_ever() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = silent.local_addr().expect("bound").port();
+    let url = format!("http://127.0.0.1:{port}");
+    let token = "0x4d55534400000000000000000000000000000001";
+    // The system takes the connection; nobody ever reads it.
+    let why = Home::new().run(&["--rpc", &url, "--token", token, "info"]).refused();
+    assert!(why.contains(&url) && why.contains("does not answer"), "{why}");
+}
+
+#[test]
 fn the_key_in_a_nodes_address_is_not_repeated() {
     let home = Home::new();
     let token = "0x4d55534400000000000000000000000000000001";

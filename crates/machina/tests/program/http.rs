@@ -178,6 +178,23 @@ fn what_is_private_is_for_who_knows_the_token() {
 }
 
 #[test]
+fn a_page_that_was_pointed_at_this_machine_reads_nothing() {
+    let home = Home::new();
+    let up = home.up();
+    for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "0.0.0.0"]
+    {
+        for path in ["/", "/api/v1/info", "/m/vision", "/events", "/trades"] {
+            let answer = ask(HTTP.get(up.url(path)).header("host", host));
+            assert_eq!(answer.status, 421, "{host} {path}: {answer}");
+        }
+    }
+    for host in ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:4020"] {
+        assert_eq!(ask(HTTP.get(up.url("/")).header("host", host)).status, 200, "{host}");
+    }
+    up.stop();
+}
+
+#[test]
 fn the_chain_answers_batches_and_refuses_nonsense_in_its_protocol() {
     let home = Home::new();
     let up = home.up();
