@@ -125,7 +125,7 @@ async fn terms_are_checked_in_the_order_of_the_reference() {
     let (town, served, payer) = scene().await;
     let good = request(&town, &payer, 1);
     type Change = fn(&mut FacilitatorRequest);
-    let cases: [(&str, Change); 12] = [
+    let cases: [(&str, Change); 13] = [
         ("invalid_exact_evm_scheme", |r| r.payment_requirements.scheme = "upto".into()),
         ("invalid_exact_evm_scheme", |r| r.payment_payload.accepted.scheme = "upto".into()),
         ("invalid_exact_evm_missing_eip712_domain", |r| r.payment_requirements.extra = None),
@@ -136,8 +136,11 @@ async fn terms_are_checked_in_the_order_of_the_reference() {
             r.payment_requirements.network = "eip155:1".into();
             r.payment_payload.accepted.network = "eip155:1".into();
         }),
-        ("invalid_exact_evm_eip3009_not_supported", |r| {
+        ("asset_not_deployed_contract", |r| {
             r.payment_requirements.asset = r.payment_requirements.pay_to.clone();
+        }),
+        ("invalid_exact_evm_eip3009_not_supported", |r| {
+            r.payment_requirements.asset = town::AGREEABLE_WALLET.to_string();
         }),
         ("invalid_exact_evm_token_name_mismatch", |r| {
             r.payment_requirements.extra.as_mut().unwrap()["name"] = "Other".into();
@@ -171,7 +174,12 @@ async fn terms_are_checked_in_the_order_of_the_reference() {
 #[tokio::test]
 async fn a_wallet_with_code_is_asked_whether_a_signature_is_its_own() {
     let (town, served, _) = scene().await;
-    for (wallet, good) in [(town::AGREEABLE_WALLET, true), (town::REFUSING_WALLET, false)] {
+    for (wallet, good) in [
+        (town::AGREEABLE_WALLET, true),
+        (town::REFUSING_WALLET, false),
+        // What it wants is more than a payment may cost whoever carries it.
+        (town::GREEDY_WALLET, false),
+    ] {
         town.give(wallet.into(), musd(100_000)).await;
         let mut order = town.order(&person(0x21), 1);
         order.from = wallet;

@@ -46,6 +46,38 @@ async fn a_movement_between_two_of_ours_is_in_both_books() {
 }
 
 #[tokio::test]
+async fn a_payment_that_its_payer_carried_to_the_chain_is_booked_once_and_starts_no_work() {
+    let town = Town::begin().await;
+    let shop = town.shop().await;
+    let payer = person(0x21);
+    town.give(payer.party(), musd(100_000)).await;
+    let payment = town.payment(&payer, 1);
+    let order = exact::read(&payment.payload).unwrap();
+    town.chain.transfer_with_authorization(&order).await.unwrap();
+    let keeper = town.bookkeeper(&[seller()]);
+    assert_eq!(keeper.reconcile(false).await.unwrap().booked, 1);
+    let answer = shop.pay(&payment, "now the goods").await;
+    assert_eq!((answer.status, shop.work.count()), (409, 0));
+    assert_eq!(keeper.reconcile(true).await.unwrap().breaks, []);
+    assert_eq!(town.line(seller(), Line::Cash).0, i128::from(PRICE));
+    assert_eq!(town.line(seller(), Line::Funding).0, i128::from(PRICE));
+    assert_eq!(town.line(seller(), Line::Sales).0, 0);
+}
+
+#[tokio::test]
+async fn events_of_nothing_do_not_stand_in_the_way_of_money() {
+    let town = Town::begin().await;
+    let ada = person(0x21);
+    town.mandates.open_book(ada.party(), money::Asset::MUSD).await.unwrap();
+    town.give(ada.party(), musd(500)).await;
+    for _ in 0..3 {
+        town::transfer(&town, &person(0x44), ada.party(), 0).await;
+    }
+    let reconciled = town.bookkeeper(&[ada.party()]).reconcile(true).await.unwrap();
+    assert_eq!((reconciled.booked, reconciled.breaks.len()), (1, 0));
+}
+
+#[tokio::test]
 async fn a_difference_is_reported_and_never_plugged() {
     let town = Town::begin().await;
     let ada = person(0x21);

@@ -240,6 +240,12 @@ async fn each_refusal_says_why_starts_no_work_and_leaves_no_trace() {
             "invalid_exact_evm_payload_authorization_valid_before",
         ),
         (
+            "a payment that goes on for days",
+            written(&order(|o| o.valid_before += U256::from(2 * 24 * 60 * 60))),
+            402,
+            "invalid_exact_evm_payload_authorization_valid_before",
+        ),
+        (
             "not valid yet",
             written(&order(|o| o.valid_after += U256::from(601))),
             402,

@@ -56,6 +56,9 @@ pub const AGREEABLE_WALLET: Address = Address::repeat_byte(0xa1);
 /// One that takes none.
 pub const REFUSING_WALLET: Address = Address::repeat_byte(0xa2);
 
+/// One that uses up all gas that it is given.
+pub const GREEDY_WALLET: Address = Address::repeat_byte(0xa3);
+
 struct InProcess(Node);
 
 impl LocalNode for InProcess {
@@ -263,10 +266,11 @@ fn open_books(path: &Path, clock: &Arc<ManualClock>) -> (Ledger, Mandates) {
 }
 
 fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>, directory: Option<PathBuf>) -> Node {
-    // Returns EIP-1271's magic value; reverts.
+    // Returns EIP-1271's magic value; reverts; goes round for ever.
     let wallets = [
         (AGREEABLE_WALLET, bytes!("631626ba7e60e01b60005260206000f3")),
         (REFUSING_WALLET, bytes!("60006000fd")),
+        (GREEDY_WALLET, bytes!("5b600056")),
     ]
     .map(|(address, code)| GenesisAccount { address, code, nonce: 1, ..Default::default() });
     let alloc = protocol::genesis(minter.address(), &[])
