@@ -50,7 +50,7 @@ const SHORTEST_VALIDITY: Duration = Duration::from_secs(exact::EXPIRY_MARGIN_SEC
 /// What bounds a purchase.
 #[derive(Debug, Clone, Copy)]
 pub struct BuyerLimits {
-    /// How often the same signed payment is sent.
+    /// How often the same signed payment is sent, and as often again once the chain shows it paid.
     pub attempts: u32,
     /// The longest validity that is signed, whatever the seller asks.
     pub longest_validity: Duration,
@@ -66,7 +66,7 @@ pub struct BuyerLimits {
 impl Default for BuyerLimits {
     fn default() -> BuyerLimits {
         BuyerLimits {
-            attempts: 5,
+            attempts: 8,
             longest_validity: Duration::from_secs(15 * 60),
             request_wait: Duration::from_secs(90),
             max_answer: 16 * 1024 * 1024,
@@ -512,7 +512,7 @@ impl Buyer {
         Ok(payment)
     }
 
-    /// Sends the one signed payment until somebody answers it for good.
+    /// Gets the answer for the one signed payment, and learns from the chain what became of it.
     async fn pay(
         &self,
         purchase: &Purchase,
@@ -521,32 +521,36 @@ impl Buyer {
         held: &Held,
     ) -> Result<Bought, BuyError> {
         let ends = exact::ends_at(authorization);
+        let mut answer = self.present(purchase, payment, ends).await;
+        let delivered = answer.as_ref().is_ok_and(|a| a.status.is_success());
+        let state = self.chain_says(authorization, delivered).await;
+        if matches!(state, Ok(AuthorizationState::Used { .. })) && may_be_repeated(&answer) {
+            // It is paid by now, so its answer is kept for us.
+            answer = self.present(purchase, payment, ends).await;
+        }
+        self.conclude(purchase, answer, state, authorization, held).await
+    }
+
+    /// Sends the same signed payment until somebody answers it for good.
+    async fn present(
+        &self,
+        purchase: &Purchase,
+        payment: &PaymentPayload,
+        ends: money::Timestamp,
+    ) -> Result<Answer, BuyError> {
         let mut pause = Duration::from_millis(100);
-        let mut answer = Err(BuyError::Unreachable {
-            url: shown(&purchase.url),
-            cause: "it was not asked".into(),
-        });
-        for attempt in 1..=self.limits.attempts {
-            answer = self.ask(purchase, Some(payment)).await;
-            let again = match &answer {
-                // The seller is busy, or does not know yet: the same payment is safe to repeat.
-                Ok(answer) => matches!(
-                    answer.status,
-                    StatusCode::SERVICE_UNAVAILABLE
-                        | StatusCode::GATEWAY_TIMEOUT
-                        | StatusCode::TOO_MANY_REQUESTS
-                ),
-                Err(BuyError::Unreachable { .. }) => true,
-                Err(_) => false,
-            };
-            if !again || attempt == self.limits.attempts || self.clock.now().plus(pause) >= ends {
-                break;
+        let mut attempt = 1;
+        loop {
+            let answer = self.ask(purchase, Some(payment)).await;
+            let out_of_time = self.clock.now().plus(pause) >= ends;
+            if !may_be_repeated(&answer) || attempt >= self.limits.attempts || out_of_time {
+                return answer;
             }
             tracing::info!(url = %shown(&purchase.url), attempt, "the same payment is sent again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
+            attempt += 1;
         }
-        self.conclude(purchase, answer, authorization, held).await
     }
 
     /// Decides by the chain, not by what the seller says, whether money moved.
@@ -554,6 +558,7 @@ impl Buyer {
         &self,
         purchase: &Purchase,
         answer: Result<Answer, BuyError>,
+        state: Result<AuthorizationState, SettlementError>,
         authorization: &SignedAuthorization,
         held: &Held,
     ) -> Result<Bought, BuyError> {
@@ -561,9 +566,6 @@ impl Buyer {
         let spend = held.spend();
         let (reference, amount) = (spend.reference, spend.amount);
         let until = exact::ends_at(authorization);
-        let state = self
-            .chain_says(authorization, answer.as_ref().is_ok_and(|a| a.status.is_success()))
-            .await;
         let evidence: Vec<Evidence> = answer
             .as_ref()
             .ok()
@@ -606,8 +608,11 @@ impl Buyer {
                 let (status, cause) = blame(&answer);
                 Err(BuyError::NotDelivered { url, status, cause, amount, until: self.clock.now() })
             }
-            (Ok(AuthorizationState::Unused), Ok(answer)) if !answer.status.is_success() => {
-                let (status, cause) = blame(&Ok(answer));
+            (Ok(AuthorizationState::Unused), answer)
+                if answer.as_ref().is_ok_and(|a| !a.status.is_success())
+                    && !may_be_repeated(&answer) =>
+            {
+                let (status, cause) = blame(&answer);
                 Err(BuyError::NotDelivered { url, status, cause, amount, until })
             }
             (Ok(AuthorizationState::Unused) | Err(_), _) => {
@@ -636,6 +641,20 @@ impl Buyer {
             pause *= 2;
         }
         state
+    }
+}
+
+/// Whether the same payment may still be answered: the seller is busy, or does not know yet, or
+/// cannot be reached. To repeat it is safe.
+fn may_be_repeated(answer: &Result<Answer, BuyError>) -> bool {
+    match answer {
+        Ok(answer) => matches!(
+            answer.status,
+            StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT
+                | StatusCode::TOO_MANY_REQUESTS
+        ),
+        Err(error) => matches!(error, BuyError::Unreachable { .. }),
     }
 }
 

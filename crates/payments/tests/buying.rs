@@ -345,6 +345,53 @@ async fn a_busy_seller_is_sent_the_same_signature_again() {
 }
 
 #[tokio::test]
+async fn what_is_paid_and_not_answered_yet_is_asked_for_again() {
+    let town = Town::begin().await;
+    let limits = BuyerLimits { attempts: 2, ..hasty() };
+    let buyer = town.buyer_with(0x21, musd(WALLET), musd(WALLET), limits).await;
+    let (quote, chain) = (quote_of(&town), town.chain.clone());
+    let seller = Seller::open(Arc::new(move |turn, payment: Option<PaymentPayload>| {
+        let (chain, answer) = (chain.clone(), required(&quote));
+        Box::pin(async move {
+            let Some(payment) = payment else { return answer };
+            if turn == 1 {
+                let order = exact::read(&payment.payload).unwrap();
+                chain.transfer_with_authorization(&order).await.unwrap();
+            }
+            match turn {
+                0..4 => (StatusCode::SERVICE_UNAVAILABLE, "not settled yet").into_response(),
+                _ => "at last".into_response(),
+            }
+        })
+    }))
+    .await;
+    let bought = buyer.buy(&seller.purchase()).await.unwrap();
+    assert_eq!(bought.body.as_ref(), b"at last");
+    let payments = seller.payments.lock().unwrap().clone();
+    assert!(payments.len() == 4 && payments.iter().all(|p| *p == payments[0]));
+    town.is_whole(&[buyer.party()]).await;
+}
+
+#[tokio::test]
+async fn a_seller_that_stays_busy_leaves_it_open_whether_money_moves() {
+    let town = Town::begin().await;
+    let limits = BuyerLimits { attempts: 2, ..hasty() };
+    let buyer = town.buyer_with(0x21, musd(WALLET), musd(WALLET), limits).await;
+    let quote = quote_of(&town);
+    let seller = Seller::open(Arc::new(move |_, payment: Option<PaymentPayload>| {
+        let answer = match payment {
+            None => required(&quote),
+            Some(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        };
+        Box::pin(async move { answer })
+    }))
+    .await;
+    let error = buyer.buy(&seller.purchase()).await.unwrap_err();
+    assert!(matches!(error, BuyError::Open { .. }), "{error}");
+    assert_eq!(seller.turns(), 3);
+}
+
+#[tokio::test]
 async fn who_takes_the_money_and_does_not_deliver_is_named_with_the_proof() {
     let town = Town::begin().await;
     let buyer = town.buyer(0x21, musd(WALLET)).await;

@@ -312,6 +312,28 @@ async fn a_settlement_that_only_the_facilitator_knows_of_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_facilitator_that_never_answers_keeps_no_place() {
+    let town = Town::begin().await;
+    let payer = person(0x21);
+    town.give(payer.party(), musd(1_000_000)).await;
+    let limits = GateLimits {
+        settle_wait: Duration::from_millis(50),
+        in_flight: 1,
+        ..GateLimits::default()
+    };
+    let faulty = Faulty::new(town.facilitator(), &[Fault::HangsBefore, Fault::HangsAfter]);
+    let shop = town.shop_with(faulty, limits).await;
+    // One that did nothing: open. One that settled: the chain knows. And then a good one.
+    for (number, status) in [(1, 503), (2, 200), (3, 200)] {
+        let answer = shop.pay(&town.payment(&payer, number), "hello").await;
+        assert_eq!(answer.status, status, "{number}: {}", answer.text);
+    }
+    assert_eq!(shop.pay(&town.payment(&payer, 1), "hello").await.status, 200);
+    assert_eq!((shop.work.count(), town.owns(seller()).await), (3, i128::from(PRICE) * 3));
+    town.is_whole(&[seller()]).await;
+}
+
+#[tokio::test]
 async fn a_payment_whose_fate_stays_open_is_let_go_when_it_has_ended() {
     let town = Town::begin().await;
     let payer = person(0x21);
