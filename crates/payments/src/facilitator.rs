@@ -33,8 +33,11 @@ use crate::wire::{
     SupportedKind, VerifyResponse,
 };
 
-/// The largest request that a facilitator reads, in bytes.
-const MAX_REQUEST: usize = 128 * 1024;
+/// The largest request that a facilitator reads, in bytes. A payment is far smaller; but who sends
+/// a megabyte of nonsense loses the answer if the connection ends while it still writes.
+const MAX_REQUEST: usize = 1_200_000;
+/// The largest answer of another facilitator that is read, in bytes.
+const MAX_ANSWER: usize = 128 * 1024;
 
 /// How many requests a served facilitator works on at once.
 const MAX_AT_ONCE: usize = 256;
@@ -477,7 +480,7 @@ impl RemoteFacilitator {
         let mut stream = answer.bytes_stream();
         while let Some(chunk) = stream.next().await {
             bytes.extend_from_slice(&chunk.map_err(|e| wrong(e.without_url().to_string()))?);
-            if bytes.len() > MAX_REQUEST {
+            if bytes.len() > MAX_ANSWER {
                 return Err(wrong("its answer is too long".into()));
             }
         }
