@@ -54,7 +54,9 @@ impl Rule {
 #[derive(Debug, Error)]
 pub enum MandateError {
     /// Nobody allowed this machine anything: what is not allowed is refused.
-    #[error("{machine} has no mandate, so it may spend nothing; its owner can grant one")]
+    #[error(
+        "{machine} has no mandate, so it may spend nothing; its owner can grant one: `machina grant AMOUNT`"
+    )]
     NoMandate {
         /// The machine that asked.
         machine: Party,

@@ -127,7 +127,7 @@ async fn what_no_mandate_allows_is_refused() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} has no mandate, so it may spend nothing; its owner can grant one",
+            "{} has no mandate, so it may spend nothing; its owner can grant one: `machina grant AMOUNT`",
             machine().party()
         )
     );

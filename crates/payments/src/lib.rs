@@ -28,4 +28,4 @@ pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
 pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};
 pub use gate::{Gate, GateLayer, GateLimits};
 pub use offer::Offer;
-pub use reconcile::{Bookkeeper, Break, ReconcileError, Reconciled};
+pub use reconcile::{Bookkeeper, Break, ReconcileError, Reconciled, opening_block};

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use ledger::{Kind, Ledger, LedgerError, Outcome, Reason, Reference, Status, TransferId};
+use ledger::{
+    Kind, Ledger, LedgerError, Operation, Outcome, Reason, Reference, Status, TransferId, Write,
+};
 use mandates::books::{self, Entry, Line};
 use mandates::{MandateError, Mandates};
 use money::{Amount, Clock, Party};
@@ -19,6 +21,7 @@ use settlement::{AuthorizationState, Settlement, SettlementError, TokenMovement}
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use crate::documents;
 use crate::exact;
 use crate::wire::PaymentPayload;
 
@@ -73,6 +76,82 @@ pub struct Break {
     pub books: Amount,
     /// What the chain says.
     pub chain: Amount,
+}
+
+/// The block from which on a home's books follow a chain that was there before it.
+///
+/// The first time it books what each party owns at that moment as funding, in one piece with the
+/// block's number; later it tells that number. Without it, books would have to be compared from a
+/// chain's first block on, which on a public one takes days.
+///
+/// # Errors
+/// [`ReconcileError`]; nothing was booked then.
+pub async fn opening_block(
+    ledger: &Ledger,
+    chain: &Settlement,
+    parties: &[Party],
+) -> Result<u64, ReconcileError> {
+    const STAGE: &str = "opening";
+    let token = chain.token();
+    let reference =
+        Reference::derive(STAGE, &[&token.chain_id.to_be_bytes(), token.address.as_slice()]);
+    let kept = ledger.evidence(reference)?;
+    if let Some(document) = kept.iter().find(|d| d.evidence.stage == STAGE)
+        && let Ok(block) = serde_json::from_slice::<u64>(&document.evidence.body)
+    {
+        return Ok(block);
+    }
+    let (block, balances) = balances_at_one_block(chain, parties).await?;
+    let entries =
+        balances.into_iter().filter(|(_, owned)| owned.is_positive()).map(|(book, amount)| {
+            let entry = Entry {
+                id: TransferId::derive("chain/opening", &[reference.as_bytes(), book.as_bytes()]),
+                book,
+                debit: Line::Cash,
+                credit: Line::Funding,
+                amount,
+                kind: Kind::Financial,
+                counterparty: Party::from(token.address),
+                reference,
+                digest: [0; 32],
+                hold_until: None,
+            };
+            entry.transfer()
+        });
+    let entries: Vec<_> = entries.collect();
+    let next = block + 1;
+    let write = Write {
+        operation: (!entries.is_empty()).then_some(Operation::Linked(entries)),
+        evidence: vec![documents::json(reference, STAGE, &next)],
+    };
+    match ledger.submit(write).await? {
+        Outcome::Applied | Outcome::Exists => Ok(next),
+        Outcome::Refused(refusal) => Err(ReconcileError::Refused(refusal.reason)),
+    }
+}
+
+/// What each party owns, all read between the same two blocks.
+async fn balances_at_one_block(
+    chain: &Settlement,
+    parties: &[Party],
+) -> Result<(u64, Vec<(Party, Amount)>), ReconcileError> {
+    const LOOKS: usize = 20;
+    let mut before = chain.block_number().await?;
+    for _ in 0..LOOKS {
+        let mut balances = Vec::with_capacity(parties.len());
+        for party in parties {
+            balances.push((*party, chain.balance(*party).await?));
+        }
+        let after = chain.block_number().await?;
+        if before == after {
+            return Ok((before, balances));
+        }
+        before = after;
+    }
+    Err(ReconcileError::Chain(SettlementError::Unreadable {
+        what: "balances at one block",
+        cause: "blocks come faster than balances can be read".into(),
+    }))
 }
 
 /// Keeps the books of some parties equal to a chain.

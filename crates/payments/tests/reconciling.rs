@@ -8,7 +8,7 @@ use ledger::{Kind, Reference, TransferId, Write};
 use mandates::Spend;
 use mandates::books::{Entry, Line};
 use money::{Clock as _, Party};
-use payments::{BuyerLimits, exact};
+use payments::{Bookkeeper, BuyerLimits, exact};
 use town::{PRICE, Town, musd, person, seller};
 
 #[tokio::test]
@@ -62,6 +62,36 @@ async fn a_payment_that_its_payer_carried_to_the_chain_is_booked_once_and_starts
     assert_eq!(town.line(seller(), Line::Cash).0, i128::from(PRICE));
     assert_eq!(town.line(seller(), Line::Funding).0, i128::from(PRICE));
     assert_eq!(town.line(seller(), Line::Sales).0, 0);
+}
+
+#[tokio::test]
+async fn books_on_a_chain_with_a_past_begin_with_what_is_owned_now() {
+    let town = Town::durable().await;
+    let (ada, poor) = (person(0x21), person(0x22));
+    for party in [ada.party(), poor.party()] {
+        town.mandates.open_book(party, money::Asset::MUSD).await.unwrap();
+    }
+    town.give(ada.party(), musd(500)).await;
+    let parties = [ada.party(), poor.party()];
+    let start = payments::opening_block(&town.ledger, &town.chain, &parties).await.unwrap();
+    assert_eq!(start, town.block().await + 1);
+    assert_eq!(town.line(ada.party(), Line::Cash).0, 500);
+    town.give(ada.party(), musd(70)).await;
+    // Opened again, after a crash: the same beginning, and nothing is booked twice.
+    let town = town.crash().await;
+    let again = payments::opening_block(&town.ledger, &town.chain, &parties).await.unwrap();
+    assert_eq!(again, start);
+    let keeper = Bookkeeper::new(
+        town.ledger.clone(),
+        town.mandates.clone(),
+        town.chain.clone(),
+        town.clock.clone(),
+        parties.to_vec(),
+        again,
+    );
+    let reconciled = keeper.reconcile(true).await.unwrap();
+    assert_eq!((reconciled.booked, reconciled.breaks.len()), (1, 0));
+    assert_eq!(town.line(ada.party(), Line::Cash).0, 570);
 }
 
 #[tokio::test]

@@ -159,13 +159,18 @@ impl Assembly {
             classify,
             GateLimits::default(),
         );
+        // The embedded chain begins with the home; any other was there before.
+        let from_block = match &node {
+            Some(_) => 0,
+            None => payments::opening_block(&ledger, &chain, &cast.booked()).await?,
+        };
         let bookkeeper = Arc::new(Bookkeeper::new(
             ledger.clone(),
             mandates.clone(),
             chain.clone(),
             clock.clone(),
             cast.booked(),
-            0,
+            from_block,
         ));
         let buyer = Buyer::new(Parts {
             key: cast.shopper.clone(),

@@ -11,7 +11,7 @@ use money::{Amount, Party, Timestamp};
 use payments::wire::{PaymentPayload, PaymentRequired, SettleResponse};
 use payments::{Offer, buyer, exact, gate};
 use serde_json::{Value, json};
-use settlement::Settlement;
+use settlement::{Settlement, SignedAuthorization};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::broadcast;
 use web::{
@@ -256,8 +256,8 @@ impl Square {
         Some(TrailView {
             quote: self.quote(&documents),
             decision: self.decision(&trade, &documents),
-            hold: self.hold(&records),
-            signature: signature(&documents, self.parts.chain.token()),
+            hold: self.hold(&records, &documents),
+            signature: signature(&documents),
             work: work(&documents, ended),
             transaction: self.transaction(&view, &documents, ended),
             entries: self.entries(&records),
@@ -306,7 +306,7 @@ impl Square {
         Stage::Done { at: document.at, fact: DecisionView { allowed: true, rules } }
     }
 
-    fn hold(&self, records: &[Told]) -> Stage<HoldView> {
+    fn hold(&self, records: &[Told], documents: &Documents) -> Stage<HoldView> {
         let held = records.iter().find(|r| r.record.transfer.hold_until.is_some() && r.is_money());
         held.map_or_else(
             || missing("nothing was held here"),
@@ -315,7 +315,13 @@ impl Square {
                 fact: HoldView {
                     amount: line.record.transfer.amount,
                     account: format!("{} of {}", line.credit, self.name(line.book)),
-                    expires: line.record.transfer.hold_until.unwrap_or_default(),
+                    // Unused, it is given back when the signed payment ends; the ledger's own
+                    // deadline is for homes that nobody opens any more.
+                    expires: documents
+                        .order()
+                        .map(|(order, _)| exact::ends_at(&order))
+                        .or(line.record.transfer.hold_until)
+                        .unwrap_or_default(),
                 },
             },
         )
@@ -424,6 +430,13 @@ impl Documents {
         serde_json::from_slice(&self.find(stage)?.evidence.body).ok()
     }
 
+    /// The signed payment, and when it was kept.
+    fn order(&self) -> Option<(SignedAuthorization, Timestamp)> {
+        let kept = self.find(gate::stage::PAYMENT).or_else(|| self.find(buyer::stage::PAYMENT))?;
+        let payment: PaymentPayload = serde_json::from_slice(&kept.evidence.body).ok()?;
+        Some((exact::read(&payment.payload).ok()?, kept.at))
+    }
+
     fn what(&self) -> Option<String> {
         let asked: Option<Value> = self.json(gate::stage::REQUEST);
         if let Some(offer) = asked.as_ref().and_then(|a| a.get("offer")).and_then(Value::as_str) {
@@ -463,26 +476,19 @@ fn missing<T>(reason: &str) -> Stage<T> {
     Stage::Missing { reason: reason.into() }
 }
 
-fn signature(documents: &Documents, token: &settlement::Token) -> Stage<SignatureView> {
-    let found =
-        documents.find(gate::stage::PAYMENT).or_else(|| documents.find(buyer::stage::PAYMENT));
-    let read = found.and_then(|document| {
-        let payment: PaymentPayload = serde_json::from_slice(&document.evidence.body).ok()?;
-        let order = exact::read(&payment.payload).ok()?;
-        debug_assert_eq!(payment.accepted.network, payments::wire::network(token.chain_id));
-        let second = |n: alloy_primitives::U256| {
-            Timestamp::from_secs(u64::try_from(n).unwrap_or(u64::MAX / 1000))
-        };
-        let fact = SignatureView {
-            payer: order.from.into(),
-            nonce: order.nonce.to_string(),
-            valid_after: second(order.valid_after),
-            valid_before: second(order.valid_before),
-            signature: order.signature.to_string(),
-        };
-        Some(Stage::Done { at: document.at, fact })
-    });
-    read.unwrap_or(Stage::NotYet)
+fn signature(documents: &Documents) -> Stage<SignatureView> {
+    let Some((order, at)) = documents.order() else { return Stage::NotYet };
+    let second = |n: alloy_primitives::U256| {
+        Timestamp::from_secs(u64::try_from(n).unwrap_or(u64::MAX / 1000))
+    };
+    let fact = SignatureView {
+        payer: order.from.into(),
+        nonce: order.nonce.to_string(),
+        valid_after: second(order.valid_after),
+        valid_before: second(order.valid_before),
+        signature: order.signature.to_string(),
+    };
+    Stage::Done { at, fact }
 }
 
 fn work(documents: &Documents, ended: bool) -> Stage<WorkView> {
