@@ -6,7 +6,7 @@
 //!
 //! - [`bindings`]: the calls, events and errors of each contract, for encoding and decoding.
 //! - [`addresses`]: where stock clients expect what.
-//! - [`genesis`]: the accounts that an embedded chain begins with.
+//! - [`mod@genesis`]: the accounts that an embedded chain begins with.
 //! - [`authorization`]: what a payer signs to move dollars (EIP-712, EIP-3009).
 //! - [`create2`]: deploying to an address known beforehand, on any chain.
 //!
