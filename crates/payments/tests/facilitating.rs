@@ -213,7 +213,7 @@ async fn what_cannot_be_read_gets_a_json_error_with_a_4xx_status() {
         (json_type, "{".to_string(), 400, "invalid_request"),
         (json_type, "{}".to_string(), 422, "invalid_request"),
         (json_type, "[".repeat(5_000), 422, "invalid_request"),
-        (json_type, format!("\"{}\"", "x".repeat(1_300_000)), 413, "invalid_request"),
+        (json_type, format!("\"{}\"", "x".repeat(1_200_010)), 413, "invalid_request"),
         ("text/plain", good.clone(), 415, "invalid_request"),
         (json_type, version("/x402Version"), 400, "invalid_x402_version"),
         (json_type, version("/paymentPayload/x402Version"), 400, "invalid_x402_version"),

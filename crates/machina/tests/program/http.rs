@@ -128,7 +128,7 @@ fn the_facilitator_serves_other_sellers() {
             assert!((400..500).contains(&answer.status), "{path} {body}: {answer}");
         }
         let request = HTTP.post(up.url(path)).header("content-type", "application/json");
-        let answer = ask(request.body(format!("{{\"x\":\"{}\"}}", "a".repeat(200_000))));
+        let answer = ask(request.body(format!("{{\"x\":\"{}\"}}", "a".repeat(1_200_010))));
         assert_eq!(answer.status, 413, "{answer}");
     }
     up.stop();
