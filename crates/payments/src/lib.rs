@@ -23,7 +23,9 @@ pub mod facilitator;
 pub mod gate;
 pub mod offer;
 pub mod order;
+pub mod permit;
 pub mod reconcile;
+pub mod sponsoring;
 pub mod wire;
 
 pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};

@@ -9,7 +9,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::Address;
 use ledger::{
     Kind, Ledger, LedgerError, Operation, Outcome, Reason, Reference, Status, TransferId, Write,
 };
@@ -22,8 +21,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::documents;
-use crate::exact;
-use crate::order::Order;
+use crate::order::{self, Order};
 use crate::wire::PaymentPayload;
 
 /// How many blocks are searched at once; fewer where a node finds that too many.
@@ -257,8 +255,9 @@ impl Bookkeeper {
                 continue; // Its buyer still has it in hand.
             }
             match order.state(&self.chain).await? {
-                AuthorizationState::Used { .. } => {
-                    self.mandates.settle(reference, Vec::new()).await?;
+                AuthorizationState::Used { value, .. } => {
+                    let moved = self.chain.amount(value)?;
+                    self.mandates.settle_part(reference, moved, Vec::new()).await?;
                     posted += 1;
                 }
                 AuthorizationState::Cancelled => {
@@ -281,9 +280,7 @@ impl Bookkeeper {
         if !movement.amount.is_positive() {
             return Ok(booking); // EIP-20 allows transfers of nothing; they are no entry.
         }
-        let paid = movement.authorization.map(|(payer, nonce)| {
-            exact::reference_of(Address::from(payer), nonce, self.chain.token())
-        });
+        let paid = movement.order.map(|name| order::reference_of(name, self.chain.token()));
         for (party, direction) in [(movement.to, Direction::In), (movement.from, Direction::Out)] {
             if let Some(party) = party.filter(|p| self.parties.contains(p)) {
                 match self.book_one(movement, party, direction, paid).await? {
@@ -313,7 +310,12 @@ impl Bookkeeper {
             self.ledger.read(|state| {
                 state
                     .transfer(&id)
-                    .filter(|r| r.transfer.amount == movement.amount)
+                    // Less than what was held may have been charged.
+                    .filter(|r| r.transfer.amount.minor() >= movement.amount.minor())
+                    .filter(|r| match r.status {
+                        Status::Posted { amount, .. } => amount == movement.amount,
+                        Status::Held | Status::Voided { .. } | Status::Expired { .. } => true,
+                    })
                     .map(|r| (reference, r.status, r.transfer.kind))
             })
         });
@@ -327,7 +329,7 @@ impl Bookkeeper {
             None => None,
         };
         if let (Some((reference, _)), Direction::Out) = (late, direction) {
-            self.mandates.charge_late(reference).await?;
+            self.mandates.charge_late(reference, movement.amount).await?;
         }
         let reference = late.map(|(reference, _)| reference).or(paid).unwrap_or_else(|| {
             Reference::derive("transaction", &[movement.transaction.as_slice()])

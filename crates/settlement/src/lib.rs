@@ -14,12 +14,17 @@
 
 mod endpoint;
 mod error;
+mod permit2;
 mod sender;
 mod token;
+mod wallet;
 
 pub use endpoint::{Endpoint, LocalNode};
 pub use error::SettlementError;
+pub use permit2::{PermitOrder, PermitState, SignedPermit};
 pub use sender::{Receipt, Sender, SenderLimits};
 pub use token::{
-    AuthorizationState, PAYMENT_GAS, Settlement, SignedAuthorization, Token, TokenMovement,
+    AuthorizationState, OrderName, PAYMENT_GAS, Settlement, SignedAuthorization, Token,
+    TokenMovement,
 };
+pub use wallet::{WALLET_GAS, WrappedSignature};

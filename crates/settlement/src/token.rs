@@ -112,8 +112,27 @@ pub struct TokenMovement {
     pub block: u64,
     /// The event's index in the block: with the transaction it names the movement.
     pub log_index: u64,
-    /// The authorization that was used in the same transaction, if one was.
-    pub authorization: Option<(Party, B256)>,
+    /// The signed order that moved it, if one did.
+    pub order: Option<OrderName>,
+}
+
+/// Which of a payer's signed orders moved money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OrderName {
+    /// One to the token itself (EIP-3009).
+    Authorization {
+        /// Who paid.
+        payer: Party,
+        /// The payer's number for it.
+        nonce: B256,
+    },
+    /// One through Permit2, by x402's proxies.
+    Permit {
+        /// Who paid.
+        payer: Party,
+        /// The payer's number for it.
+        nonce: U256,
+    },
 }
 
 /// A chain, one token on it, and the key that sends.
@@ -121,8 +140,8 @@ pub struct TokenMovement {
 /// Cheap to clone; all clones share the sender and its nonces.
 #[derive(Clone)]
 pub struct Settlement {
-    endpoint: Endpoint,
-    provider: RootProvider<Ethereum>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) provider: RootProvider<Ethereum>,
     token: Arc<Token>,
     sender: Arc<Sender>,
 }
@@ -434,7 +453,29 @@ impl Settlement {
             )
             .await
             .map_err(|e| failure(&self.endpoint, "used authorizations", e))?;
-        logs.iter().map(|log| self.movement(log, &logs, &used)).collect()
+        let mut movements = Vec::with_capacity(logs.len());
+        for log in &logs {
+            let mut movement = self.movement(log, &logs, &used)?;
+            if movement.order.is_none() {
+                movement.order = self.permit_of(&movement).await?;
+            }
+            movements.push(movement);
+        }
+        Ok(movements)
+    }
+
+    /// The permit by which money moved, if the transaction is one of x402's proxies carrying it
+    /// out.
+    async fn permit_of(
+        &self,
+        movement: &TokenMovement,
+    ) -> Result<Option<OrderName>, SettlementError> {
+        let (Some(from), Some(to)) = (movement.from, movement.to) else { return Ok(None) };
+        let paid = self.permit_behind(movement.transaction).await?.filter(|paid| {
+            paid.token == self.token.address
+                && (Party::from(paid.payer), Party::from(paid.payee)) == (from, to)
+        });
+        Ok(paid.map(|paid| OrderName::Permit { payer: from, nonce: paid.nonce }))
     }
 
     fn movement(
@@ -449,7 +490,7 @@ impl Settlement {
         let missing = || unreadable("it is not in a block".into());
         let party = |address: Address| (!address.is_zero()).then(|| Party::from(address));
         // The token says `AuthorizationUsed` just before the transfer that it allows.
-        let authorization = used
+        let order = used
             .iter()
             .filter(|u| u.transaction_hash == log.transaction_hash && u.log_index < log.log_index)
             .max_by_key(|u| u.log_index)
@@ -463,7 +504,7 @@ impl Settlement {
             })
             .and_then(|u| Dollar::AuthorizationUsed::decode_log(&u.inner).ok())
             .filter(|u| u.authorizer == transfer.from)
-            .map(|u| (Party::from(u.authorizer), u.nonce));
+            .map(|u| OrderName::Authorization { payer: u.authorizer.into(), nonce: u.nonce });
         Ok(TokenMovement {
             from: party(transfer.from),
             to: party(transfer.to),
@@ -471,7 +512,7 @@ impl Settlement {
             transaction: log.transaction_hash.ok_or_else(missing)?,
             block: log.block_number.ok_or_else(missing)?,
             log_index: log.log_index.ok_or_else(missing)?,
-            authorization,
+            order,
         })
     }
 
@@ -547,7 +588,7 @@ impl Settlement {
 }
 
 impl SignedAuthorization {
-    fn call(&self) -> Dollar::transferWithAuthorizationCall {
+    pub(crate) fn call(&self) -> Dollar::transferWithAuthorizationCall {
         Dollar::transferWithAuthorizationCall {
             from: self.from,
             to: self.to,

@@ -8,12 +8,14 @@
 //! payment that is no good is an answer (HTTP 200), not an error.
 
 mod authorization;
+mod by_permit;
 mod remote;
 mod serve;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use alloy_primitives::Address;
 use futures_util::future::BoxFuture;
 use ledger::Reference;
 use money::Clock;
@@ -25,6 +27,8 @@ pub use remote::RemoteFacilitator;
 pub use serve::router;
 
 use crate::exact::{self, Invalid};
+use crate::permit;
+use crate::sponsoring;
 use crate::wire::{
     self, PaymentPayload, PaymentRequirements, SettleResponse, Supported, SupportedKind,
     VerifyResponse,
@@ -72,10 +76,24 @@ pub(crate) fn is_unsure(reason: &str) -> bool {
     reason == UNSURE || reason == Invalid::ChainUnreachable.code()
 }
 
+/// Whether a reason for not settling leaves open that the money moved all the same.
+pub(crate) fn is_open(reason: &str) -> bool {
+    let by_token = Invalid::ALL.iter().filter(|r| r.is_open()).any(|r| r.code() == reason);
+    let by_permit = permit::Invalid::ALL.iter().filter(|r| r.is_open());
+    by_token || by_permit.into_iter().any(|r| r.code(false) == reason)
+}
+
+/// Which of the two kinds of payment it is: `exact` goes by its payload, as in the reference.
+fn is_by_permit(payment: &PaymentPayload, requirements: &PaymentRequirements) -> bool {
+    requirements.scheme == permit::UPTO || permit::is_permit(&payment.payload)
+}
+
 /// A facilitator that settles on the chain itself, in one token.
 pub struct EmbeddedFacilitator {
     chain: Settlement,
     clock: Arc<dyn Clock>,
+    /// Who may be asked to make a payer's wallet.
+    factories: Vec<Address>,
     /// Payments that are being settled now: the same one twice at once is refused the second time.
     settling: Mutex<HashSet<Reference>>,
 }
@@ -83,23 +101,33 @@ pub struct EmbeddedFacilitator {
 impl EmbeddedFacilitator {
     /// A facilitator on this chain, for its token.
     pub fn new(chain: Settlement, clock: Arc<dyn Clock>) -> EmbeddedFacilitator {
-        EmbeddedFacilitator { chain, clock, settling: Mutex::default() }
+        EmbeddedFacilitator { chain, clock, factories: Vec::new(), settling: Mutex::default() }
     }
 
     /// What it settles.
     pub fn supported(&self) -> Supported {
         let mut signers = Map::new();
         signers.insert("eip155:*".into(), json!([self.chain.sender().to_string()]));
+        let kind = |scheme: &str, extra| SupportedKind {
+            x402_version: wire::VERSION,
+            scheme: scheme.into(),
+            network: wire::network(self.chain.token().chain_id),
+            extra,
+        };
+        let mut settles = Map::new();
+        settles.insert(permit::FACILITATOR.into(), json!(self.chain.sender().to_string()));
         Supported {
-            kinds: vec![SupportedKind {
-                x402_version: wire::VERSION,
-                scheme: exact::SCHEME.into(),
-                network: wire::network(self.chain.token().chain_id),
-                extra: None,
-            }],
-            extensions: Vec::new(),
+            kinds: vec![kind(exact::SCHEME, None), kind(permit::UPTO, Some(settles))],
+            extensions: vec![sponsoring::BY_SIGNATURE.into(), sponsoring::BY_TRANSACTION.into()],
             signers,
         }
+    }
+
+    /// Lets these contracts make the wallets of payers whose wallet does not exist yet (EIP-6492).
+    /// Others are refused: whoever pays for the transaction decides what it may call.
+    #[must_use]
+    pub fn with_factories(self, factories: Vec<Address>) -> EmbeddedFacilitator {
+        EmbeddedFacilitator { factories, ..self }
     }
 
     /// Puts a payment on the list of those being settled; `None` if it is there.
@@ -127,7 +155,12 @@ impl Facilitator for EmbeddedFacilitator {
         payment: &'a PaymentPayload,
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>> {
-        Box::pin(async move { Ok(self.verify_authorization(payment, requirements).await) })
+        Box::pin(async move {
+            Ok(match is_by_permit(payment, requirements) {
+                true => self.verify_permit(payment, requirements).await,
+                false => self.verify_authorization(payment, requirements).await,
+            })
+        })
     }
 
     fn settle<'a>(
@@ -135,7 +168,12 @@ impl Facilitator for EmbeddedFacilitator {
         payment: &'a PaymentPayload,
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
-        Box::pin(async move { Ok(self.settle_authorization(payment, requirements).await) })
+        Box::pin(async move {
+            Ok(match is_by_permit(payment, requirements) {
+                true => self.settle_permit(payment, requirements).await,
+                false => self.settle_authorization(payment, requirements).await,
+            })
+        })
     }
 
     fn proves_success(&self) -> bool {

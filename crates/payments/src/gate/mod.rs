@@ -238,7 +238,13 @@ impl Gate {
             }
         };
         let order = match Order::read(&payment.payload) {
-            Ok(order) => order,
+            Ok(order) if order.is_of(&requirements) => order,
+            Ok(_) => {
+                let message = "the payment is not signed in the way that it says to have accepted";
+                let code = "unsupported_payload_type";
+                let reply = Reply::refuse(StatusCode::BAD_REQUEST, code, message);
+                return self.after_body(&offer, body, reply).await;
+            }
             Err(reason) => {
                 let message = reason.to_string();
                 let reply = Reply::refuse(StatusCode::BAD_REQUEST, reason.code(), &message);
