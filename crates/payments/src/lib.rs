@@ -24,6 +24,7 @@ pub mod gate;
 pub mod offer;
 pub mod order;
 pub mod permit;
+pub mod proxy;
 pub mod reconcile;
 pub mod sponsoring;
 pub mod wire;

@@ -1,22 +1,52 @@
 //! What one piece of work turned out to cost, where the way of paying leaves that open.
 
+use std::fmt;
+use std::sync::Arc;
+
 use money::Amount;
 
 /// Put by a service into the extensions of its response: what this answer costs.
 ///
-/// It counts where the buyer signed for *up to* the price (scheme `upto`): the gate holds the
-/// price before the work, and afterwards settles the charge. Nothing at all may be charged; then
-/// no transaction is made. A response without a charge costs the full price, and so does every
-/// response that was paid by a way which moves exactly what was signed (scheme `exact`): a lower
-/// charge cannot be made there, so it is not looked at.
+/// It counts where the buyer signed for *up to* the price (schemes `upto` and `batch-settlement`):
+/// the gate holds the price before the work, and afterwards settles the charge. Nothing at all may
+/// be charged; then no money moves. A response without a charge costs the full price, and so does
+/// every response that was paid by a way which moves exactly what was signed (scheme `exact`): a
+/// lower charge cannot be made there, so it is not looked at.
+///
+/// It is asked for once the answer's body has ended, so that what is counted as the body passes is
+/// counted whole.
 ///
 /// ```
 /// # use money::{Amount, Asset};
+/// # use payments::Charge;
 /// let mut response = http::Response::new("42");
-/// response.extensions_mut().insert(payments::Charge(Amount::from_minor(Asset::MUSD, 250)));
+/// response.extensions_mut().insert(Charge::of(Amount::from_minor(Asset::MUSD, 250)));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Charge(pub Amount);
+#[derive(Clone)]
+pub struct Charge(Arc<dyn Fn() -> Amount + Send + Sync>);
+
+impl Charge {
+    /// This much.
+    pub fn of(amount: Amount) -> Charge {
+        Charge::at_end(move || amount)
+    }
+
+    /// As much as `count` says when the body has ended.
+    pub fn at_end(count: impl Fn() -> Amount + Send + Sync + 'static) -> Charge {
+        Charge(Arc::new(count))
+    }
+
+    /// How much; call it when the body has ended.
+    pub fn amount(&self) -> Amount {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Charge")
+    }
+}
 
 /// What is charged for an answer that says `asked`: never more than `price`, never less than
 /// nothing. What a service gets wrong is told in the log, since nobody else would hear of it.

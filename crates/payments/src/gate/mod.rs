@@ -532,7 +532,7 @@ impl Gate {
                 .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
                 .to_bytes();
             let mut head = AnswerHead::of(parts.status, &parts.headers);
-            head.charge = parts.extensions.get::<Charge>().map(|charge| charge.0);
+            head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
             Ok::<_, String>(Stored { head, body, settlement: None })
         });
         let abort = run.abort_handle();
