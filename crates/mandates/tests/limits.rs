@@ -247,8 +247,8 @@ async fn a_payment_that_the_chain_shows_late_takes_its_room_after_all() {
             .await
             .unwrap();
         mandates.release(reference(number), Vec::new()).await.unwrap();
-        mandates.charge_late(reference(number)).await.unwrap();
-        mandates.charge_late(reference(number)).await.unwrap();
+        mandates.charge_late(reference(number), cents(200_000)).await.unwrap();
+        mandates.charge_late(reference(number), cents(200_000)).await.unwrap();
         assert_eq!(mandates.left(machine().party()).unwrap().lifetime, cents(lifetime));
     }
     // More than is left: all that is left is taken, and nothing more can be spent.
@@ -256,10 +256,10 @@ async fn a_payment_that_the_chain_shows_late_takes_its_room_after_all() {
     mandates.hold(spend(4, cents(250_000), &clock), clock_now(&clock), Vec::new()).await.unwrap();
     mandates.release(reference(4), Vec::new()).await.unwrap();
     mandates.hold(spend(5, cents(250_000), &clock), clock_now(&clock), Vec::new()).await.unwrap();
-    mandates.charge_late(reference(4)).await.unwrap();
+    mandates.charge_late(reference(4), cents(250_000)).await.unwrap();
     assert_eq!(mandates.left(machine().party()).unwrap().lifetime, cents(0));
     mandates.settle(reference(5), Vec::new()).await.unwrap();
-    mandates.charge_late(reference(5)).await.unwrap();
+    mandates.charge_late(reference(5), cents(250_000)).await.unwrap();
     let totals = ledger.read(|s| s.totals().to_vec());
     assert!(totals.iter().all(|t| t.debits_posted == t.credits_posted));
 }

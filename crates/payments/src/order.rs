@@ -4,7 +4,7 @@
 //! most how much, until when, under which name it stands in both books, and what the chain says
 //! became of it.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use ledger::Reference;
 use money::Timestamp;
 use serde_json::Value;
@@ -104,6 +104,14 @@ impl Order {
         match self {
             Order::Authorization(order) => exact::reference(order, token),
             Order::Permit(order) => permit::reference(order, token.chain_id),
+        }
+    }
+
+    /// What its payer's signature is over (EIP-712).
+    pub fn signing_hash(&self, token: &Token) -> B256 {
+        match self {
+            Order::Authorization(order) => exact::signing_hash(order, token),
+            Order::Permit(order) => order.signing_hash(token.chain_id),
         }
     }
 

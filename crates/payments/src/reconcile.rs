@@ -344,10 +344,16 @@ impl Bookkeeper {
             (Direction::Out, false) => (Line::Funding, Line::Cash),
             (Direction::Out, true) => (Line::Purchases, Line::Cash),
         };
+        let is_new = |id| {
+            self.ledger.read(|state| {
+                // By us a moment ago, if it has this transaction.
+                state.transfer(&id).is_none_or(|r| r.transfer.digest == movement.transaction.0)
+            })
+        };
         let id = match (late, paid) {
             // Its payer carried it to the chain before any seller of ours had seen it. Booked under
             // the payment's own name it can start no work any more, nor be booked a second time.
-            (None, Some(reference)) => own_id(reference),
+            (None, Some(reference)) if is_new(own_id(reference)) => own_id(reference),
             _ => TransferId::derive(
                 direction.domain(),
                 &[

@@ -15,6 +15,7 @@
 mod endpoint;
 mod error;
 mod permit2;
+mod pool;
 mod sender;
 mod token;
 mod wallet;
@@ -22,7 +23,8 @@ mod wallet;
 pub use endpoint::{Endpoint, LocalNode};
 pub use error::SettlementError;
 pub use permit2::{PermitOrder, PermitState, SignedPermit};
-pub use sender::{Receipt, Sender, SenderLimits};
+pub use pool::SendingKeys;
+pub use sender::{PUBLIC_CONFIRMATIONS, Receipt, Sender, SenderLimits};
 pub use token::{
     AuthorizationState, OrderName, PAYMENT_GAS, Settlement, SignedAuthorization, Token,
     TokenMovement,

@@ -226,7 +226,11 @@ impl Settlement {
         approval: Option<&SignedApproval>,
     ) -> Result<Receipt, SettlementError> {
         let call = permit.call(amount, approval);
-        self.send(permit.proxy(), call, PAYMENT_GAS).await
+        match permit.facilitator() {
+            None => self.send(permit.proxy(), call, PAYMENT_GAS).await,
+            // Its proxy takes it from nobody else.
+            Some(us) => self.send_from(us, permit.proxy(), call, PAYMENT_GAS).await,
+        }
     }
 
     /// How much of a token Permit2 may take from a payer, in minor units.

@@ -161,7 +161,7 @@ impl EmbeddedFacilitator {
 
     /// Whether transactions can be sent from this address here.
     fn is_us(&self, address: Address) -> bool {
-        address == self.chain.sender()
+        self.chain.senders().contains(&address)
     }
 
     /// As Permit2 will judge: the key of an account without code, EIP-1271 of one with code.
@@ -261,8 +261,9 @@ impl EmbeddedFacilitator {
         let permit = &checked.permit;
         let approval = match &checked.sponsoring {
             Some(Sponsoring::Signature(approval)) => Some(approval),
-            Some(Sponsoring::Transaction { hash, raw, .. }) => {
-                self.approve_first(permit, amount, *hash, raw).await.map_err(|r| (r, None))?;
+            Some(Sponsoring::Transaction { hash, raw, nonce, .. }) => {
+                let approved = self.approve_first(permit, amount, *hash, raw, *nonce).await;
+                approved.map_err(|reason| (reason, None))?;
                 None
             }
             None => None,
@@ -300,6 +301,7 @@ impl EmbeddedFacilitator {
         amount: U256,
         hash: B256,
         raw: &[u8],
+        nonce: u64,
     ) -> Result<(), Invalid> {
         let is_approved = || async {
             let allowed = self.chain.allowed_to_permit2(permit.token(), permit.payer).await;
@@ -307,6 +309,11 @@ impl EmbeddedFacilitator {
         };
         if is_approved().await? {
             return Ok(());
+        }
+        // One that is not the payer's next would be waited for in vain.
+        let sent = self.chain.transactions_of(permit.payer).await;
+        if sent.map_err(|_| Invalid::ChainUnreachable)? != nonce {
+            return Err(Invalid::TransactionFailed);
         }
         match self.chain.carry_raw(hash, raw).await {
             Ok(_) => Ok(()),

@@ -107,7 +107,8 @@ impl EmbeddedFacilitator {
     /// What it settles.
     pub fn supported(&self) -> Supported {
         let mut signers = Map::new();
-        signers.insert("eip155:*".into(), json!([self.chain.sender().to_string()]));
+        let senders: Vec<_> = self.chain.senders().iter().map(Address::to_string).collect();
+        signers.insert("eip155:*".into(), json!(senders));
         let kind = |scheme: &str, extra| SupportedKind {
             x402_version: wire::VERSION,
             scheme: scheme.into(),

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod faulty;
+pub mod permits;
 pub mod shop;
 
 use std::path::{Path, PathBuf};
@@ -332,7 +333,7 @@ pub async fn transfer(town: &Town, from: &Key, to: Party, minor: u64) {
     transact(town, from, town.token().address, data).await;
 }
 
-async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
+pub async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
     use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
     use alloy_primitives::TxKind;
 
@@ -354,7 +355,7 @@ async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
     assert_eq!(receipt["status"], "0x1");
 }
 
-async fn rpc(town: &Town, method: &str, params: Value) -> Value {
+pub async fn rpc(town: &Town, method: &str, params: Value) -> Value {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let answer = town.node.request(request).await;
     assert!(answer.get("error").is_none(), "{answer}");
