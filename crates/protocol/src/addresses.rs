@@ -12,3 +12,13 @@ pub const CREATE2_DEPLOYER: Address = address!("0x4e59b44847b379578588920cA78FbF
 
 /// Multicall3 (github.com/mds1/multicall): many calls in one.
 pub const MULTICALL3: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
+
+/// Permit2 (github.com/Uniswap/permit2): payments by signature in any ERC-20 token.
+pub const PERMIT2: Address = address!("0x000000000022D473030F116dDEE9F6B43aC78BA3");
+
+/// x402's proxy for scheme `exact` through Permit2 (`@x402/evm`, `x402ExactPermit2ProxyAddress`).
+pub const X402_EXACT_PERMIT2_PROXY: Address =
+    address!("0x402085c248EeA27D92E8b30b2C58ed07f9E20001");
+
+/// x402's proxy for scheme `upto` through Permit2 (`@x402/evm`, `x402UptoPermit2ProxyAddress`).
+pub const X402_UPTO_PERMIT2_PROXY: Address = address!("0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002");

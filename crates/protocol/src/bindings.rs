@@ -20,6 +20,8 @@ mod generated {
     );
 }
 
+pub mod permit2;
+
 pub use generated::{MachinaDollar, Multicall3};
 
 /// EIP-3009 transfer with the payer's signature as (v, r, s): a key's own signature, always.

@@ -35,8 +35,9 @@ pub struct GenesisAccount {
 }
 
 /// The genesis of an embedded economy on chain [`EMBEDDED_CHAIN_ID`]: the Machina Dollar with its
-/// `minter`, the CREATE2 deployer, Multicall3, and `holders` of gas money in wei. A holder named
-/// twice gets both balances; one without any is left out. No dollar exists yet: `minter` mints.
+/// `minter`, the CREATE2 deployer, Multicall3, Permit2 with x402's two proxies, and `holders` of gas
+/// money in wei. A holder named twice gets both balances; one without any is left out. No dollar
+/// exists yet: `minter` mints.
 ///
 /// # Errors
 /// [`ProtocolError::MinterMissing`], [`ProtocolError::HolderIsContract`] and
@@ -64,6 +65,9 @@ pub fn genesis_on(
         contract(CREATE2_DEPLOYER, Bytes::from_static(&CREATE2_DEPLOYER_CODE), Vec::new()),
         contract(MULTICALL3, multicall3_code()?, Vec::new()),
     ] {
+        accounts.insert(account.address, account);
+    }
+    for account in crate::permit2::accounts()? {
         accounts.insert(account.address, account);
     }
     for (holder, balance) in gas_balances(holders)? {
@@ -124,7 +128,11 @@ fn multicall3_code() -> Result<Bytes, ProtocolError> {
     Artifact::read("Multicall3", MULTICALL3_ARTIFACT)?.runtime_code(&[])
 }
 
-fn contract(address: Address, code: Bytes, storage: Vec<(U256, U256)>) -> GenesisAccount {
+pub(crate) fn contract(
+    address: Address,
+    code: Bytes,
+    storage: Vec<(U256, U256)>,
+) -> GenesisAccount {
     GenesisAccount { address, balance: U256::ZERO, nonce: 1, code, storage }
 }
 

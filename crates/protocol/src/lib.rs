@@ -8,6 +8,7 @@
 //! - [`addresses`]: where stock clients expect what.
 //! - [`mod@genesis`]: the accounts that an embedded chain begins with.
 //! - [`authorization`]: what a payer signs to move dollars (EIP-712, EIP-3009).
+//! - [`permit2`]: what a payer signs to pay in any token, or up to an amount (EIP-712, Permit2).
 //! - [`create2`]: deploying to an address known beforehand, on any chain.
 //!
 //! Pure functions over constants: no clock, no I/O, no keys. It knows no chain and no way to reach
@@ -21,6 +22,7 @@ pub mod bindings;
 pub mod create2;
 mod error;
 pub mod genesis;
+pub mod permit2;
 
 pub use authorization::{
     CancelAuthorization, ReceiveWithAuthorization, TransferWithAuthorization, dollar_domain,
