@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {AuthCaptureEscrow} from "./AuthCaptureEscrow.sol";
 import {TokenCollector} from "./bases/TokenCollector.sol";
 import {WalletSignature} from "./bases/WalletSignature.sol";
-import {ISignatureTransfer} from "./interfaces/ISignatureTransfer.sol";
+import {ISignatureTransfer} from "./permit2/ISignatureTransfer.sol";
 
 /// @title Escrowed payments by Permit2
 /// @notice Moves any ERC-20 from a payer who approved Permit2 straight into the store. The payer signs

@@ -3,11 +3,29 @@
 //! One party, one book. Nothing but the chain crosses books: a trade is one entry in the buyer's
 //! book and one in the seller's, tied by their reference. Within a book, debits equal credits, and
 //! `cash` is what the chain says the party owns.
+//!
+//! A payment channel has an account of its own in each of the two books, which cannot be
+//! overdrawn: what the buyer has prepaid, and what the seller has received and not yet earned.
+//!
+//! | what happens | in the buyer's book | in the seller's book |
+//! |---|---|---|
+//! | deposit | prepaid ← cash | escrow ← unearned |
+//! | a voucher is charged | purchases ← prepaid | unearned ← sales |
+//! | the receiver is paid out | – | cash ← escrow |
+//! | refund, withdrawal | cash ← prepaid | unearned ← escrow |
+//!
+//! (Debit on the left of each arrow.) So `escrow` is what the channels' contract holds for the
+//! seller's channels, and `cash` is still what the token says.
+
+use std::borrow::Cow;
 
 use ledger::{Account, AccountId, Class, Kind, Limit, Operation, Reference, Transfer, TransferId};
 use money::{Amount, Asset, Party, Timestamp};
 
-/// An account that every book has.
+/// A payment channel, by its name on the chain.
+pub type ChannelId = [u8; 32];
+
+/// An account of a book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Line {
     /// What the party owns on the chain; it cannot be overdrawn.
@@ -18,49 +36,69 @@ pub enum Line {
     Purchases,
     /// What came in or went out without a trade: funding, gifts, withdrawals.
     Funding,
+    /// What the channels' contract holds for this seller's channels, earned or not.
+    Escrow,
+    /// What this buyer has left in a channel; it cannot be overdrawn.
+    Prepaid(ChannelId),
+    /// What a channel has left to earn for this seller; it cannot be overdrawn.
+    Unearned(ChannelId),
 }
 
 impl Line {
-    /// All lines, in the order in which a statement shows them.
-    pub const ALL: [Line; 4] = [Line::Cash, Line::Sales, Line::Purchases, Line::Funding];
+    /// The lines that every book has, in the order in which a statement shows them.
+    pub const ALL: [Line; 5] =
+        [Line::Cash, Line::Escrow, Line::Sales, Line::Purchases, Line::Funding];
 
-    /// The account's name in the ledger.
-    pub const fn name(self) -> &'static str {
+    /// The account's name in the ledger. A channel's has the first 20 bytes of its id: as hard to
+    /// meet by chance or force as an address.
+    pub fn name(self) -> Cow<'static, str> {
         match self {
-            Line::Cash => "cash",
-            Line::Sales => "sales",
-            Line::Purchases => "purchases",
-            Line::Funding => "funding",
+            Line::Cash => "cash".into(),
+            Line::Sales => "sales".into(),
+            Line::Purchases => "purchases".into(),
+            Line::Funding => "funding".into(),
+            Line::Escrow => "escrow".into(),
+            Line::Prepaid(channel) => format!("prepaid/{}", short(&channel)).into(),
+            Line::Unearned(channel) => format!("unearned/{}", short(&channel)).into(),
         }
     }
 
     const fn class(self) -> Class {
         match self {
-            Line::Cash => Class::Asset,
+            Line::Cash | Line::Escrow | Line::Prepaid(_) => Class::Asset,
             Line::Sales => Class::Income,
             Line::Purchases => Class::Expense,
             Line::Funding => Class::Equity,
+            Line::Unearned(_) => Class::Liability,
+        }
+    }
+
+    const fn limit(self) -> Limit {
+        match self {
+            Line::Cash | Line::Prepaid(_) => Limit::CreditsMustNotExceedDebits,
+            Line::Unearned(_) => Limit::DebitsMustNotExceedCredits,
+            Line::Sales | Line::Purchases | Line::Funding | Line::Escrow => Limit::None,
         }
     }
 
     /// The account of this line in a party's book.
     pub fn of(self, book: Party, asset: Asset) -> AccountId {
-        AccountId::derive(book, self.name(), asset)
+        AccountId::derive(book, &self.name(), asset)
     }
+
+    /// Opens this line in a party's book. Repeating it changes nothing.
+    pub fn open(self, book: Party, asset: Asset) -> Operation {
+        Operation::Open(Account::new(book, self.name(), asset, self.class(), self.limit()))
+    }
+}
+
+fn short(channel: &ChannelId) -> String {
+    channel[..20].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Opens a party's book. Repeating it changes nothing.
 pub fn open(book: Party, asset: Asset) -> Vec<Operation> {
-    Line::ALL
-        .into_iter()
-        .map(|line| {
-            let limit = match line {
-                Line::Cash => Limit::CreditsMustNotExceedDebits,
-                Line::Sales | Line::Purchases | Line::Funding => Limit::None,
-            };
-            Operation::Open(Account::new(book, line.name(), asset, line.class(), limit))
-        })
-        .collect()
+    Line::ALL.into_iter().map(|line| line.open(book, asset)).collect()
 }
 
 /// An entry between two lines of one book.

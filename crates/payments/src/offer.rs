@@ -9,6 +9,22 @@ use settlement::Token;
 
 use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 
+/// A way to pay for an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// Scheme `exact` by EIP-3009: the token itself moves exactly the price.
+    Authorization,
+}
+
+impl Way {
+    /// The scheme's name on the wire.
+    pub const fn scheme(&self) -> &'static str {
+        match self {
+            Way::Authorization => crate::exact::SCHEME,
+        }
+    }
+}
+
 /// A priced HTTP resource. Build one with [`Offer::new`] and adjust its public parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
@@ -22,7 +38,7 @@ pub struct Offer {
     pub description: String,
     /// What the answer is.
     pub media_type: String,
-    /// What one request costs.
+    /// What one request costs; where a way charges by use, the most that it costs.
     pub price: Amount,
     /// Who is paid.
     pub payee: Party,
@@ -32,6 +48,8 @@ pub struct Offer {
     pub timeout: Duration,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// The ways to pay for it, in the order of preference; [`Offer::new`] gives one.
+    pub ways: Vec<Way>,
 }
 
 impl Offer {
@@ -61,16 +79,21 @@ impl Offer {
             token,
             timeout: Duration::from_secs(60),
             max_body: 8 * 1024 * 1024,
+            ways: vec![Way::Authorization],
         }
     }
 
-    /// The one way to pay for it.
-    pub fn requirements(&self) -> PaymentRequirements {
+    /// The ways to pay for it, in the seller's order of preference.
+    pub fn requirements(&self) -> Vec<PaymentRequirements> {
+        self.ways.iter().map(|way| self.requirement(way)).collect()
+    }
+
+    fn requirement(&self, way: &Way) -> PaymentRequirements {
         let mut extra = Map::new();
         extra.insert("name".into(), Value::from(self.token.name.clone()));
         extra.insert("version".into(), Value::from(self.token.version.clone()));
         PaymentRequirements {
-            scheme: crate::exact::SCHEME.into(),
+            scheme: way.scheme().into(),
             network: wire::network(self.token.chain_id),
             amount: self.price.minor().to_string(),
             asset: self.token.address.to_string(),
@@ -92,48 +115,71 @@ impl Offer {
                 service_name: None,
                 tags: None,
             },
-            accepts: vec![self.requirements()],
+            accepts: self.requirements(),
             extensions: None,
         }
     }
 
-    /// What differs between this offer and what a buyer says to have accepted, in words; `None`
-    /// if nothing does.
-    pub fn difference(&self, accepted: &PaymentRequirements) -> Option<String> {
-        let ours = self.requirements();
-        let address = |text: &str| text.parse::<Address>().ok();
-        let said = |part: &str, theirs: &str, ours: &str| {
-            let theirs: String = theirs.chars().take(80).collect();
-            Some(format!("{part} is {theirs}, not {ours}"))
-        };
-        if accepted.scheme != ours.scheme {
-            return said("scheme", &accepted.scheme, &ours.scheme);
-        }
-        if accepted.network != ours.network {
-            return said("network", &accepted.network, &ours.network);
-        }
-        if accepted.amount != ours.amount {
-            return said("amount", &accepted.amount, &ours.amount);
-        }
-        if address(&accepted.asset) != Some(self.token.address) {
-            return said("asset", &accepted.asset, &ours.asset);
-        }
-        if address(&accepted.pay_to) != Some(self.payee.into()) {
-            return said("payTo", &accepted.pay_to, &ours.pay_to);
-        }
-        let extra = |r: &PaymentRequirements, key: &str| {
-            r.extra.as_ref().and_then(|e| e.get(key)).and_then(Value::as_str).map(str::to_string)
-        };
-        for key in ["name", "version"] {
-            if extra(accepted, key) != extra(&ours, key) {
-                let theirs = extra(accepted, key).unwrap_or_else(|| "missing".into());
-                return said(
-                    &format!("extra.{key}"),
-                    &theirs,
-                    &extra(&ours, key).unwrap_or_default(),
-                );
+    /// The way that a buyer says to have accepted, as this seller asks it.
+    ///
+    /// # Errors
+    /// What differs from the nearest way, in words.
+    pub fn accepts(&self, accepted: &PaymentRequirements) -> Result<PaymentRequirements, String> {
+        let mut why_not = String::from("this offer names no way to pay");
+        let ways = self.requirements();
+        // What differs from a way of the same scheme tells more than that the scheme does.
+        for same_scheme in [false, true] {
+            for way in ways.iter().filter(|w| same_scheme == (w.scheme == accepted.scheme)) {
+                match difference(way, accepted) {
+                    None => return Ok(way.clone()),
+                    Some(difference) => why_not = difference,
+                }
             }
         }
-        None
+        Err(why_not)
     }
+}
+
+/// What differs between what a seller asks and what a buyer says to have accepted, in words;
+/// `None` if nothing does. Members that a way does not have are free.
+pub(crate) fn difference(
+    ours: &PaymentRequirements,
+    accepted: &PaymentRequirements,
+) -> Option<String> {
+    let address = |text: &str| text.parse::<Address>().ok();
+    let said = |part: &str, theirs: &str, ours: &str| {
+        let theirs: String = theirs.chars().take(80).collect();
+        Some(format!("{part} is {theirs}, not {ours}"))
+    };
+    if accepted.scheme != ours.scheme {
+        return said("scheme", &accepted.scheme, &ours.scheme);
+    }
+    if accepted.network != ours.network {
+        return said("network", &accepted.network, &ours.network);
+    }
+    if accepted.amount != ours.amount {
+        return said("amount", &accepted.amount, &ours.amount);
+    }
+    if address(&accepted.asset) != address(&ours.asset) {
+        return said("asset", &accepted.asset, &ours.asset);
+    }
+    if address(&accepted.pay_to) != address(&ours.pay_to) {
+        return said("payTo", &accepted.pay_to, &ours.pay_to);
+    }
+    for (key, value) in ours.extra.iter().flatten() {
+        let theirs = accepted.extra.as_ref().and_then(|e| e.get(key));
+        let same = match (value, theirs) {
+            // Addresses are written in more than one case.
+            (Value::String(ours), Some(Value::String(theirs))) => {
+                ours == theirs || (address(ours).is_some() && address(ours) == address(theirs))
+            }
+            (value, theirs) => theirs == Some(value),
+        };
+        if !same {
+            let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_string);
+            let theirs = theirs.map_or_else(|| "missing".into(), text);
+            return said(&format!("extra.{key}"), &theirs, &text(value));
+        }
+    }
+    None
 }

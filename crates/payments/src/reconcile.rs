@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 
 use crate::documents;
 use crate::exact;
+use crate::order::Order;
 use crate::wire::PaymentPayload;
 
 /// How many blocks are searched at once; fewer where a node finds that too many.
@@ -242,8 +243,8 @@ impl Bookkeeper {
                 .into_iter()
                 .find(|d| d.evidence.stage == crate::buyer::stage::PAYMENT)
                 .and_then(|d| serde_json::from_slice::<PaymentPayload>(&d.evidence.body).ok())
-                .and_then(|p| exact::read(&p.payload).ok());
-            let Some(authorization) = signed else {
+                .and_then(|p| Order::read(&p.payload).ok());
+            let Some(order) = signed else {
                 // It was held and never signed: nobody can use it.
                 if at_rest || self.clock.now().since(held_at) > UNSIGNED_FOR {
                     self.mandates.release(reference, Vec::new()).await?;
@@ -251,11 +252,11 @@ impl Bookkeeper {
                 }
                 continue;
             };
-            let ended = self.clock.now() > exact::ends_at(&authorization).plus(CLOCK_SKEW);
+            let ended = self.clock.now() > order.ends_at().plus(CLOCK_SKEW);
             if !ended && !at_rest {
                 continue; // Its buyer still has it in hand.
             }
-            match self.chain.authorization(authorization.from, authorization.nonce, 0).await? {
+            match order.state(&self.chain).await? {
                 AuthorizationState::Used { .. } => {
                     self.mandates.settle(reference, Vec::new()).await?;
                     posted += 1;

@@ -67,7 +67,7 @@ pub struct Resource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentRequirements {
-    /// How: `exact`.
+    /// How: `exact`, `upto`, `batch-settlement` or `auth-capture`.
     pub scheme: String,
     /// Where: a CAIP-2 chain, `eip155:402402`.
     pub network: String,
@@ -129,10 +129,13 @@ pub struct VerifyResponse {
     /// Who pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer: Option<String>,
+    /// The scheme's own; for `batch-settlement` the channel as the chain has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Map<String, Value>>,
 }
 
 /// What `/settle` answers, and what the buyer gets in [`PAYMENT_RESPONSE`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SettleResponse {
     /// Whether the money moved.
@@ -153,6 +156,12 @@ pub struct SettleResponse {
     /// Minor units that moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<String>,
+    /// The scheme's own; for `batch-settlement` what was charged and the channel's state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Map<String, Value>>,
+    /// Extensions by name, for example a signed receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Map<String, Value>>,
 }
 
 /// What `/supported` answers.
@@ -173,10 +182,13 @@ pub struct Supported {
 pub struct SupportedKind {
     /// [`VERSION`].
     pub x402_version: u32,
-    /// `exact`.
+    /// `exact`, `upto`, `batch-settlement` or `auth-capture`.
     pub scheme: String,
     /// The CAIP-2 chain.
     pub network: String,
+    /// What a seller needs to know to quote it, for example `facilitatorAddress` for `upto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Map<String, Value>>,
 }
 
 /// Why a header could not be read. None can succeed by repeating.

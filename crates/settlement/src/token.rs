@@ -161,7 +161,7 @@ impl Settlement {
         if let Some(expected) = expected_chain.filter(|expected| *expected != chain_id) {
             return Err(SettlementError::WrongChain { expected, found: chain_id });
         }
-        let reader = Reader { endpoint: &endpoint, provider: &provider, token };
+        let reader = Reader { endpoint: &endpoint, provider: &provider, contract: token };
         let no_token = |cause: String| SettlementError::NoToken { token, chain_id, cause };
         let code = provider
             .get_code_at(token)
@@ -299,16 +299,8 @@ impl Settlement {
         &self,
         authorization: &SignedAuthorization,
     ) -> Result<(), SettlementError> {
-        let request = TransactionRequest::default()
-            .with_from(self.sender())
-            .with_to(self.token.address)
-            .with_gas_limit(PAYMENT_GAS)
-            .with_input(authorization.call().abi_encode());
-        self.provider
-            .call(request)
-            .await
-            .map(drop)
-            .map_err(|e| failure(&self.endpoint, "a simulated payment", e))
+        let call = authorization.call().abi_encode().into();
+        self.simulate_call(self.token.address, call, PAYMENT_GAS).await.map(drop)
     }
 
     /// Moves money by its owner's signature, and waits until that is mined.
@@ -320,7 +312,7 @@ impl Settlement {
         authorization: &SignedAuthorization,
     ) -> Result<Receipt, SettlementError> {
         let call = authorization.call().abi_encode().into();
-        self.sender.send(self.token.address, call, PAYMENT_GAS).await
+        self.send(self.token.address, call, PAYMENT_GAS).await
     }
 
     /// Makes play money, where the sender is the token's minter.
@@ -335,7 +327,7 @@ impl Settlement {
             .and_then(|a| U256::try_from(a.minor()).ok())
             .ok_or(SettlementError::NotMintable { amount, asset })?;
         let call = Dollar::mintCall { to: to.into(), amount: minor };
-        self.sender.send(self.token.address, call.abi_encode().into(), PAYMENT_GAS).await
+        self.send(self.token.address, call.abi_encode().into(), PAYMENT_GAS).await
     }
 
     /// What became of an authorization. Its transaction is searched from the newest block back to
@@ -501,12 +493,56 @@ impl Settlement {
     }
 
     async fn call<C: SolCall>(&self, call: C) -> Result<C::Return, SettlementError> {
-        let reader = Reader {
-            endpoint: &self.endpoint,
-            provider: &self.provider,
-            token: self.token.address,
-        };
+        self.read(self.token.address, call).await
+    }
+
+    /// Asks any contract something, as the newest block has it.
+    ///
+    /// # Errors
+    /// As every reading; [`SettlementError::Reverted`] if the contract does not answer that.
+    pub(crate) async fn read<C: SolCall>(
+        &self,
+        contract: Address,
+        call: C,
+    ) -> Result<C::Return, SettlementError> {
+        let reader = Reader { endpoint: &self.endpoint, provider: &self.provider, contract };
         reader.call(call).await
+    }
+
+    /// Tries a call to any contract as [`Settlement::send`] would make it, without sending it, and
+    /// tells what the contract returns. It may take at most `most_gas`.
+    ///
+    /// # Errors
+    /// [`SettlementError::Reverted`] with the contract's reason if it would fail; else as every
+    /// reading.
+    pub(crate) async fn simulate_call(
+        &self,
+        to: Address,
+        data: Bytes,
+        most_gas: u64,
+    ) -> Result<Bytes, SettlementError> {
+        let request = TransactionRequest::default()
+            .with_from(self.sender())
+            .with_to(to)
+            .with_gas_limit(most_gas)
+            .with_input(data);
+        self.provider
+            .call(request)
+            .await
+            .map_err(|e| failure(&self.endpoint, "a simulated transaction", e))
+    }
+
+    /// Sends a call to any contract that may take at most `most_gas`, and waits until it is mined.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub(crate) async fn send(
+        &self,
+        to: Address,
+        data: Bytes,
+        most_gas: u64,
+    ) -> Result<Receipt, SettlementError> {
+        self.sender.send(to, data, most_gas).await
     }
 }
 
@@ -524,17 +560,17 @@ impl SignedAuthorization {
     }
 }
 
-/// Reads the token before there is a [`Settlement`], and for it.
-struct Reader<'a> {
-    endpoint: &'a Endpoint,
-    provider: &'a RootProvider<Ethereum>,
-    token: Address,
+/// Reads a contract, also before there is a [`Settlement`].
+pub(crate) struct Reader<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) provider: &'a RootProvider<Ethereum>,
+    pub(crate) contract: Address,
 }
 
 impl Reader<'_> {
-    async fn call<C: SolCall>(&self, call: C) -> Result<C::Return, SettlementError> {
+    pub(crate) async fn call<C: SolCall>(&self, call: C) -> Result<C::Return, SettlementError> {
         let request =
-            TransactionRequest::default().with_to(self.token).with_input(call.abi_encode());
+            TransactionRequest::default().with_to(self.contract).with_input(call.abi_encode());
         let answer = self
             .provider
             .call(request)

@@ -178,7 +178,7 @@ impl Square {
                 "price": offer.price,
                 "takes": ["image/jpeg", "image/png", "image/webp"],
                 "maxBytes": offer.max_body,
-                "accepts": [offer.requirements()],
+                "accepts": offer.requirements(),
             }],
         })
     }

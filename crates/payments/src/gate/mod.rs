@@ -23,6 +23,7 @@
 //! Bounds: headers by [`wire::MAX_HEADER`], bodies by [`Offer::max_body`], answers, waits, and the
 //! numbers of bodies and of pieces of work at once by [`GateLimits`].
 
+mod charge;
 mod reply;
 mod settling;
 
@@ -31,7 +32,6 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use alloy_primitives::U256;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -42,15 +42,17 @@ use ledger::{Kind, Ledger, LedgerError, Outcome, Reference, Write};
 use mandates::books::{self, Entry, Line};
 use money::{Clock, Party};
 use serde::Serialize;
-use settlement::{Settlement, SignedAuthorization};
+use settlement::Settlement;
 use tokio::sync::{Semaphore, watch};
 use tower::{Layer, Service, ServiceExt as _};
 
 use crate::documents;
-use crate::exact::{self, Invalid};
+use crate::exact::Invalid;
 use crate::facilitator::{self, Facilitator};
 use crate::offer::Offer;
-use crate::wire::{self, PaymentPayload};
+use crate::order::Order;
+use crate::wire::{self, PaymentPayload, PaymentRequirements};
+pub use charge::Charge;
 use reply::{AnswerHead, Reply, Stored};
 use settling::Due;
 
@@ -168,7 +170,9 @@ struct Asked {
 /// A request with a payment that can be read.
 struct Paid {
     payment: PaymentPayload,
-    authorization: SignedAuthorization,
+    /// What this seller asks for it; never what the buyer claims to have accepted.
+    requirements: PaymentRequirements,
+    order: Order,
     reference: Reference,
     digest: [u8; 32],
     asked: Asked,
@@ -224,13 +228,16 @@ impl Gate {
                 return self.after_body(&offer, body, reply).await;
             }
         };
-        if let Some(difference) = offer.difference(&payment.accepted) {
-            let error = format!("No matching payment requirements: {difference}");
-            let reply = Reply::quote(&offer, Some(error));
-            return self.after_body(&offer, body, reply).await;
-        }
-        let authorization = match exact::read(&payment.payload) {
-            Ok(authorization) => authorization,
+        let requirements = match offer.accepts(&payment.accepted) {
+            Ok(requirements) => requirements,
+            Err(difference) => {
+                let error = format!("No matching payment requirements: {difference}");
+                let reply = Reply::quote(&offer, Some(error));
+                return self.after_body(&offer, body, reply).await;
+            }
+        };
+        let order = match Order::read(&payment.payload) {
+            Ok(order) => order,
             Err(reason) => {
                 let message = reason.to_string();
                 let reply = Reply::refuse(StatusCode::BAD_REQUEST, reason.code(), &message);
@@ -241,7 +248,7 @@ impl Gate {
             Ok(input) => input,
             Err(refusal) => return *refusal,
         };
-        let paid = Paid::new(&offer, &parts, payment, authorization, input);
+        let paid = Paid::new(&offer, &parts, payment, requirements, order, input);
         let mut told = match self.take_seat(paid.errand()) {
             Err(told) => told,
             Ok(seat) => {
@@ -380,20 +387,19 @@ impl Gate {
         // Work and settlement must fit into what is left of the payment's time; half of what was
         // asked for is taken too, since clocks differ and networks are slow.
         let needed = self.clock.now().plus(offer.timeout / 2);
-        if paid.authorization.valid_before < U256::from(needed.as_secs()) {
+        if paid.order.ends_at() < needed {
             let reason = Invalid::ValidBefore.code().to_string();
             return Err(Box::new(Reply::quote(offer, Some(reason))));
         }
         // A payment that never ends could never be let go. Clients sign for the quote's timeout.
         let latest = self.clock.now().plus(offer.timeout + LONGEST_BEYOND);
-        if paid.authorization.valid_before > U256::from(latest.as_secs()) {
+        if paid.order.ends_at() > latest {
             let reason = Invalid::ValidBefore.code().to_string();
             return Err(Box::new(Reply::quote(offer, Some(reason))));
         }
         let unsure =
             "the payment could not be verified just now; the same payment may be tried again";
-        let requirements = offer.requirements();
-        let verifying = self.facilitator.verify(&paid.payment, &requirements);
+        let verifying = self.facilitator.verify(&paid.payment, &paid.requirements);
         match tokio::time::timeout(self.limits.settle_wait, verifying).await {
             Ok(Ok(verdict)) if verdict.is_valid => Ok(()),
             Ok(Ok(verdict)) => {
@@ -420,7 +426,7 @@ impl Gate {
     }
 
     async fn hold(&self, offer: &Offer, paid: &Paid) -> Result<Outcome, LedgerError> {
-        let payer = Party::from(paid.authorization.from);
+        let payer = Party::from(paid.order.payer());
         let entry = Entry {
             id: books::sale_id(paid.reference),
             book: offer.payee,
@@ -431,7 +437,7 @@ impl Gate {
             counterparty: payer,
             reference: paid.reference,
             digest: paid.digest,
-            hold_until: Some(exact::ends_at(&paid.authorization).plus(self.limits.grace)),
+            hold_until: Some(paid.order.ends_at().plus(self.limits.grace)),
         };
         let reference = paid.reference;
         let media_type = paid.asked.media_type.as_deref();
@@ -478,8 +484,8 @@ impl Gate {
             reference,
             payee: offer.payee,
             payment: &paid.payment,
-            authorization: &paid.authorization,
-            requirements: &offer.requirements(),
+            order: &paid.order,
+            requirements: &paid.requirements,
             patience: self.limits.settle_wait,
         };
         match self.settle(&due).await {
@@ -534,7 +540,8 @@ impl Paid {
         offer: &Offer,
         parts: &http::request::Parts,
         payment: PaymentPayload,
-        authorization: SignedAuthorization,
+        requirements: PaymentRequirements,
+        order: Order,
         input: Bytes,
     ) -> Paid {
         let digest = request_digest(offer, parts, &input);
@@ -547,13 +554,13 @@ impl Paid {
             digest: alloy_primitives::hex::encode(digest),
             bytes: input.len(),
         };
-        let reference = exact::reference(&authorization, &offer.token);
-        Paid { payment, authorization, reference, digest, asked, input }
+        let reference = order.reference(&offer.token);
+        Paid { payment, requirements, order, reference, digest, asked, input }
     }
 
     fn errand(&self) -> Errand {
         // As it is written here: the same payment in another order of its members is the same.
-        let payload = exact::write(&self.authorization).to_string();
+        let payload = self.order.payload().to_string();
         let digest = documents::digest(&[payload.as_bytes(), &self.digest]);
         Errand { reference: self.reference, digest }
     }

@@ -9,13 +9,14 @@ use ledger::{
 };
 use mandates::books::{self, Line};
 use money::Party;
-use settlement::{AuthorizationState, SignedAuthorization};
+use settlement::AuthorizationState;
 
 use super::reply::{AnswerHead, Reply, Stored};
 use super::{Gate, Paid, stage};
 use crate::documents;
-use crate::exact::{self, Invalid};
-use crate::offer::Offer;
+use crate::exact::Invalid;
+use crate::offer::{self, Offer};
+use crate::order::Order;
 use crate::wire::{PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse};
 
 /// How much later than its end a payment counts as dead: the chain's clock may be behind ours.
@@ -26,7 +27,7 @@ pub(super) struct Due<'a> {
     pub(super) reference: Reference,
     pub(super) payee: Party,
     pub(super) payment: &'a PaymentPayload,
-    pub(super) authorization: &'a SignedAuthorization,
+    pub(super) order: &'a Order,
     /// What this seller asks; never what the buyer claims to have accepted.
     pub(super) requirements: &'a PaymentRequirements,
     /// How long to ask the chain about an outcome that is not clear; at least once.
@@ -39,10 +40,9 @@ impl Due<'_> {
             success: false,
             error_reason: Some(reason.code().into()),
             error_message: Some(reason.to_string()),
-            payer: Some(self.authorization.from.to_string()),
-            transaction: String::new(),
+            payer: Some(self.order.payer().to_string()),
             network: self.requirements.network.clone(),
-            amount: None,
+            ..SettleResponse::default()
         }
     }
 
@@ -50,16 +50,15 @@ impl Due<'_> {
     fn said(&self, state: &AuthorizationState) -> Option<SettleResponse> {
         match state {
             AuthorizationState::Used { transaction, to, value, .. }
-                if Party::from(*to) == self.payee && *value == self.authorization.value =>
+                if Party::from(*to) == self.payee && *value == self.order.most() =>
             {
                 Some(SettleResponse {
                     success: true,
-                    error_reason: None,
-                    error_message: None,
-                    payer: Some(self.authorization.from.to_string()),
+                    payer: Some(self.order.payer().to_string()),
                     transaction: transaction.to_string(),
                     network: self.requirements.network.clone(),
                     amount: Some(self.requirements.amount.clone()),
+                    ..SettleResponse::default()
                 })
             }
             AuthorizationState::Used { .. } | AuthorizationState::Cancelled => {
@@ -141,12 +140,11 @@ impl Gate {
                         .any(|r| response.error_reason.as_deref() == Some(r.code()))
             }
         };
-        let dead_at = exact::ends_at(due.authorization).plus(CLOCK_SKEW);
+        let dead_at = due.order.ends_at().plus(CLOCK_SKEW);
         let deadline = tokio::time::Instant::now() + due.patience;
         let mut pause = Duration::from_millis(20);
         loop {
-            let (payer, nonce) = (due.authorization.from, due.authorization.nonce);
-            match self.chain.authorization(payer, nonce, 0).await {
+            match due.order.state(&self.chain).await {
                 Ok(state) => match due.said(&state) {
                     Some(response) => return Some(response),
                     None if !open => {
@@ -217,8 +215,8 @@ impl Gate {
         };
         // A payment's number is public once it is settled; only who holds the signed payment and
         // the request may have the answer.
-        let signed = kept.payment.as_ref().and_then(|p| exact::read(&p.payload).ok());
-        if signed.as_ref() != Some(&paid.authorization) {
+        let signed = kept.payment.as_ref().and_then(|p| Order::read(&p.payload).ok());
+        if signed.as_ref() != Some(&paid.order) {
             return Reply::conflict();
         }
         let Some(stored) = kept.stored else {
@@ -229,13 +227,12 @@ impl Gate {
                 }
             };
         };
-        let requirements = kept.requirements.unwrap_or_else(|| offer.requirements());
         let due = Due {
             reference: paid.reference,
             payee: offer.payee,
             payment: &paid.payment,
-            authorization: &paid.authorization,
-            requirements: &requirements,
+            order: &paid.order,
+            requirements: kept.requirements.as_ref().unwrap_or(&paid.requirements),
             patience: self.limits.settle_wait,
         };
         match status {
@@ -250,8 +247,7 @@ impl Gate {
             },
             // Delivered, and let go as unpaid: if it was paid after all, the answer is due.
             Status::Voided { .. } | Status::Expired { .. } => {
-                let (payer, nonce) = (paid.authorization.from, paid.authorization.nonce);
-                let said = match self.chain.authorization(payer, nonce, 0).await {
+                let said = match paid.order.state(&self.chain).await {
                     Ok(state) => due.said(&state),
                     Err(_) => return Reply::pending(),
                 };
@@ -274,9 +270,15 @@ impl Gate {
         let body = find(stage::OUTPUT).map(|d| Bytes::from(d.evidence.body.clone()));
         let quote: Option<PaymentRequired> =
             text(stage::QUOTE).and_then(|b| serde_json::from_slice(b).ok());
+        let payment: Option<PaymentPayload> =
+            text(stage::PAYMENT).and_then(|b| serde_json::from_slice(b).ok());
+        let requirements = quote.zip(payment.as_ref()).and_then(|(quote, payment)| {
+            let mut ways = quote.accepts.into_iter();
+            ways.find(|way| offer::difference(way, &payment.accepted).is_none())
+        });
         Ok(Kept {
-            payment: text(stage::PAYMENT).and_then(|b| serde_json::from_slice(b).ok()),
-            requirements: quote.and_then(|q| q.accepts.into_iter().next()),
+            payment,
+            requirements,
             stored: head.zip(body).map(|(head, body)| Stored { head, body, settlement }),
         })
     }
@@ -313,12 +315,12 @@ impl Gate {
             return self.let_go(reference, &stored).await;
         }
         let payment = kept.payment?;
-        let authorization = exact::read(&payment.payload).ok()?;
+        let order = Order::read(&payment.payload).ok()?;
         let due = Due {
             reference,
             payee,
             payment: &payment,
-            authorization: &authorization,
+            order: &order,
             requirements: kept.requirements.as_ref().unwrap_or(&payment.accepted),
             // One look: others wait, and there will be another round.
             patience: Duration::ZERO,

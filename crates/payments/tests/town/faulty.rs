@@ -76,13 +76,9 @@ impl Facilitator for Faulty {
             };
             self.reached.add_permits(1);
             let no = |reason: &str| SettleResponse {
-                success: false,
                 error_reason: Some(reason.into()),
-                error_message: None,
-                payer: None,
-                transaction: String::new(),
                 network: requirements.network.clone(),
-                amount: None,
+                ..SettleResponse::default()
             };
             match fault {
                 Fault::None => Ok(real.expect("it settled")),

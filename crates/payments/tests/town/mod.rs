@@ -245,7 +245,7 @@ impl Town {
     }
 
     pub fn terms(&self) -> PaymentRequirements {
-        shop::offer(self.token(), "http://localhost/work").requirements()
+        shop::offer(self.token(), "http://localhost/work").requirements().remove(0)
     }
 
     /// Books and chain agree, nothing hangs, and debits are credits.

@@ -1,0 +1,144 @@
+//! The facilitator: checks a signed payment and carries it to the chain.
+//!
+//! [`Facilitator`] is what a gate needs of one; [`EmbeddedFacilitator`] settles by itself, one
+//! file a kind of payment, and is also served to others by [`router`], under `/verify`, `/settle`,
+//! `/supported` and `/health`; [`RemoteFacilitator`] asks somebody else's over HTTP.
+//!
+//! The checks are made in the order of the reference, so that the first reason is the same. A
+//! payment that is no good is an answer (HTTP 200), not an error.
+
+mod authorization;
+mod remote;
+mod serve;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::BoxFuture;
+use ledger::Reference;
+use money::Clock;
+use serde_json::{Map, json};
+use settlement::Settlement;
+use thiserror::Error;
+
+pub use remote::RemoteFacilitator;
+pub use serve::router;
+
+use crate::exact::{self, Invalid};
+use crate::wire::{
+    self, PaymentPayload, PaymentRequirements, SettleResponse, Supported, SupportedKind,
+    VerifyResponse,
+};
+
+/// No answer was had from the facilitator. For a settlement, that says nothing of the money.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the facilitator at {endpoint} gave no usable answer: {cause}")]
+pub struct FacilitatorError {
+    /// Whom we asked.
+    pub endpoint: String,
+    /// What happened.
+    pub cause: String,
+}
+
+/// What a gate needs of a facilitator.
+pub trait Facilitator: Send + Sync + 'static {
+    /// Whether the payment would settle now.
+    fn verify<'a>(
+        &'a self,
+        payment: &'a PaymentPayload,
+        requirements: &'a PaymentRequirements,
+    ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>>;
+
+    /// Moves the money.
+    fn settle<'a>(
+        &'a self,
+        payment: &'a PaymentPayload,
+        requirements: &'a PaymentRequirements,
+    ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>>;
+
+    /// Whether a reported success is a transaction that this process itself saw mined. Of any
+    /// other a gate believes nothing before the chain confirms it.
+    fn proves_success(&self) -> bool {
+        false
+    }
+}
+
+/// What `/verify` says when the chain could not be asked.
+const UNSURE: &str = "unexpected_verify_error";
+
+/// Whether a reason for refusing says only that it is not known, so that the same may be tried
+/// again.
+pub(crate) fn is_unsure(reason: &str) -> bool {
+    reason == UNSURE || reason == Invalid::ChainUnreachable.code()
+}
+
+/// A facilitator that settles on the chain itself, in one token.
+pub struct EmbeddedFacilitator {
+    chain: Settlement,
+    clock: Arc<dyn Clock>,
+    /// Payments that are being settled now: the same one twice at once is refused the second time.
+    settling: Mutex<HashSet<Reference>>,
+}
+
+impl EmbeddedFacilitator {
+    /// A facilitator on this chain, for its token.
+    pub fn new(chain: Settlement, clock: Arc<dyn Clock>) -> EmbeddedFacilitator {
+        EmbeddedFacilitator { chain, clock, settling: Mutex::default() }
+    }
+
+    /// What it settles.
+    pub fn supported(&self) -> Supported {
+        let mut signers = Map::new();
+        signers.insert("eip155:*".into(), json!([self.chain.sender().to_string()]));
+        Supported {
+            kinds: vec![SupportedKind {
+                x402_version: wire::VERSION,
+                scheme: exact::SCHEME.into(),
+                network: wire::network(self.chain.token().chain_id),
+                extra: None,
+            }],
+            extensions: Vec::new(),
+            signers,
+        }
+    }
+
+    /// Puts a payment on the list of those being settled; `None` if it is there.
+    fn begin_settling(&self, payment: Reference) -> Option<Settling<'_>> {
+        let first = self.settling.lock().expect("nothing panics under this lock").insert(payment);
+        first.then(|| Settling { list: &self.settling, payment })
+    }
+}
+
+/// Takes a payment off the list of those being settled, however its settlement ends.
+struct Settling<'a> {
+    list: &'a Mutex<HashSet<Reference>>,
+    payment: Reference,
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        self.list.lock().expect("nothing panics under this lock").remove(&self.payment);
+    }
+}
+
+impl Facilitator for EmbeddedFacilitator {
+    fn verify<'a>(
+        &'a self,
+        payment: &'a PaymentPayload,
+        requirements: &'a PaymentRequirements,
+    ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>> {
+        Box::pin(async move { Ok(self.verify_authorization(payment, requirements).await) })
+    }
+
+    fn settle<'a>(
+        &'a self,
+        payment: &'a PaymentPayload,
+        requirements: &'a PaymentRequirements,
+    ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
+        Box::pin(async move { Ok(self.settle_authorization(payment, requirements).await) })
+    }
+
+    fn proves_success(&self) -> bool {
+        true
+    }
+}
