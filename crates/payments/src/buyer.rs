@@ -108,7 +108,8 @@ pub struct Bought {
     pub headers: HeaderMap,
     /// The answer's body.
     pub body: Bytes,
-    /// What was paid; `None` if it was free, or if the seller charged nothing.
+    /// What was paid; `None` if it was free, or if the seller charged nothing so far where the work
+    /// decides what it costs. What it charges later is booked when the chain shows it.
     pub paid: Option<Paid>,
 }
 
@@ -670,8 +671,11 @@ impl Buyer {
                 let (status, cause) = blame(&answer);
                 Err(BuyError::NotDelivered { url, status, cause, amount, until: self.clock.now() })
             }
-            // The seller charged nothing. It still could until the payment ends, so the hold stays.
-            (Ok(AuthorizationState::Unused), answer) if is_free(order, &answer) => {
+            // The seller charged nothing, or nothing yet. Until the payment ends it still can, so the
+            // hold stays; the answer is ours.
+            (Ok(AuthorizationState::Unused), answer)
+                if order.is_metered() && answer.as_ref().is_ok_and(|a| a.status.is_success()) =>
+            {
                 if !evidence.is_empty() {
                     let _ = self.ledger.submit(Write::evidence(evidence)).await;
                 }

@@ -280,7 +280,8 @@ impl Settlement {
     /// days before the permit's end.
     ///
     /// # Errors
-    /// As every reading.
+    /// As every reading; [`SettlementError::Pending`] while it is used in a block above
+    /// [`Settlement::safe_head`], which may vanish.
     pub async fn permit_state(
         &self,
         permit: &SignedPermit,
@@ -304,9 +305,15 @@ impl Settlement {
         let mut cancelled = false;
         // Asked after it was seen to be spent, so it is in a block up to this one.
         let mut last = self.block_number().await?;
+        let safe = if self.confirmations > 0 { self.safe_head().await? } else { last };
         loop {
             let first = last.saturating_sub(BLOCKS_AT_ONCE - 1);
             if let Some(used) = self.use_between(permit, &transfers, first, last).await? {
+                if let PermitState::Used { transaction, block, .. } = used
+                    && block > safe
+                {
+                    return Err(SettlementError::Pending { transaction });
+                }
                 return Ok(used);
             }
             let range = taken_back.clone().from_block(first).to_block(last);
@@ -315,6 +322,7 @@ impl Settlement {
             // A number may be taken back after it was used, so the search goes on all the same.
             cancelled |= logs
                 .iter()
+                .filter(|l| l.block_number.is_some_and(|block| block <= safe))
                 .filter_map(|l| Permit2::UnorderedNonceInvalidation::decode_log(&l.inner).ok())
                 .any(|event| event.word == word && !(event.mask & bit).is_zero());
             if first == 0 || self.block_time(first).await? < earliest {

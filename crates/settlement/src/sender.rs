@@ -295,7 +295,10 @@ impl Sender {
     }
 
     async fn take_nonce(&self, deadline: Instant) -> Result<u64, SettlementError> {
-        let mut nonces = self.nonces.lock().await;
+        // Whoever has the lock may be waiting for the node.
+        let Ok(mut nonces) = timeout_at(deadline, self.nonces.lock()).await else {
+            return Err(self.silent("the sender's nonce"));
+        };
         if !nonces.know_the_next() {
             let count = self.provider.get_transaction_count(self.address()).pending();
             let count = self.ask("the sender's nonce", deadline, count.into_future()).await?;
@@ -445,10 +448,14 @@ impl Sender {
     ) -> Result<T, SettlementError> {
         match timeout_at(deadline, question).await {
             Ok(answer) => answer.map_err(|e| self.failure(what, e)),
-            Err(_) => Err(SettlementError::Unreachable {
-                endpoint: self.endpoint.to_string(),
-                cause: format!("it did not tell {what} in time"),
-            }),
+            Err(_) => Err(self.silent(what)),
+        }
+    }
+
+    fn silent(&self, what: &str) -> SettlementError {
+        SettlementError::Unreachable {
+            endpoint: self.endpoint.to_string(),
+            cause: format!("it did not tell {what} in time"),
         }
     }
 

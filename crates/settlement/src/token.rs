@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy_eips::BlockId;
 use alloy_network::Ethereum;
 use alloy_network::TransactionBuilder as _;
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -145,7 +146,7 @@ pub struct Settlement {
     token: Arc<Token>,
     senders: Arc<Pool>,
     /// How many blocks must stand on one before it counts.
-    confirmations: u64,
+    pub(crate) confirmations: u64,
 }
 
 impl Settlement {
@@ -253,6 +254,20 @@ impl Settlement {
     /// As every reading: unreachable, refused, unreadable, too large to count.
     pub async fn balance(&self, party: Party) -> Result<Amount, SettlementError> {
         let value = self.call(Dollar::balanceOfCall { account: party.into() }).await?;
+        self.amount(value)
+    }
+
+    /// What a party owned at [`Settlement::safe_head`]: what books are compared with.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn settled_balance(&self, party: Party) -> Result<Amount, SettlementError> {
+        if self.confirmations == 0 {
+            return self.balance(party).await;
+        }
+        let block = self.safe_head().await?.into();
+        let call = Dollar::balanceOfCall { account: party.into() };
+        let value = self.reader(self.token.address).call_at(call, block).await?;
         self.amount(value)
     }
 
@@ -599,8 +614,11 @@ impl Settlement {
         contract: Address,
         call: C,
     ) -> Result<C::Return, SettlementError> {
-        let reader = Reader { endpoint: &self.endpoint, provider: &self.provider, contract };
-        reader.call(call).await
+        self.reader(contract).call(call).await
+    }
+
+    fn reader(&self, contract: Address) -> Reader<'_> {
+        Reader { endpoint: &self.endpoint, provider: &self.provider, contract }
     }
 
     /// Tries a call to any contract as [`Settlement::send`] would make it, without sending it, and
@@ -678,12 +696,23 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Asks as the newest block has it.
     pub(crate) async fn call<C: SolCall>(&self, call: C) -> Result<C::Return, SettlementError> {
+        self.call_at(call, BlockId::latest()).await
+    }
+
+    /// Asks as a certain block has it; nodes remember some hundred blocks at least.
+    pub(crate) async fn call_at<C: SolCall>(
+        &self,
+        call: C,
+        block: BlockId,
+    ) -> Result<C::Return, SettlementError> {
         let request =
             TransactionRequest::default().with_to(self.contract).with_input(call.abi_encode());
         let answer = self
             .provider
             .call(request)
+            .block(block)
             .await
             .map_err(|e| failure(self.endpoint, C::SIGNATURE, e))?;
         C::abi_decode_returns(&answer)

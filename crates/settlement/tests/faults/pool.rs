@@ -151,3 +151,22 @@ async fn every_key_of_a_pool_has_nonces_of_its_own() {
     assert_eq!(by_key.values().sum::<u64>(), 5);
     town.assert_no_gap().await;
 }
+
+#[tokio::test]
+async fn one_order_over_two_keys_moves_money_once_and_the_later_one_is_said_to_have_failed() {
+    let town = Town::of(rich_keys(2), SenderLimits::default()).await;
+    town.settlement.mint(party(&key(0x33)), musd(100)).await.unwrap();
+    // Both are tried, and would succeed, before either is sent.
+    town.wire.break_next("eth_sendRawTransaction", Fault::Late(200));
+    town.wire.break_next("eth_sendRawTransaction", Fault::Late(200));
+    let (one, other) =
+        tokio::join!(pay(town.settlement.clone(), 1), pay(town.settlement.clone(), 1));
+    let (paid, failed) = if one.is_ok() { (one, other) } else { (other, one) };
+    let transaction = paid.unwrap().transaction;
+    let Err(SettlementError::Reverted { transaction: Some(reverted), .. }) = failed else {
+        panic!("{failed:?}")
+    };
+    assert_ne!(transaction, reverted);
+    assert_eq!(town.settlement.balance(PAYEE.into()).await.unwrap(), musd(1));
+    town.assert_no_gap().await;
+}
