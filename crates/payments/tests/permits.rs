@@ -929,3 +929,107 @@ async fn a_wallet_is_made_when_it_pays_if_its_maker_is_known() {
     assert_eq!(town.owns(seller()).await, 2 * price());
     town.is_whole(&[seller()]).await;
 }
+
+#[tokio::test]
+async fn a_number_taken_back_after_it_was_used_takes_nothing_back() {
+    let (town, _shop, payer) = scene().await;
+    let signed = sign(&payer, order(&town, &payer, 700, false));
+    let receipt = town.chain.settle_permit(&signed, signed.most(), None).await.unwrap();
+    let take_back = |number: u64| Permit2::invalidateUnorderedNoncesCall {
+        wordPos: U256::from(number >> 8),
+        mask: U256::from(1) << (number & 0xff),
+    };
+    transact(&town, &payer, PERMIT2, take_back(700).abi_encode().into()).await;
+    let order = payments::Order::Permit(signed.clone());
+    for state in [order.state(&town.chain).await, order.received(&town.chain).await] {
+        let settlement::AuthorizationState::Used { transaction, to, value, .. } = state.unwrap()
+        else {
+            panic!("it was used")
+        };
+        assert_eq!((transaction, to), (receipt.transaction, seller().into()));
+        assert_eq!(value, signed.most());
+    }
+    // One that was only taken back, and one next to it.
+    let other = |number| payments::Order::Permit(permits::order(&town, &payer, number, true));
+    transact(&town, &payer, PERMIT2, take_back(701).abi_encode().into()).await;
+    let cancelled = settlement::AuthorizationState::Cancelled;
+    assert_eq!(other(701).state(&town.chain).await.unwrap(), cancelled);
+    assert_eq!(other(701).received(&town.chain).await.unwrap(), cancelled);
+    let unused = settlement::AuthorizationState::Unused;
+    assert_eq!(other(702).state(&town.chain).await.unwrap(), unused);
+}
+
+#[tokio::test]
+async fn one_transfer_does_not_pay_for_two_orders() {
+    let (town, shop, payer) = scene().await;
+    let first = permits::payment(&town, &payer, 1, true);
+    assert_eq!(shop.pay(&first, "hello").await.status, 200);
+    // The second number is taken back while its work goes on; the first payment's transfer is of
+    // the same payer, payee and amount.
+    let second = permits::payment(&town, &payer, 2, true);
+    let request = shop.request(&second, "wait");
+    let sent =
+        tokio::spawn(async move { town::shop::Answer::of(request.send().await.unwrap()).await });
+    shop.work.begins().await;
+    shop.work.begins().await;
+    let call =
+        Permit2::invalidateUnorderedNoncesCall { wordPos: U256::ZERO, mask: U256::from(1) << 2 };
+    transact(&town, &payer, PERMIT2, call.abi_encode().into()).await;
+    shop.work.may_end.add_permits(1);
+    assert_eq!(sent.await.unwrap().status, 402);
+    assert_eq!(town.line(seller(), Line::Sales), (price(), 0));
+    town.is_whole(&[seller()]).await;
+}
+
+#[tokio::test]
+async fn a_charge_that_comes_after_its_hold_was_let_go_is_booked_late_at_what_moved() {
+    let town = Town::begin().await;
+    let buyer = town.buyer_with(0x21, musd(100_000), musd(30_000), BuyerLimits::default()).await;
+    let party = buyer.party();
+    let way = Way::UpTo { facilitator: town.chain.sender() };
+    let shop = town.shop_of(town.facilitator(), GateLimits::default(), permits::only(way)).await;
+    // It costs nothing, so both sides let go; and then it is charged all the same.
+    assert!(buyer.buy(&shop.purchase("charge:0")).await.unwrap().paid.is_none());
+    let reference = town.ledger.read(|s| s.holds().map(|h| h.transfer.reference).next()).unwrap();
+    let signed = town
+        .ledger
+        .evidence(reference)
+        .unwrap()
+        .into_iter()
+        .find(|d| d.evidence.stage == payments::buyer::stage::PAYMENT)
+        .map(|d| serde_json::from_slice::<PaymentPayload>(&d.evidence.body).unwrap())
+        .unwrap();
+    town.mandates.release(reference, Vec::new()).await.unwrap();
+    let mut asked = signed.accepted.clone();
+    asked.amount = "777".into();
+    assert!(town.facilitator().settle(&signed, &asked).await.unwrap().success);
+    for booked in [2, 0] {
+        let found = town.bookkeeper(&[party, seller()]).reconcile(true).await.unwrap();
+        assert_eq!((found.booked, found.breaks.len()), (booked, 0));
+        assert_eq!(town.line(party, Line::Purchases), (777, 0));
+        assert_eq!(town.line(seller(), Line::Sales), (777, 0));
+        assert_eq!(town.mandates.left(party).unwrap().lifetime, musd(30_000 - 777));
+    }
+}
+
+#[tokio::test]
+async fn a_seller_elsewhere_settles_a_charge_through_our_facilitator() {
+    let (town, _shop, payer) = scene().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/facilitator", listener.local_addr().unwrap());
+    let router = payments::facilitator::router(town.facilitator());
+    let app = axum::Router::new().nest("/facilitator", router);
+    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let remote = payments::RemoteFacilitator::new(url.parse().unwrap(), town::http());
+    let shop =
+        town.shop_of(Arc::new(remote), GateLimits::default(), permits::by_permit(&town)).await;
+    for (number, charge) in [(1, 250), (2, 0), (3, PRICE)] {
+        let payment = permits::payment(&town, &payer, number, true);
+        let answer = shop.pay(&payment, &format!("charge:{charge}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.receipt.unwrap().amount, Some(charge.to_string()));
+    }
+    assert_eq!(town.owns(seller()).await, price() + 250);
+    town.is_whole(&[seller()]).await;
+    server.abort();
+}
