@@ -4,6 +4,7 @@
 
 pub mod canal;
 pub mod faulty;
+pub mod permits;
 pub mod shop;
 
 use std::path::{Path, PathBuf};
