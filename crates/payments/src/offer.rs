@@ -7,6 +7,7 @@ use money::{Amount, Party};
 use serde_json::{Map, Value};
 use settlement::Token;
 
+use crate::channel::{self, Terms};
 use crate::permit;
 use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 
@@ -15,6 +16,8 @@ use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 pub enum Way {
     /// Scheme `exact` by EIP-3009: the token itself moves exactly the price.
     Authorization,
+    /// Scheme `batch-settlement`: a voucher of a channel that was paid into before.
+    Channel(Terms),
     /// Scheme `exact` through Permit2: x402's proxy moves exactly the price.
     Permit,
     /// Scheme `upto` through Permit2: the price is the most, and what the service says in its
@@ -32,6 +35,7 @@ impl Way {
         match self {
             Way::Authorization | Way::Permit => crate::exact::SCHEME,
             Way::UpTo { .. } => permit::UPTO,
+            Way::Channel(_) => channel::SCHEME,
         }
     }
 
@@ -118,8 +122,19 @@ impl Offer {
         if way.is_by_permit() {
             extra.insert(permit::METHOD.into(), permit::METHOD_PERMIT2.into());
         }
-        if let Way::UpTo { facilitator } = way {
-            extra.insert(permit::FACILITATOR.into(), facilitator.to_string().into());
+        match way {
+            Way::Authorization | Way::Permit => {}
+            Way::UpTo { facilitator } => {
+                extra.insert(permit::FACILITATOR.into(), facilitator.to_string().into());
+            }
+            Way::Channel(terms) => {
+                let authorizer = terms.receiver_authorizer.to_string();
+                extra.insert("receiverAuthorizer".into(), Value::from(authorizer));
+                extra.insert("withdrawDelay".into(), Value::from(terms.withdraw_delay));
+                let price = self.price.minor().unsigned_abs();
+                let hint = price.saturating_mul(channel::REQUESTS_A_DEPOSIT);
+                extra.insert("minDeposit".into(), Value::from(hint.to_string()));
+            }
         }
         PaymentRequirements {
             scheme: way.scheme().into(),

@@ -9,13 +9,15 @@
 
 mod authorization;
 mod by_permit;
+mod channel;
 mod remote;
 mod serve;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
+use alloy_signer_local::PrivateKeySigner;
 use futures_util::future::BoxFuture;
 use ledger::Reference;
 use money::Clock;
@@ -26,6 +28,7 @@ use thiserror::Error;
 pub use remote::RemoteFacilitator;
 pub use serve::router;
 
+use crate::channel::{ChannelInvalid, Domain, SCHEME as CHANNELS};
 use crate::exact::{self, Invalid};
 use crate::permit;
 use crate::sponsoring;
@@ -73,7 +76,9 @@ const UNSURE: &str = "unexpected_verify_error";
 /// Whether a reason for refusing says only that it is not known, so that the same may be tried
 /// again.
 pub(crate) fn is_unsure(reason: &str) -> bool {
-    reason == UNSURE || reason == Invalid::ChainUnreachable.code()
+    reason == UNSURE
+        || reason == Invalid::ChainUnreachable.code()
+        || reason == ChannelInvalid::ReadFailed.code()
 }
 
 /// Whether a reason for not settling leaves open that the money moved all the same.
@@ -96,12 +101,46 @@ pub struct EmbeddedFacilitator {
     factories: Vec<Address>,
     /// Payments that are being settled now: the same one twice at once is refused the second time.
     settling: Mutex<HashSet<Reference>>,
+    /// What is signed for channels of this chain.
+    channels: Domain,
+    /// Signs claims and refunds for sellers who let it.
+    authorizer: Option<PrivateKeySigner>,
+    /// Transactions in channels of which it was not known whether they are mined.
+    open: Mutex<HashMap<Reference, B256>>,
+}
+
+/// Who asks for a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// A seller in this process.
+    Here,
+    /// Anybody who reaches the served facilitator.
+    Stranger,
 }
 
 impl EmbeddedFacilitator {
     /// A facilitator on this chain, for its token.
     pub fn new(chain: Settlement, clock: Arc<dyn Clock>) -> EmbeddedFacilitator {
-        EmbeddedFacilitator { chain, clock, factories: Vec::new(), settling: Mutex::default() }
+        let channels = Domain::new(chain.token().chain_id);
+        EmbeddedFacilitator {
+            chain,
+            clock,
+            factories: Vec::new(),
+            settling: Mutex::default(),
+            channels,
+            authorizer: None,
+            open: Mutex::default(),
+        }
+    }
+
+    /// With a key that signs claims and refunds for channels that name it as their receiver
+    /// authorizer. `/supported` announces it, and with it that channels are settled here.
+    ///
+    /// Claims are signed for anybody: they only bring a receiver what a payer signed. Refunds are
+    /// signed for sellers in this process alone: anybody else could have a channel's money sent
+    /// back before its vouchers are claimed, so a stranger brings the seller's own signature.
+    pub fn with_receiver_authorizer(self, signer: PrivateKeySigner) -> EmbeddedFacilitator {
+        EmbeddedFacilitator { authorizer: Some(signer), ..self }
     }
 
     /// What it settles.
@@ -117,10 +156,31 @@ impl EmbeddedFacilitator {
         };
         let mut settles = Map::new();
         settles.insert(permit::FACILITATOR.into(), json!(self.chain.sender().to_string()));
+        let mut kinds = vec![kind(exact::SCHEME, None), kind(permit::UPTO, Some(settles))];
+        if let Some(authorizer) = &self.authorizer {
+            let mut extra = Map::new();
+            extra.insert("receiverAuthorizer".into(), json!(authorizer.address().to_string()));
+            kinds.push(kind(CHANNELS, Some(extra)));
+        }
         Supported {
-            kinds: vec![kind(exact::SCHEME, None), kind(permit::UPTO, Some(settles))],
+            kinds,
             extensions: vec![sponsoring::BY_SIGNATURE.into(), sponsoring::BY_TRANSACTION.into()],
             signers,
+        }
+    }
+
+    async fn settle_for(
+        &self,
+        asker: Asker,
+        payment: &PaymentPayload,
+        requirements: &PaymentRequirements,
+    ) -> SettleResponse {
+        match requirements.scheme.as_str() {
+            CHANNELS => self.settle_channel(payment, requirements, asker).await,
+            _ if is_by_permit(payment, requirements) => {
+                self.settle_permit(payment, requirements).await
+            }
+            _ => self.settle_authorization(payment, requirements).await,
         }
     }
 
@@ -157,9 +217,12 @@ impl Facilitator for EmbeddedFacilitator {
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>> {
         Box::pin(async move {
-            Ok(match is_by_permit(payment, requirements) {
-                true => self.verify_permit(payment, requirements).await,
-                false => self.verify_authorization(payment, requirements).await,
+            Ok(match requirements.scheme.as_str() {
+                CHANNELS => self.verify_channel(payment, requirements).await,
+                _ if is_by_permit(payment, requirements) => {
+                    self.verify_permit(payment, requirements).await
+                }
+                _ => self.verify_authorization(payment, requirements).await,
             })
         })
     }
@@ -169,12 +232,7 @@ impl Facilitator for EmbeddedFacilitator {
         payment: &'a PaymentPayload,
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
-        Box::pin(async move {
-            Ok(match is_by_permit(payment, requirements) {
-                true => self.settle_permit(payment, requirements).await,
-                false => self.settle_authorization(payment, requirements).await,
-            })
-        })
+        Box::pin(async move { Ok(self.settle_for(Asker::Here, payment, requirements).await) })
     }
 
     fn proves_success(&self) -> bool {

@@ -2,6 +2,7 @@
 //! people with money. Only faults are made up: at the facilitator's seam, and by crashing.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod canal;
 pub mod faulty;
 pub mod permits;
 pub mod shop;
@@ -298,7 +299,16 @@ fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>, directory: Option<P
 }
 
 async fn connect(node: &Node, key: PrivateKeySigner, limits: SenderLimits) -> Settlement {
-    let endpoint = Endpoint::Local(Arc::new(InProcess(node.clone())));
+    connect_by(Arc::new(InProcess(node.clone())), key, limits).await
+}
+
+/// As all connect, by a way of the test's own.
+pub async fn connect_by(
+    way: Arc<dyn LocalNode>,
+    key: PrivateKeySigner,
+    limits: SenderLimits,
+) -> Settlement {
+    let endpoint = Endpoint::Local(way);
     Settlement::connect(endpoint, Some(EMBEDDED_CHAIN_ID), MACHINA_DOLLAR, key, limits)
         .await
         .unwrap()
@@ -333,6 +343,7 @@ pub async fn transfer(town: &Town, from: &Key, to: Party, minor: u64) {
     transact(town, from, town.token().address, data).await;
 }
 
+/// A transaction of a person's own.
 pub async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
     use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
     use alloy_primitives::TxKind;
