@@ -1,69 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-
+import {Permit2} from "../src/Permit2.sol";
 import {Permit2DepositCollector} from "../src/Permit2DepositCollector.sol";
 import {DepositCollector} from "../src/bases/DepositCollector.sol";
-import {ISignatureTransfer} from "../src/interfaces/ISignatureTransfer.sol";
+import {SignedOrders} from "../src/permit2/SignedOrders.sol";
 import {x402BatchSettlement} from "../src/x402BatchSettlement.sol";
 import {ChannelTest} from "./ChannelTest.sol";
-
-/// @dev The one function of Permit2 that the collector calls, held to Permit2's published types: it
-/// moves tokens only on a payer's signature over permit, spender (the caller) and witness.
-contract WitnessTransfer {
-    error InvalidSigner();
-    error SignatureExpired(uint256 deadline);
-    error InvalidNonce();
-
-    mapping(address owner => mapping(uint256 nonce => bool)) private used;
-
-    function permitWitnessTransferFrom(
-        ISignatureTransfer.PermitTransferFrom calldata permit,
-        ISignatureTransfer.SignatureTransferDetails calldata details,
-        address owner,
-        bytes32 witness,
-        string calldata witnessTypeString,
-        bytes calldata signature
-    ) external {
-        require(block.timestamp <= permit.deadline, SignatureExpired(permit.deadline));
-        require(!used[owner][permit.nonce], InvalidNonce());
-        used[owner][permit.nonce] = true;
-        bytes32 kind = keccak256(
-            abi.encodePacked(
-                "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline,",
-                witnessTypeString
-            )
-        );
-        bytes32 permitted = keccak256(
-            abi.encode(
-                keccak256("TokenPermissions(address token,uint256 amount)"), permit.permitted
-            )
-        );
-        bytes32 order = keccak256(
-            abi.encode(kind, permitted, msg.sender, permit.nonce, permit.deadline, witness)
-        );
-        require(recover(order, signature) == owner, InvalidSigner());
-        require(
-            IERC20(permit.permitted.token).transferFrom(owner, details.to, details.requestedAmount),
-            "the token refused"
-        );
-    }
-
-    function recover(bytes32 order, bytes calldata signature) private view returns (address) {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,uint256 chainId,address verifyingContract)"),
-                keccak256("Permit2"),
-                block.chainid,
-                address(this)
-            )
-        );
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, order));
-        (bytes32 r, bytes32 s) = abi.decode(signature[:64], (bytes32, bytes32));
-        return ecrecover(digest, uint8(signature[64]), r, s);
-    }
-}
 
 contract ChannelPermit2Test is ChannelTest {
     struct Permit {
@@ -79,7 +22,7 @@ contract ChannelPermit2Test is ChannelTest {
 
     function setUp() public override {
         super.setUp();
-        permit2 = address(new WitnessTransfer());
+        permit2 = address(new Permit2());
         universal = new Permit2DepositCollector(address(settlement), permit2);
     }
 
@@ -105,7 +48,7 @@ contract ChannelPermit2Test is ChannelTest {
                     abi.decode(signed_, (uint256, uint256, bytes, bytes));
                 signed_ = abi.encode(nonce + 1, deadline, signature, "");
             }
-            expectRefusal(WitnessTransfer.InvalidSigner.selector);
+            expectRefusal(SignedOrders.InvalidSigner.selector);
             settlement.deposit(aChannel(), 400, address(universal), signed_);
         }
     }
@@ -113,11 +56,11 @@ contract ChannelPermit2Test is ChannelTest {
     function test_a_permit_is_good_once_and_in_time() public {
         approve();
         settlement.deposit(aChannel(), 400, address(universal), data(aPermit(), ""));
-        expectRefusal(WitnessTransfer.InvalidNonce.selector);
+        expectRefusal(SignedOrders.InvalidNonce.selector);
         settlement.deposit(aChannel(), 400, address(universal), data(aPermit(), ""));
         Permit memory late = aPermit();
         (late.nonce, late.deadline) = (8, NOW - 1);
-        vm.expectRevert(abi.encodeWithSelector(WitnessTransfer.SignatureExpired.selector, NOW - 1));
+        vm.expectRevert(abi.encodeWithSelector(SignedOrders.SignatureExpired.selector, NOW - 1));
         settlement.deposit(aChannel(), 400, address(universal), data(late, ""));
     }
 

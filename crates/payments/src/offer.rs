@@ -52,6 +52,9 @@ pub struct Offer {
     pub timeout: Duration,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// Whether answers may pass through as they come instead of being kept and settled first;
+    /// see `gate/stream.rs` for who bears which risk.
+    pub streams: bool,
     /// The ways to pay for it, in the order of preference; [`Offer::new`] gives one.
     pub ways: Vec<Way>,
 }
@@ -83,6 +86,7 @@ impl Offer {
             token,
             timeout: Duration::from_secs(60),
             max_body: 8 * 1024 * 1024,
+            streams: false,
             ways: vec![Way::Authorization],
         }
     }

@@ -551,7 +551,7 @@ fn by_good_permit(deposit: &mut Deposit) {
         deadline: *deadline,
         witness: protocol::channels::DepositWitness { channelId: witness.channel_id },
     };
-    let domain = protocol::channels::permit2_domain(protocol::EMBEDDED_CHAIN_ID);
+    let domain = protocol::permit2::permit2_domain(protocol::EMBEDDED_CHAIN_ID);
     *signature = canal::sign(&person(0x21), order.eip712_signing_hash(&domain));
 }
 

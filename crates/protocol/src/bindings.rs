@@ -35,6 +35,9 @@ mod generated {
     );
 }
 
+pub mod escrow;
+pub mod permit2;
+
 pub use generated::{
     ERC3009DepositCollector, MachinaDollar, Multicall3, Permit2DepositCollector,
     x402BatchSettlement,

@@ -4,7 +4,7 @@
 //! A payer deposits once ([`deposit_nonce`], [`DepositPermit`]), signs a [`Voucher`] with a growing
 //! total for each purchase, and the seller's side signs a [`ClaimBatch`] or a [`Refund`]. All are
 //! hashed as `order.eip712_signing_hash(&channel_domain(chain_id))` ([`SolStruct`]), except for the
-//! deposit's permit, which is Permit2's ([`permit2_domain`]).
+//! deposit's permit, which is Permit2's ([`crate::permit2::permit2_domain`]).
 //!
 //! Types, domain and encodings are those of the scheme's specification
 //! (`specs/schemes/batch-settlement/scheme_batch_settlement_evm.md` of
@@ -113,7 +113,8 @@ sol! {
     }
 }
 
-/// A deposit by Permit2, as the payer signs it under [`permit2_domain`].
+/// A deposit by Permit2, as the payer signs it under
+/// [`crate::permit2::permit2_domain`].
 pub type DepositPermit = PermitWitnessTransferFrom;
 
 /// The domain of vouchers, refunds, claims and channel names on the chain with this id.
@@ -125,12 +126,6 @@ pub fn channel_domain(chain_id: u64) -> Eip712Domain {
         Some(BATCH_SETTLEMENT),
         None,
     )
-}
-
-/// The domain of Permit2 on the chain with this id; it has no version.
-pub fn permit2_domain(chain_id: u64) -> Eip712Domain {
-    let chain_id = U256::from(chain_id);
-    Eip712Domain::new(Some("Permit2".into()), None, Some(chain_id), Some(PERMIT2), None)
 }
 
 /// The name of the channel on the chain with this id, as `getChannelId` answers it.
@@ -174,7 +169,7 @@ pub fn allowance_permit_data(value: U256, deadline: U256, (v, r, s): (u8, B256, 
 
 /// The settlement contract and its two collectors, as their constructors leave them on the chain
 /// with this id.
-pub(crate) fn contracts(chain_id: u64) -> Result<[GenesisAccount; 3], ProtocolError> {
+pub(crate) fn accounts(chain_id: u64) -> Result<[GenesisAccount; 3], ProtocolError> {
     let settlement = Artifact::read("x402BatchSettlement", SETTLEMENT_ARTIFACT)?
         .runtime_code(&eip712_immutables(&channel_domain(chain_id)))?;
     let serves = ("x402BatchSettlement", BATCH_SETTLEMENT.into_word());
@@ -195,6 +190,7 @@ mod tests {
     use super::*;
     use crate::EMBEDDED_CHAIN_ID;
     use crate::addresses::MACHINA_DOLLAR;
+    use crate::permit2::permit2_domain;
     use alloy_primitives::b256;
 
     /// Every expected value in these tests was computed by `@x402/evm` 2.27.0 and viem.

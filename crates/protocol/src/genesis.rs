@@ -13,9 +13,9 @@ use crate::addresses::{CREATE2_DEPLOYER, MACHINA_DOLLAR, MULTICALL3};
 use crate::artifact::{Artifact, eip712_immutables, stored_string};
 use crate::authorization::{DOLLAR_NAME, DOLLAR_SYMBOL, DOLLAR_VERSION, dollar_domain};
 use crate::bindings::MachinaDollar;
-use crate::channels;
 use crate::create2::CREATE2_DEPLOYER_CODE;
 use crate::{EMBEDDED_CHAIN_ID, ProtocolError};
+use crate::{channels, escrow, permit2};
 
 const DOLLAR_ARTIFACT: &str = include_str!("../../../contracts/artifacts/MachinaDollar.json");
 const MULTICALL3_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Multicall3.json");
@@ -36,9 +36,9 @@ pub struct GenesisAccount {
 }
 
 /// The genesis of an embedded economy on chain [`EMBEDDED_CHAIN_ID`]: the Machina Dollar with its
-/// `minter`, the CREATE2 deployer, Multicall3, x402's payment channels, and `holders` of gas money in
-/// wei. A holder named twice gets both balances; one without any is left out. No dollar exists yet:
-/// `minter` mints.
+/// `minter`, the CREATE2 deployer, Multicall3, Permit2 with x402's two proxies, x402's payment
+/// channels and its escrow, and `holders` of gas money in wei. A holder named twice gets both
+/// balances; one without any is left out. No dollar exists yet: `minter` mints.
 ///
 /// # Errors
 /// [`ProtocolError::MinterMissing`], [`ProtocolError::HolderIsContract`] and
@@ -68,7 +68,13 @@ pub fn genesis_on(
     ] {
         accounts.insert(account.address, account);
     }
-    for account in channels::contracts(chain_id)? {
+    for account in permit2::accounts()? {
+        accounts.insert(account.address, account);
+    }
+    for account in channels::accounts(chain_id)? {
+        accounts.insert(account.address, account);
+    }
+    for account in escrow::accounts()? {
         accounts.insert(account.address, account);
     }
     for (holder, balance) in gas_balances(holders)? {

@@ -1,6 +1,5 @@
 //! Channels live on a real EVM, from genesis: what this crate names and hashes is what they accept.
 
-#[allow(dead_code, reason = "each test binary uses a part of the shared EVM")]
 mod evm;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address};

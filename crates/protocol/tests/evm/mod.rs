@@ -1,4 +1,5 @@
 //! A bare EVM that holds a genesis: enough to run the contracts for real, without a chain.
+#![allow(dead_code, reason = "each of the test binaries that share this EVM uses a part of it")]
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_signer::SignerSync;
@@ -101,6 +102,11 @@ impl Evm {
     pub fn code(&mut self, address: Address) -> Bytes {
         let hash = self.state.load_account(address).unwrap().info.code_hash;
         self.state.cache.contracts[&hash].original_bytes()
+    }
+
+    /// The nonce of an address.
+    pub fn nonce(&mut self, address: Address) -> u64 {
+        self.state.load_account(address).unwrap().info.nonce
     }
 
     /// The storage of an address, without zeros, in the order of slots.

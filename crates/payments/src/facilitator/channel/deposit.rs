@@ -5,7 +5,8 @@ use alloy_sol_types::{SolStruct as _, SolValue as _};
 use ledger::Reference;
 use protocol::ReceiveWithAuthorization;
 use protocol::addresses::PERMIT2;
-use protocol::channels::{DepositPermit, DepositWitness, TokenPermissions, permit2_domain};
+use protocol::channels::{DepositPermit, DepositWitness, TokenPermissions};
+use protocol::permit2::permit2_domain;
 use serde::Deserialize;
 use serde_json::Value;
 use settlement::channels::{
