@@ -624,6 +624,42 @@ async fn each_reason_to_refuse_a_permit2_deposit_has_its_word() {
 }
 
 #[tokio::test]
+async fn a_deposit_by_permit2_moves_once_with_an_approval_before_or_beside_it() {
+    use protocol::addresses::{MACHINA_DOLLAR, PERMIT2};
+    for approved_before in [true, false] {
+        let scene = Scene::begin().await;
+        let mut draft = Draft::of(&scene);
+        if approved_before {
+            let call = protocol::MachinaDollar::approveCall { spender: PERMIT2, value: U256::MAX };
+            let data = call.abi_encode().into();
+            town::transact(&scene.town, &scene.payer, MACHINA_DOLLAR, data).await;
+            permit(&mut draft, None);
+        } else {
+            let order = protocol::permit2::Permit {
+                owner: scene.payer.address(),
+                spender: PERMIT2,
+                value: U256::from(100_000),
+                nonce: U256::ZERO,
+                deadline: U256::from(town::START.as_secs() + 60),
+            };
+            let domain = protocol::embedded_dollar_domain(protocol::EMBEDDED_CHAIN_ID);
+            let signature = canal::sign(&scene.payer, order.eip712_signing_hash(&domain));
+            permit(&mut draft, approval(|info| info["signature"] = json!(signature)));
+        }
+        let (payment, terms) = draft.build();
+        let verdict = scene.facilitator.verify(&payment, &terms).await.unwrap();
+        assert!(verdict.is_valid, "{verdict:?}");
+        let answer = scene.facilitator.settle(&payment, &terms).await.unwrap();
+        assert!(answer.success, "{answer:?}");
+        assert_eq!(told(&answer), (100_000, 0, "0".into()));
+        assert_eq!(scene.money().await, (900_000, 100_000, 0));
+        let again = scene.facilitator.settle(&payment, &terms).await.unwrap();
+        assert_eq!(again.error_reason.as_deref(), Some(ChannelInvalid::DepositSimulation.code()));
+        assert_eq!(scene.money().await, (900_000, 100_000, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_voucher_is_held_to_what_the_chain_has_of_its_channel() {
     use ChannelInvalid as No;
     let scene = Scene::begin().await;
