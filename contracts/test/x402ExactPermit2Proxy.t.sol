@@ -183,16 +183,19 @@ contract ExactPermit2ProxyTest is ProxyTest {
 
     /// @dev While a token moves, a second good order comes in: the proxy does one thing at a time.
     function test_a_token_that_calls_back_finds_the_proxy_shut() public {
-        OddToken token = new OddToken(OddToken.Manner.Silent);
-        Permitted memory second = anOrder();
-        second.permit.nonce = 8;
-        token.callBack(address(proxy), signedCall(second));
-        Permitted memory first = anOrder();
-        first.permit.permitted.token = address(token);
-        done(CARRIER, address(proxy), signedCall(first));
-        bytes4 shut = ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector;
-        vm.assertEq(token.answer(), encoded(shut));
-        done(CARRIER, address(proxy), signedCall(second));
+        for (uint256 i = 0; i < 2; ++i) {
+            OddToken token = new OddToken(OddToken.Manner.Silent);
+            Permitted memory second = anOrder();
+            second.permit.nonce = 8;
+            token.callBack(address(proxy), signedCall(second));
+            Permitted memory first = anOrder();
+            (first.permit.permitted.token, first.permit.nonce) = (address(token), i);
+            bytes memory call =
+                i == 0 ? signedCall(first) : permitCall(sponsored(PAYER_KEY, 100), first);
+            done(CARRIER, address(proxy), call);
+            bytes4 shut = ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector;
+            vm.assertEq(token.answer(), encoded(shut));
+        }
     }
 
     // ---- settleWithPermit --------------------------------------------------------------------

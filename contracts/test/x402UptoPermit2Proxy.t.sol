@@ -198,16 +198,20 @@ contract UptoPermit2ProxyTest is ProxyTest {
     }
 
     function test_a_token_that_calls_back_finds_the_proxy_shut() public {
-        OddToken token = new OddToken(OddToken.Manner.Silent);
-        witness.facilitator = address(token);
-        Permitted memory second = anOrder();
-        second.permit.nonce = 8;
-        token.callBack(address(proxy), signedCall(second, 1));
-        Permitted memory first = anOrder();
-        first.permit.permitted.token = address(token);
-        done(address(token), address(proxy), signedCall(first, 1));
-        bytes4 shut = ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector;
-        vm.assertEq(token.answer(), encoded(shut));
+        for (uint256 i = 0; i < 2; ++i) {
+            OddToken token = new OddToken(OddToken.Manner.Silent);
+            witness.facilitator = address(token);
+            Permitted memory second = anOrder();
+            second.permit.nonce = 8;
+            token.callBack(address(proxy), signedCall(second, 1));
+            Permitted memory first = anOrder();
+            (first.permit.permitted.token, first.permit.nonce) = (address(token), i);
+            bytes memory call =
+                i == 0 ? signedCall(first, 1) : permitCall(sponsored(PAYER_KEY, 100), first, 1);
+            done(address(token), address(proxy), call);
+            bytes4 shut = ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector;
+            vm.assertEq(token.answer(), encoded(shut));
+        }
     }
 
     // ---- settleWithPermit --------------------------------------------------------------------

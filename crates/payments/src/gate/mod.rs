@@ -14,7 +14,8 @@
 //!
 //! The same payment again finds its hold: it waits for the running work, or gets the stored
 //! answer. With another request it is refused with 409. A failed piece of work costs nothing, and
-//! its failure is stored as the answer. If the process dies, [`Gate::recover`] resolves what is
+//! its failure is stored as the answer. Where a payment is for *up to* the price, the price is
+//! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`] resolves what is
 //! left by asking the chain.
 //!
 //! Everything from the body on runs in a task of its own: a buyer who hangs up between any two
@@ -26,6 +27,7 @@
 mod charge;
 mod reply;
 mod settling;
+mod stream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -89,6 +91,9 @@ pub struct GateLimits {
     pub settle_wait: Duration,
     /// The largest answer that is sold, in bytes.
     pub max_answer: usize,
+    /// How long an answer that streams may take, all in all; one that is charged by use no longer
+    /// than its payment is valid. Between two pieces it may take [`GateLimits::work_wait`].
+    pub stream_wait: Duration,
     /// How many bodies of paid requests may be arriving at once; more are refused with 503.
     pub reading: usize,
     /// How many payments may be in work at once; more are refused with 503 before they are held.
@@ -105,6 +110,7 @@ impl Default for GateLimits {
             work_wait: Duration::from_secs(50),
             settle_wait: Duration::from_secs(30),
             max_answer: 8 * 1024 * 1024,
+            stream_wait: Duration::from_secs(15 * 60),
             reading: 256,
             in_flight: 256,
             grace: Duration::from_secs(366 * 24 * 60 * 60),
@@ -255,9 +261,9 @@ impl Gate {
                 let told = seat.tell.subscribe();
                 let gate = self.clone();
                 tokio::spawn(async move {
-                    let reply = gate.decide(&offer, paid, parts, work).await;
+                    let reply = gate.decide(&offer, paid, parts, work, &seat).await;
                     // Nobody may be listening any more; the answer is stored for who asks again.
-                    let _ = seat.tell.send(Some(reply));
+                    seat.tell.send_replace(Some(reply));
                 });
                 told
             }
@@ -343,6 +349,7 @@ impl Gate {
         paid: Paid,
         parts: http::request::Parts,
         work: S,
+        seat: &Seat,
     ) -> Reply
     where
         S: Service<Request<Body>, Response = Response> + Send + 'static,
@@ -379,7 +386,7 @@ impl Gate {
             }
         }
         let request = Request::from_parts(without_payment(parts), Body::from(paid.input.clone()));
-        self.work_and_settle(offer, &paid, request, work).await
+        self.work_and_settle(offer, &paid, request, work, seat).await
     }
 
     /// Nothing that is refused here leaves a trace.
@@ -456,6 +463,7 @@ impl Gate {
         paid: &Paid,
         request: Request<Body>,
         work: S,
+        seat: &Seat,
     ) -> Reply
     where
         S: Service<Request<Body>, Response = Response> + Send + 'static,
@@ -463,11 +471,29 @@ impl Gate {
         S::Future: Send + 'static,
     {
         let reference = paid.reference;
-        let stored = self.work(request, work).await;
+        let deadline = tokio::time::Instant::now() + self.limits.work_wait;
+        let most = self.limits.max_answer.min(documents::MAX_BODY);
+        let mut stored = match self.begin_work(request, work, deadline).await {
+            Ok(response)
+                if offer.streams
+                    && response.status().as_u16() < 400
+                    && stream::passes(&response, most) =>
+            {
+                return self.stream_and_settle(offer, paid, response, seat).await;
+            }
+            Ok(response) => self.finish_work(response, deadline).await,
+            Err(failure) => failure,
+        };
         if !stored.is_delivery() {
             // Nothing was delivered, so nothing is charged; the failure is the stored answer.
             return self.failed(reference, &stored).await;
         }
+        let charge = match paid.order.is_metered() {
+            true => charge::charged(&offer.name, offer.price, stored.head.charge),
+            false => offer.price,
+        };
+        // Kept with the answer: after a crash the same is charged.
+        stored.head.charge = Some(charge);
         // The answer is durable before money moves: a crash in between loses neither.
         let evidence = vec![
             documents::json(reference, stage::ANSWER, &stored.head),
@@ -486,6 +512,7 @@ impl Gate {
             payment: &paid.payment,
             order: &paid.order,
             requirements: &paid.requirements,
+            charge,
             patience: self.limits.settle_wait,
         };
         match self.settle(&due).await {
@@ -501,28 +528,50 @@ impl Gate {
         }
     }
 
-    /// Runs the work; a panic, an error or a wait that is too long is a failed answer.
-    async fn work<S>(&self, request: Request<Body>, work: S) -> Stored
+    /// Has the work begun, until the head of its answer is there. A panic, an error or a wait that
+    /// is too long is a failed answer.
+    async fn begin_work<S>(
+        &self,
+        request: Request<Body>,
+        work: S,
+        deadline: tokio::time::Instant,
+    ) -> Result<Response, Stored>
     where
         S: Service<Request<Body>, Response = Response> + Send + 'static,
         S::Error: std::fmt::Display + Send,
         S::Future: Send + 'static,
     {
+        let run = async move { work.oneshot(request).await.map_err(|e| e.to_string()) };
+        self.guard(run, deadline).await
+    }
+
+    /// Takes an answer in whole.
+    async fn finish_work(&self, response: Response, deadline: tokio::time::Instant) -> Stored {
         let most = self.limits.max_answer.min(documents::MAX_BODY);
-        let run = tokio::spawn(async move {
-            let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
+        let run = async move {
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, most)
                 .collect()
                 .await
                 .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
                 .to_bytes();
-            let head = AnswerHead::of(parts.status, &parts.headers);
-            Ok::<_, String>(Stored { head, body, settlement: None })
-        });
+            let mut head = AnswerHead::of(parts.status, &parts.headers);
+            head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
+            Ok(Stored { head, body, settlement: None })
+        };
+        self.guard(run, deadline).await.unwrap_or_else(|failure| failure)
+    }
+
+    /// Runs a part of the work in a task of its own, so that its panics and its time are bounded.
+    async fn guard<T: Send + 'static>(
+        &self,
+        part: impl Future<Output = Result<T, String>> + Send + 'static,
+        deadline: tokio::time::Instant,
+    ) -> Result<T, Stored> {
+        let run = tokio::spawn(part);
         let abort = run.abort_handle();
-        let failure = match tokio::time::timeout(self.limits.work_wait, run).await {
-            Ok(Ok(Ok(stored))) => return stored,
+        let failure = match tokio::time::timeout_at(deadline, run).await {
+            Ok(Ok(Ok(done))) => return Ok(done),
             Ok(Ok(Err(cause))) => cause,
             Ok(Err(_)) => "the machine broke down".to_string(),
             Err(_) => {
@@ -531,7 +580,7 @@ impl Gate {
             }
         };
         tracing::error!(%failure, "a piece of work failed");
-        Stored::failure(&failure)
+        Err(Stored::failure(&failure))
     }
 }
 
