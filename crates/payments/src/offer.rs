@@ -7,6 +7,7 @@ use money::{Amount, Party};
 use serde_json::{Map, Value};
 use settlement::Token;
 
+use crate::extensions::Declared;
 use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 
 /// A way to pay for an offer.
@@ -50,6 +51,8 @@ pub struct Offer {
     pub max_body: usize,
     /// The ways to pay for it, in the order of preference; [`Offer::new`] gives one.
     pub ways: Vec<Way>,
+    /// What it says by x402's extensions; [`Offer::new`] says nothing.
+    pub extensions: Declared,
 }
 
 impl Offer {
@@ -80,6 +83,7 @@ impl Offer {
             timeout: Duration::from_secs(60),
             max_body: 8 * 1024 * 1024,
             ways: vec![Way::Authorization],
+            extensions: Declared::default(),
         }
     }
 
@@ -112,11 +116,11 @@ impl Offer {
                 url: self.url.clone(),
                 description: Some(self.description.clone()).filter(|d| !d.is_empty()),
                 mime_type: Some(self.media_type.clone()),
-                service_name: None,
-                tags: None,
+                service_name: self.extensions.service_name(),
+                tags: self.extensions.tags(),
             },
             accepts: self.requirements(),
-            extensions: None,
+            extensions: self.extensions.quote(self),
         }
     }
 

@@ -21,6 +21,7 @@ pub mod bindings;
 pub mod create2;
 mod error;
 pub mod genesis;
+pub mod notarial;
 
 pub use authorization::{
     CancelAuthorization, ReceiveWithAuthorization, TransferWithAuthorization, dollar_domain,

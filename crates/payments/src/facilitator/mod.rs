@@ -8,6 +8,7 @@
 //! payment that is no good is an answer (HTTP 200), not an error.
 
 mod authorization;
+pub mod discovery;
 mod remote;
 mod serve;
 
@@ -21,6 +22,7 @@ use serde_json::{Map, json};
 use settlement::Settlement;
 use thiserror::Error;
 
+pub use discovery::Catalogue;
 pub use remote::RemoteFacilitator;
 pub use serve::router;
 
@@ -78,12 +80,19 @@ pub struct EmbeddedFacilitator {
     clock: Arc<dyn Clock>,
     /// Payments that are being settled now: the same one twice at once is refused the second time.
     settling: Mutex<HashSet<Reference>>,
+    /// What can be bought, if that is listed here.
+    catalogue: Option<Arc<Catalogue>>,
 }
 
 impl EmbeddedFacilitator {
     /// A facilitator on this chain, for its token.
     pub fn new(chain: Settlement, clock: Arc<dyn Clock>) -> EmbeddedFacilitator {
-        EmbeddedFacilitator { chain, clock, settling: Mutex::default() }
+        EmbeddedFacilitator { chain, clock, settling: Mutex::default(), catalogue: None }
+    }
+
+    /// The same facilitator, which lists what was paid for through it.
+    pub fn listing(self, catalogue: Arc<Catalogue>) -> EmbeddedFacilitator {
+        EmbeddedFacilitator { catalogue: Some(catalogue), ..self }
     }
 
     /// What it settles.
@@ -97,7 +106,11 @@ impl EmbeddedFacilitator {
                 network: wire::network(self.chain.token().chain_id),
                 extra: None,
             }],
-            extensions: Vec::new(),
+            extensions: self
+                .catalogue
+                .iter()
+                .map(|_| crate::extensions::listing::NAME.to_string())
+                .collect(),
             signers,
         }
     }
@@ -135,7 +148,13 @@ impl Facilitator for EmbeddedFacilitator {
         payment: &'a PaymentPayload,
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
-        Box::pin(async move { Ok(self.settle_authorization(payment, requirements).await) })
+        Box::pin(async move {
+            let response = self.settle_authorization(payment, requirements).await;
+            if let Some(catalogue) = &self.catalogue {
+                catalogue.count(payment, requirements, &response);
+            }
+            Ok(response)
+        })
     }
 
     fn proves_success(&self) -> bool {

@@ -5,11 +5,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::exact::Invalid;
 use crate::offer::Offer;
-use crate::wire::{self, SettleResponse};
+use crate::wire::{self, PaymentRequired, SettleResponse};
+
+/// The headers that a page on another origin may read.
+const EXPOSED: &str = "PAYMENT-REQUIRED, PAYMENT-RESPONSE, PAYMENT-RECEIPT, WWW-AUTHENTICATE";
 
 /// A whole answer. The same payment gets the same one, however often it asks.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub(super) struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
+    /// The quote that it tells, if it does.
+    quote: Option<Box<PaymentRequired>>,
 }
 
 impl From<Reply> for Response {
@@ -33,11 +38,8 @@ impl Reply {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // Lets a page on another origin read the protocol's headers.
-        headers.insert(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE"),
-        );
-        Reply { status, headers, body }
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        Reply { status, headers, body, quote: None }
     }
 
     fn json(status: StatusCode, body: &serde_json::Value) -> Reply {
@@ -45,14 +47,17 @@ impl Reply {
         reply.with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 
-    fn with(mut self, name: impl header::IntoHeaderName, value: HeaderValue) -> Reply {
+    pub(super) fn with(mut self, name: impl header::IntoHeaderName, value: HeaderValue) -> Reply {
         self.headers.insert(name, value);
         self
     }
 
     /// 402 with the quote, in the header for programs and in the body for people.
     pub(super) fn quote(offer: &Offer, error: Option<String>) -> Reply {
-        let quote = offer.quote(error);
+        Reply::of_quote(offer, offer.quote(error))
+    }
+
+    fn of_quote(offer: &Offer, quote: PaymentRequired) -> Reply {
         let body = json!({
             "error": quote.error.clone().unwrap_or_else(|| "Payment required".into()),
             "message": format!("`{}` costs {}; pay by x402 (see the header PAYMENT-REQUIRED)", offer.name, offer.price),
@@ -60,6 +65,56 @@ impl Reply {
         });
         Reply::json(StatusCode::PAYMENT_REQUIRED, &body)
             .with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
+            .telling(quote)
+    }
+
+    fn telling(self, quote: PaymentRequired) -> Reply {
+        Reply { quote: Some(Box::new(quote)), ..self }
+    }
+
+    /// The same quote with more extensions, which differ from answer to answer; and the same answer
+    /// if it tells none.
+    pub(super) fn with_extensions(
+        self,
+        offer: &Offer,
+        more: impl FnOnce(&PaymentRequired) -> Map<String, Value>,
+    ) -> Reply {
+        let Some(quote) = &self.quote else { return self };
+        let more = more(quote);
+        if more.is_empty() {
+            return self;
+        }
+        let mut quote = (**quote).clone();
+        quote.extensions.get_or_insert_default().extend(more);
+        Reply::of_quote(offer, quote)
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What became of the money, if it is told.
+    pub(super) fn settlement(&self) -> Option<SettleResponse> {
+        wire::decode(&self.headers, wire::PAYMENT_RESPONSE).ok().flatten()
+    }
+
+    /// The code and the reason of a refusal, as its body has them.
+    pub(super) fn refusal(&self) -> (String, String) {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let text = |name| body.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+        (text("error"), text("message"))
+    }
+
+    /// The same answer with another body.
+    pub(super) fn with_document(self, media_type: &'static str, body: &Value) -> Reply {
+        let status = self.status;
+        Reply { body: Bytes::from(body.to_string()), ..self }
+            .with(header::CONTENT_TYPE, HeaderValue::from_static(media_type))
+            .with_status(status)
+    }
+
+    pub(super) fn with_status(self, status: StatusCode) -> Reply {
+        Reply { status, ..self }
     }
 
     /// A refusal with its code for programs and its reason for people.

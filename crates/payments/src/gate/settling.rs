@@ -15,6 +15,7 @@ use super::reply::{AnswerHead, Reply, Stored};
 use super::{Gate, Paid, stage};
 use crate::documents;
 use crate::exact::Invalid;
+use crate::extensions::receipt;
 use crate::offer::{self, Offer};
 use crate::order::Order;
 use crate::wire::{PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse};
@@ -25,6 +26,8 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// A payment that is held, and what settles it.
 pub(super) struct Due<'a> {
     pub(super) reference: Reference,
+    /// What was bought, as its receipt names it.
+    pub(super) resource: &'a str,
     pub(super) payee: Party,
     pub(super) payment: &'a PaymentPayload,
     pub(super) order: &'a Order,
@@ -73,6 +76,8 @@ impl Due<'_> {
 struct Kept {
     payment: Option<PaymentPayload>,
     requirements: Option<PaymentRequirements>,
+    /// The address of what was bought; empty if it is not known.
+    resource: String,
     stored: Option<Stored>,
 }
 
@@ -84,7 +89,7 @@ impl Gate {
         let settling = self.facilitator.settle(due.payment, due.requirements);
         // One that never answers must not keep a place for ever.
         let answer = tokio::time::timeout(self.limits.settle_wait, settling).await;
-        let response = match answer {
+        let mut response = match answer {
             Ok(Ok(response)) if response.success && self.facilitator.proves_success() => response,
             Ok(Ok(unproven)) => self.ask_chain(due, Some(unproven)).await?,
             Ok(Err(error)) => {
@@ -96,6 +101,11 @@ impl Gate {
                 self.ask_chain(due, None).await?
             }
         };
+        if let Some(notary) = self.extras.notary.as_deref()
+            && Party::from(notary.address()) == due.payee
+        {
+            receipt::attest(notary, &mut response, due.resource, self.clock.now());
+        }
         let hold = books::sale_id(due.reference);
         let operation = if response.success {
             Operation::Post { hold, amount: None }
@@ -229,6 +239,7 @@ impl Gate {
         };
         let due = Due {
             reference: paid.reference,
+            resource: &offer.url,
             payee: offer.payee,
             payment: &paid.payment,
             order: &paid.order,
@@ -260,6 +271,22 @@ impl Gate {
         }
     }
 
+    /// The payment that was held first under a reference, and what was asked for it.
+    pub(super) fn first_payment(
+        &self,
+        reference: Reference,
+    ) -> Option<(PaymentPayload, PaymentRequirements)> {
+        let kept = self.kept(reference).ok()?;
+        let payment = kept.payment?;
+        let requirements = kept.requirements.unwrap_or_else(|| payment.accepted.clone());
+        Some((payment, requirements))
+    }
+
+    /// The stored answer of a sale that is paid.
+    pub(super) fn kept_answer(&self, reference: Reference) -> Option<Reply> {
+        Some(self.kept(reference).ok()?.stored?.reply())
+    }
+
     fn kept(&self, reference: Reference) -> Result<Kept, LedgerError> {
         let documents = self.ledger.evidence(reference)?;
         let find = |stage: &str| documents.iter().find(|d| d.evidence.stage == stage);
@@ -272,6 +299,7 @@ impl Gate {
             text(stage::QUOTE).and_then(|b| serde_json::from_slice(b).ok());
         let payment: Option<PaymentPayload> =
             text(stage::PAYMENT).and_then(|b| serde_json::from_slice(b).ok());
+        let resource = quote.as_ref().map(|q| q.resource.url.clone()).unwrap_or_default();
         let requirements = quote.zip(payment.as_ref()).and_then(|(quote, payment)| {
             let mut ways = quote.accepts.into_iter();
             ways.find(|way| offer::difference(way, &payment.accepted).is_none())
@@ -279,6 +307,7 @@ impl Gate {
         Ok(Kept {
             payment,
             requirements,
+            resource,
             stored: head.zip(body).map(|(head, body)| Stored { head, body, settlement }),
         })
     }
@@ -318,6 +347,7 @@ impl Gate {
         let order = Order::read(&payment.payload).ok()?;
         let due = Due {
             reference,
+            resource: &kept.resource,
             payee,
             payment: &payment,
             order: &order,
