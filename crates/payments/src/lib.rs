@@ -25,13 +25,14 @@ pub mod gate;
 pub mod mpp;
 pub mod offer;
 pub mod order;
+pub mod proxy;
 pub mod reconcile;
 pub mod wire;
 
 pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
 pub use extensions::Extras;
 pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};
-pub use gate::{Gate, GateLayer, GateLimits};
+pub use gate::{Charge, Gate, GateLayer, GateLimits};
 pub use mpp::Mpp;
 pub use offer::{Offer, Way};
 pub use order::Order;
