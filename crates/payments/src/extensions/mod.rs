@@ -21,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ledger::Reference;
+use money::Party;
 use serde_json::{Map, Value, json};
 
 use crate::mpp::Mpp;
@@ -79,17 +80,24 @@ impl Declared {
 pub struct Extras {
     /// Speaks MPP on the same 402.
     pub mpp: Option<Mpp>,
-    /// Signs offers and receipts.
-    pub notary: Option<Arc<dyn Notary>>,
+    /// Sign offers and receipts, each for the party whose address it has.
+    pub notaries: Vec<Arc<dyn Notary>>,
     /// Knows who comes back.
     pub doorman: Option<Arc<Doorman>>,
+}
+
+impl Extras {
+    /// Who signs for this seller.
+    pub(crate) fn notary_of(&self, payee: Party) -> Option<&dyn Notary> {
+        self.notaries.iter().map(AsRef::as_ref).find(|n| Party::from(n.address()) == payee)
+    }
 }
 
 impl fmt::Debug for Extras {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Extras")
             .field("mpp", &self.mpp.is_some())
-            .field("notary", &self.notary.is_some())
+            .field("notaries", &self.notaries.len())
             .field("doorman", &self.doorman.is_some())
             .finish()
     }

@@ -79,7 +79,7 @@ impl Gate {
     fn said_now(&self, offer: &Offer, quote: &PaymentRequired) -> Map<String, Value> {
         let now = self.clock.now();
         let mut said = Map::new();
-        if let Some(notary) = self.extras.notary.as_deref()
+        if let Some(notary) = self.extras.notary_of(offer.payee)
             && let Some(signed) = receipt::offers(notary, quote, now.plus(offer.timeout))
         {
             said.insert(receipt::NAME.into(), signed);

@@ -111,9 +111,7 @@ impl Gate {
             true => due.settled(String::new(), "0".into()),
             false => self.carry(due).await?,
         };
-        if let Some(notary) = self.extras.notary.as_deref()
-            && Party::from(notary.address()) == due.payee
-        {
+        if let Some(notary) = self.extras.notary_of(due.payee) {
             receipt::attest(notary, &mut response, due.resource, self.clock.now());
         }
         let hold = books::sale_id(due.reference);
