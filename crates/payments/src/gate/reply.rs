@@ -106,12 +106,10 @@ impl Reply {
         (text("error"), text("message"))
     }
 
-    /// The same answer with another body.
+    /// The same answer with another body, which tells no quote.
     pub(super) fn with_document(self, media_type: &'static str, body: &Value) -> Reply {
-        let status = self.status;
-        Reply { body: Bytes::from(body.to_string()), ..self }
+        Reply { body: Bytes::from(body.to_string()), quote: None, ..self }
             .with(header::CONTENT_TYPE, HeaderValue::from_static(media_type))
-            .with_status(status)
     }
 
     pub(super) fn with_status(self, status: StatusCode) -> Reply {
