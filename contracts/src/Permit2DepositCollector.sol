@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 
 import {DepositCollector} from "./bases/DepositCollector.sol";
-import {ISignatureTransfer} from "./interfaces/ISignatureTransfer.sol";
+import {ISignatureTransfer} from "./permit2/ISignatureTransfer.sol";
 
 /// @title Deposits by Permit2
 /// @notice Moves any ERC-20 from a payer who approved Permit2 straight to the settlement contract.

@@ -7,6 +7,7 @@ use money::{Amount, Party};
 use serde_json::{Map, Value};
 use settlement::Token;
 
+use crate::channel::{self, Terms};
 use crate::extensions::Declared;
 use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 
@@ -15,6 +16,8 @@ use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 pub enum Way {
     /// Scheme `exact` by EIP-3009: the token itself moves exactly the price.
     Authorization,
+    /// Scheme `batch-settlement`: a voucher of a channel that was paid into before.
+    Channel(Terms),
 }
 
 impl Way {
@@ -22,6 +25,7 @@ impl Way {
     pub const fn scheme(&self) -> &'static str {
         match self {
             Way::Authorization => crate::exact::SCHEME,
+            Way::Channel(_) => channel::SCHEME,
         }
     }
 }
@@ -49,6 +53,9 @@ pub struct Offer {
     pub timeout: Duration,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// Whether answers may pass through as they come instead of being kept and settled first;
+    /// see `gate/stream.rs` for who bears which risk.
+    pub streams: bool,
     /// The ways to pay for it, in the order of preference; [`Offer::new`] gives one.
     pub ways: Vec<Way>,
     /// What it says by x402's extensions; [`Offer::new`] says nothing.
@@ -82,6 +89,7 @@ impl Offer {
             token,
             timeout: Duration::from_secs(60),
             max_body: 8 * 1024 * 1024,
+            streams: false,
             ways: vec![Way::Authorization],
             extensions: Declared::default(),
         }
@@ -96,6 +104,17 @@ impl Offer {
         let mut extra = Map::new();
         extra.insert("name".into(), Value::from(self.token.name.clone()));
         extra.insert("version".into(), Value::from(self.token.version.clone()));
+        match way {
+            Way::Authorization => {}
+            Way::Channel(terms) => {
+                let authorizer = terms.receiver_authorizer.to_string();
+                extra.insert("receiverAuthorizer".into(), Value::from(authorizer));
+                extra.insert("withdrawDelay".into(), Value::from(terms.withdraw_delay));
+                let price = self.price.minor().unsigned_abs();
+                let hint = price.saturating_mul(channel::REQUESTS_A_DEPOSIT);
+                extra.insert("minDeposit".into(), Value::from(hint.to_string()));
+            }
+        }
         PaymentRequirements {
             scheme: way.scheme().into(),
             network: wire::network(self.token.chain_id),

@@ -137,13 +137,13 @@ async fn balances_at_one_block(
     parties: &[Party],
 ) -> Result<(u64, Vec<(Party, Amount)>), ReconcileError> {
     const LOOKS: usize = 20;
-    let mut before = chain.block_number().await?;
+    let mut before = chain.safe_head().await?;
     for _ in 0..LOOKS {
         let mut balances = Vec::with_capacity(parties.len());
         for party in parties {
-            balances.push((*party, chain.balance(*party).await?));
+            balances.push((*party, chain.settled_balance(*party).await?));
         }
-        let after = chain.block_number().await?;
+        let after = chain.safe_head().await?;
         if before == after {
             return Ok((before, balances));
         }
@@ -191,8 +191,10 @@ impl Bookkeeper {
     /// [`ReconcileError`]; what was resolved and booked before stays so.
     pub async fn reconcile(&self, at_rest: bool) -> Result<Reconciled, ReconcileError> {
         let mut next_block = self.next_block.lock().await;
+        self.chain.tend().await;
         let (posted, released) = self.resolve_purchases(at_rest).await?;
-        let newest = self.chain.block_number().await?;
+        // What lies above may vanish again.
+        let newest = self.chain.safe_head().await?;
         let mut booked = 0;
         let mut step = BLOCKS_AT_ONCE;
         let mut next = *next_block;
@@ -256,7 +258,11 @@ impl Bookkeeper {
             if !ended && !at_rest {
                 continue; // Its buyer still has it in hand.
             }
-            match order.state(&self.chain).await? {
+            let state = order.state(&self.chain).await;
+            if let Err(SettlementError::Pending { .. }) = state {
+                continue; // Used in a block that may vanish: the next look tells.
+            }
+            match state? {
                 AuthorizationState::Used { .. } => {
                     self.mandates.settle(reference, Vec::new()).await?;
                     posted += 1;
@@ -399,7 +405,7 @@ impl Bookkeeper {
                 })
             };
             let Some((before, in_flight)) = books() else { continue };
-            let chain = self.chain.balance(*party).await?;
+            let chain = self.chain.settled_balance(*party).await?;
             // An entry may land between the two looks; only a difference that stands is one.
             if in_flight == 0 && before != chain && books() == Some((before, 0)) {
                 breaks.push(Break { party: *party, books: before, chain });

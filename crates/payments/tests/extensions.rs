@@ -14,7 +14,9 @@ use payments::{BuyerLimits, buyer};
 use serde_json::{Value, json};
 use town::boutique::{declared, extras, guest};
 use town::shop::{Answer, Shop};
-use town::{AGREEABLE_WALLET, DAY, PRICE, REFUSING_WALLET, Town, base64, http, musd, person, seller};
+use town::{
+    AGREEABLE_WALLET, DAY, PRICE, REFUSING_WALLET, Town, base64, http, musd, person, seller,
+};
 
 /// The `number`th payment of a payer, with a name for the purchase.
 fn named(town: &Town, payer: &Key, number: u64, id: Value) -> PaymentPayload {
@@ -140,8 +142,7 @@ async fn the_buyer_names_its_purchases_and_keeps_the_sellers_receipt() {
     };
     let id = &find(buyer::stage::PAYMENT)["extensions"][identifier::NAME]["info"]["id"];
     assert_eq!(*id, format!("pay_{}", paid.reference));
-    let kept: wire::SettleResponse =
-        serde_json::from_value(find(buyer::stage::RECEIPT)).unwrap();
+    let kept: wire::SettleResponse = serde_json::from_value(find(buyer::stage::RECEIPT)).unwrap();
     let payee = Address::from(seller());
     let read = receipt::verified(&kept, &shop.url, person(0x21).address(), payee).unwrap();
     assert_eq!(read.transaction, paid.transaction.to_string());
@@ -238,7 +239,11 @@ async fn who_has_bought_gets_it_again_by_signing_in_and_nothing_else() {
     let mine = proof(&quote(&shop).await, &payer, payer.address());
     assert_eq!(come_back(&shop, &mine, "sweep").await, first);
     let again = come_back(&shop, &mine, "sweep").await;
-    assert_eq!((again.status, &*again.code()), (402, "invalid_siwx_nonce"), "a number is good once");
+    assert_eq!(
+        (again.status, &*again.code()),
+        (402, "invalid_siwx_nonce"),
+        "a number is good once"
+    );
     let fresh = || async { proof(&quote(&shop).await, &payer, payer.address()) };
     let elsewhat = come_back(&shop, &fresh().await, "dig").await;
     assert_eq!((elsewhat.status, &*elsewhat.code()), (402, "siwx_not_bought_before"));

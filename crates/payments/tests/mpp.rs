@@ -236,9 +236,21 @@ async fn each_refusal_is_a_problem_with_a_fresh_challenge_and_leaves_no_trace() 
         ("another id", with("/challenge/id", "AAAA".into()), "invalid-challenge"),
         ("a changed price", with("/challenge/request", cheap_request.into()), "invalid-challenge"),
         ("a changed realm", with("/challenge/realm", "a.example".into()), "invalid-challenge"),
-        ("a changed end", with("/challenge/expires", "2999-01-01T00:00:00Z".into()), "invalid-challenge"),
-        ("a changed digest", with("/challenge/digest", "sha-256=:AA==:".into()), "invalid-challenge"),
-        ("a changed opaque", with("/challenge/opaque", elsewhere["opaque"].clone()), "invalid-challenge"),
+        (
+            "a changed end",
+            with("/challenge/expires", "2999-01-01T00:00:00Z".into()),
+            "invalid-challenge",
+        ),
+        (
+            "a changed digest",
+            with("/challenge/digest", "sha-256=:AA==:".into()),
+            "invalid-challenge",
+        ),
+        (
+            "a changed opaque",
+            with("/challenge/opaque", elsewhere["opaque"].clone()),
+            "invalid-challenge",
+        ),
         ("another header", with_header, "invalid-challenge"),
         (
             "another resource",
@@ -259,7 +271,11 @@ async fn each_refusal_is_a_problem_with_a_fresh_challenge_and_leaves_no_trace() 
         ("no money", written(&credential(&given, &poor)), "verification-failed"),
     ];
     for (case, authorization, expected) in &cases {
-        assert_eq!(problem(present(&shop.url, authorization, "sweep").await).await, *expected, "{case}");
+        assert_eq!(
+            problem(present(&shop.url, authorization, "sweep").await).await,
+            *expected,
+            "{case}"
+        );
     }
     // The good one, with another body; with a second payment; and too late.
     let paid = written(&good);

@@ -8,6 +8,9 @@
 //! - [`addresses`]: where stock clients expect what.
 //! - [`mod@genesis`]: the accounts that an embedded chain begins with.
 //! - [`authorization`]: what a payer signs to move dollars (EIP-712, EIP-3009).
+//! - [`permit2`]: what a payer signs to pay in any token, or up to an amount (EIP-712, Permit2).
+//! - [`channels`]: payment channels: what a payer and a seller sign, and how a channel is named.
+//! - [`escrow`]: escrowed payments: what a payer signs, and how a payment is named.
 //! - [`create2`]: deploying to an address known beforehand, on any chain.
 //!
 //! Pure functions over constants: no clock, no I/O, no keys. It knows no chain and no way to reach
@@ -18,10 +21,13 @@ pub mod addresses;
 mod artifact;
 pub mod authorization;
 pub mod bindings;
+pub mod channels;
 pub mod create2;
 mod error;
+pub mod escrow;
 pub mod genesis;
 pub mod notarial;
+pub mod permit2;
 
 pub use authorization::{
     CancelAuthorization, ReceiveWithAuthorization, TransferWithAuthorization, dollar_domain,

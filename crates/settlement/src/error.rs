@@ -51,6 +51,22 @@ pub enum SettlementError {
         /// The transaction to watch.
         transaction: B256,
     },
+    /// Gas costs more now than we may offer. Nothing was sent; it may be cheaper later.
+    #[error(
+        "gas costs {asked} wei now, and at most {most} may be offered: wait until it is cheaper, or raise the limit"
+    )]
+    GasTooDear {
+        /// What the next block asks, tip included, in wei per gas.
+        asked: u128,
+        /// [`crate::SenderLimits::most_fee_per_gas`].
+        most: u128,
+    },
+    /// The sender is none of ours.
+    #[error("{sender} cannot send: its key is not among those that were handed in")]
+    NoSuchSender {
+        /// Who was to send.
+        sender: Address,
+    },
     /// The node serves another chain than the one that was asked for.
     #[error("the node serves chain {found}, not {expected}; check `--rpc` and `--chain-id`")]
     WrongChain {
@@ -90,6 +106,11 @@ pub enum SettlementError {
 impl SettlementError {
     /// Whether the same request may succeed later, unchanged.
     pub fn may_succeed_later(&self) -> bool {
-        matches!(self, SettlementError::Unreachable { .. } | SettlementError::Pending { .. })
+        matches!(
+            self,
+            SettlementError::Unreachable { .. }
+                | SettlementError::Pending { .. }
+                | SettlementError::GasTooDear { .. }
+        )
     }
 }

@@ -12,14 +12,17 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod channels;
 mod endpoint;
 mod error;
+mod pool;
 mod sender;
 mod token;
 
 pub use endpoint::{Endpoint, LocalNode};
 pub use error::SettlementError;
-pub use sender::{Receipt, Sender, SenderLimits};
+pub use pool::SendingKeys;
+pub use sender::{PUBLIC_CONFIRMATIONS, Receipt, Sender, SenderLimits};
 pub use token::{
     AuthorizationState, PAYMENT_GAS, Settlement, SignedAuthorization, Token, TokenMovement,
 };

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use alloy_eips::BlockId;
 use alloy_network::Ethereum;
 use alloy_network::TransactionBuilder as _;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_provider::{Provider as _, RootProvider};
 use alloy_rpc_types_eth::{Filter, Log, TransactionRequest};
-use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolEvent as _, sol};
 use money::{Amount, Asset, Party};
 
 use crate::endpoint::{Endpoint, failure};
 use crate::error::SettlementError;
-use crate::sender::{Receipt, Sender, SenderLimits};
+use crate::pool::{Pool, SendingKeys};
+use crate::sender::{Receipt, Sender, SenderLimits, outcome, settled_head};
 
 sol! {
     /// What we ask of a dollar: ERC-20, EIP-3009, and `mint` on the embedded chain.
@@ -24,6 +25,7 @@ sol! {
         function decimals() external view returns (uint8);
         function totalSupply() external view returns (uint256);
         function balanceOf(address account) external view returns (uint256);
+        function allowance(address owner, address spender) external view returns (uint256);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
         function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
         function mint(address to, uint256 amount) external;
@@ -116,19 +118,22 @@ pub struct TokenMovement {
     pub authorization: Option<(Party, B256)>,
 }
 
-/// A chain, one token on it, and the key that sends.
+/// A chain, one token on it, and the keys that send.
 ///
-/// Cheap to clone; all clones share the sender and its nonces.
+/// Cheap to clone; all clones share the senders and their nonces.
 #[derive(Clone)]
 pub struct Settlement {
     endpoint: Endpoint,
-    provider: RootProvider<Ethereum>,
+    pub(crate) provider: RootProvider<Ethereum>,
     token: Arc<Token>,
-    sender: Arc<Sender>,
+    senders: Arc<Pool>,
+    /// How many blocks must stand on one before it counts.
+    confirmations: u64,
 }
 
 impl Settlement {
-    /// Connects to a chain and reads the token there, within [`SenderLimits::wait`].
+    /// Connects to a chain and reads the token there, within [`SenderLimits::wait`]. One key or
+    /// several send ([`SendingKeys::pool`]).
     ///
     /// # Errors
     /// [`SettlementError::Unreachable`] if nobody answers, [`SettlementError::WrongChain`],
@@ -137,14 +142,14 @@ impl Settlement {
         endpoint: Endpoint,
         expected_chain: Option<u64>,
         token: Address,
-        sender: PrivateKeySigner,
+        senders: impl Into<SendingKeys>,
         limits: SenderLimits,
     ) -> Result<Settlement, SettlementError> {
         let silent = SettlementError::Unreachable {
             endpoint: endpoint.to_string(),
             cause: format!("it said nothing for {:?}", limits.wait),
         };
-        let greeting = Settlement::greet(endpoint, expected_chain, token, sender, limits);
+        let greeting = Settlement::greet(endpoint, expected_chain, token, senders.into(), limits);
         tokio::time::timeout(limits.wait, greeting).await.unwrap_or(Err(silent))
     }
 
@@ -152,7 +157,7 @@ impl Settlement {
         endpoint: Endpoint,
         expected_chain: Option<u64>,
         token: Address,
-        sender: PrivateKeySigner,
+        senders: SendingKeys,
         limits: SenderLimits,
     ) -> Result<Settlement, SettlementError> {
         let provider = endpoint.provider()?;
@@ -189,10 +194,11 @@ impl Settlement {
         }
         let asset = Asset::try_new(&symbol.to_uppercase(), decimals)
             .map_err(|e| no_token(e.to_string()))?;
-        let sender =
-            Arc::new(Sender::new(endpoint.clone(), provider.clone(), sender, chain_id, limits));
+        let sender = |key| Sender::new(endpoint.clone(), provider.clone(), key, chain_id, limits);
+        let senders = Arc::new(Pool::new(senders.into_keys().into_iter().map(sender)));
+        let confirmations = limits.confirmations_on(&endpoint, chain_id);
         let token = Arc::new(Token { asset, address: token, chain_id, name, version });
-        Ok(Settlement { endpoint, provider, token, sender })
+        Ok(Settlement { endpoint, provider, token, senders, confirmations })
     }
 
     /// The token that is settled here.
@@ -205,9 +211,23 @@ impl Settlement {
         &self.endpoint
     }
 
-    /// The address that sends transactions and pays their gas.
+    /// The address that sends where a contract knows its caller by address: the first key's.
     pub fn sender(&self) -> Address {
-        self.sender.address()
+        self.senders.first().address()
+    }
+
+    /// All addresses that send transactions and pay their gas, the first key's first.
+    pub fn senders(&self) -> Vec<Address> {
+        self.senders.senders().map(|sender| sender.address()).collect()
+    }
+
+    /// Looks after transactions whose fate was open when their wait ran out: sends them again, and
+    /// forgets those that are mined. Every sending does that too; call it from time to time where
+    /// long nothing is sent. Bounded by what one key may leave open, and by the node's answers.
+    pub async fn tend(&self) {
+        for sender in self.senders.senders().filter(|sender| sender.is_stuck()) {
+            sender.tend().await;
+        }
     }
 
     /// What a party owns now.
@@ -217,6 +237,32 @@ impl Settlement {
     pub async fn balance(&self, party: Party) -> Result<Amount, SettlementError> {
         let value = self.call(Dollar::balanceOfCall { account: party.into() }).await?;
         self.amount(value)
+    }
+
+    /// What a party owned at [`Settlement::safe_head`]: what books are compared with.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn settled_balance(&self, party: Party) -> Result<Amount, SettlementError> {
+        if self.confirmations == 0 {
+            return self.balance(party).await;
+        }
+        let block = self.safe_head().await?.into();
+        let call = Dollar::balanceOfCall { account: party.into() };
+        let value = self.reader(self.token.address).call_at(call, block).await?;
+        self.amount(value)
+    }
+
+    /// How much of an owner's money a spender may move, in minor units; often without bound.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn token_allowance(
+        &self,
+        owner: Address,
+        spender: Address,
+    ) -> Result<U256, SettlementError> {
+        self.call(Dollar::allowanceCall { owner, spender }).await
     }
 
     /// How much of the token exists.
@@ -239,17 +285,45 @@ impl Settlement {
             .map_err(|e| failure(&self.endpoint, "the block number", e))
     }
 
-    /// What became of a transaction; `None` while it is not mined.
+    /// The newest block that counts: [`SenderLimits::confirmations`] blocks stand on it, or the
+    /// node calls it final. Whatever books what the chain says reads up to here.
+    ///
+    /// A reorganisation that goes deeper than this takes back what was reported as paid, booked
+    /// and answered. Nothing here undoes that: books and chain then differ, and the difference
+    /// is to be shown to a person. Raise the confirmations where a payment is worth more than a
+    /// reorganisation costs.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn safe_head(&self) -> Result<u64, SettlementError> {
+        settled_head(&self.provider, self.confirmations)
+            .await
+            .map_err(|e| failure(&self.endpoint, "the block number", e))
+    }
+
+    /// What became of a transaction; `None` while it is not mined. If it was sent here and signed
+    /// anew with higher fees, the receipt is that of whichever version was mined, which may lie in
+    /// a block above [`Settlement::safe_head`].
     ///
     /// # Errors
     /// As every reading; [`SettlementError::Reverted`] if it was mined and failed.
     pub async fn receipt(&self, transaction: B256) -> Result<Option<Receipt>, SettlementError> {
-        let receipt = self
-            .provider
-            .get_transaction_receipt(transaction)
-            .await
-            .map_err(|e| failure(&self.endpoint, "a receipt", e))?;
-        receipt.as_ref().map(crate::sender::outcome).transpose()
+        let mut versions = vec![transaction];
+        for sender in self.senders.senders() {
+            let siblings = sender.siblings(transaction).await;
+            versions.extend(siblings.into_iter().filter(|sibling| *sibling != transaction));
+        }
+        for version in versions {
+            let receipt = self
+                .provider
+                .get_transaction_receipt(version)
+                .await
+                .map_err(|e| failure(&self.endpoint, "a receipt", e))?;
+            if let Some(receipt) = receipt {
+                return outcome(&receipt).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a contract lives at an address.
@@ -315,7 +389,7 @@ impl Settlement {
         self.send(self.token.address, call, PAYMENT_GAS).await
     }
 
-    /// Makes play money, where the sender is the token's minter.
+    /// Makes play money, where the first sender is the token's minter.
     ///
     /// # Errors
     /// [`SettlementError::NotMintable`] for no amount of this token; else as [`Sender::send`]: a
@@ -327,14 +401,16 @@ impl Settlement {
             .and_then(|a| U256::try_from(a.minor()).ok())
             .ok_or(SettlementError::NotMintable { amount, asset })?;
         let call = Dollar::mintCall { to: to.into(), amount: minor };
-        self.send(self.token.address, call.abi_encode().into(), PAYMENT_GAS).await
+        let call = call.abi_encode().into();
+        self.send_from(self.sender(), self.token.address, call, PAYMENT_GAS).await
     }
 
     /// What became of an authorization. Its transaction is searched from the newest block back to
     /// `from_block`, so what was used lately is found at once.
     ///
     /// # Errors
-    /// As every reading; [`SettlementError::Unreadable`] if the chain says that it was used and
+    /// As every reading; [`SettlementError::Pending`] if it was used or cancelled in a block above
+    /// [`Settlement::safe_head`], which may still vanish; [`SettlementError::Unreadable`] if the chain says that it was used and
     /// shows no event of it since `from_block`.
     pub async fn authorization(
         &self,
@@ -376,12 +452,15 @@ impl Settlement {
             }
             last = first - 1;
         };
-        if log.topic0() == Some(&Dollar::AuthorizationCanceled::SIGNATURE_HASH) {
-            return Ok(AuthorizationState::Cancelled);
-        }
         let transaction =
             log.transaction_hash.ok_or_else(|| unreadable("the event names no transaction"))?;
         let block = log.block_number.ok_or_else(|| unreadable("the event names no block"))?;
+        if self.confirmations > 0 && block > self.safe_head().await? {
+            return Err(SettlementError::Pending { transaction });
+        }
+        if log.topic0() == Some(&Dollar::AuthorizationCanceled::SIGNATURE_HASH) {
+            return Ok(AuthorizationState::Cancelled);
+        }
         let transfers =
             self.transfers(Filter::new().from_block(block).to_block(block).topic1(payer)).await?;
         // A transaction may carry several authorizations; ours is the transfer that follows it.
@@ -407,6 +486,8 @@ impl Settlement {
     }
 
     /// All movements of the token from or to one of `parties`, in blocks `from..=to`, in order.
+    /// For books, `to` is at most [`Settlement::safe_head`]: what lies above may vanish, and what
+    /// was booked of it would then be wrong.
     ///
     /// # Errors
     /// As every reading; nodes bound how many blocks they search.
@@ -505,8 +586,11 @@ impl Settlement {
         contract: Address,
         call: C,
     ) -> Result<C::Return, SettlementError> {
-        let reader = Reader { endpoint: &self.endpoint, provider: &self.provider, contract };
-        reader.call(call).await
+        self.reader(contract).call(call).await
+    }
+
+    fn reader(&self, contract: Address) -> Reader<'_> {
+        Reader { endpoint: &self.endpoint, provider: &self.provider, contract }
     }
 
     /// Tries a call to any contract as [`Settlement::send`] would make it, without sending it, and
@@ -532,7 +616,8 @@ impl Settlement {
             .map_err(|e| failure(&self.endpoint, "a simulated transaction", e))
     }
 
-    /// Sends a call to any contract that may take at most `most_gas`, and waits until it is mined.
+    /// Sends a call to any contract that may take at most `most_gas`, from the key that has the
+    /// least to do, and waits until it is mined.
     ///
     /// # Errors
     /// As [`Sender::send`].
@@ -542,7 +627,22 @@ impl Settlement {
         data: Bytes,
         most_gas: u64,
     ) -> Result<Receipt, SettlementError> {
-        self.sender.send(to, data, most_gas).await
+        self.senders.send(to, data, most_gas).await
+    }
+
+    /// Sends as [`Settlement::send`], from one certain address of [`Settlement::senders`]: for
+    /// contracts that know their caller.
+    ///
+    /// # Errors
+    /// [`SettlementError::NoSuchSender`] if that is none of ours; else as [`Sender::send`].
+    pub(crate) async fn send_from(
+        &self,
+        sender: Address,
+        to: Address,
+        data: Bytes,
+        most_gas: u64,
+    ) -> Result<Receipt, SettlementError> {
+        self.senders.find(sender)?.send(to, data, most_gas).await
     }
 }
 
@@ -568,12 +668,23 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Asks as the newest block has it.
     pub(crate) async fn call<C: SolCall>(&self, call: C) -> Result<C::Return, SettlementError> {
+        self.call_at(call, BlockId::latest()).await
+    }
+
+    /// Asks as a certain block has it; nodes remember some hundred blocks at least.
+    pub(crate) async fn call_at<C: SolCall>(
+        &self,
+        call: C,
+        block: BlockId,
+    ) -> Result<C::Return, SettlementError> {
         let request =
             TransactionRequest::default().with_to(self.contract).with_input(call.abi_encode());
         let answer = self
             .provider
             .call(request)
+            .block(block)
             .await
             .map_err(|e| failure(self.endpoint, C::SIGNATURE, e))?;
         C::abi_decode_returns(&answer)

@@ -3,6 +3,7 @@
 //! Source: `specs/extensions/bazaar.md` for the two addresses and the form of an entry;
 //! `@x402/extensions` 2.27 for the form of the answers. An offer is listed when a payment that
 //! describes it was **settled here**, and counts by who paid for it, not by what it says of itself.
+//! Acts in payment channels do not count: what is deposited may be taken back.
 //!
 //! **The rank** is a whole number, and ties go to the later settled:
 //!

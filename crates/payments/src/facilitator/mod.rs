@@ -8,13 +8,16 @@
 //! payment that is no good is an answer (HTTP 200), not an error.
 
 mod authorization;
+mod channel;
 pub mod discovery;
 mod remote;
 mod serve;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use alloy_primitives::B256;
+use alloy_signer_local::PrivateKeySigner;
 use futures_util::future::BoxFuture;
 use ledger::Reference;
 use money::Clock;
@@ -26,7 +29,9 @@ pub use discovery::Catalogue;
 pub use remote::RemoteFacilitator;
 pub use serve::router;
 
+use crate::channel::{ChannelInvalid, Domain, SCHEME as CHANNELS};
 use crate::exact::{self, Invalid};
+use crate::extensions::listing;
 use crate::wire::{
     self, PaymentPayload, PaymentRequirements, SettleResponse, Supported, SupportedKind,
     VerifyResponse,
@@ -71,7 +76,9 @@ const UNSURE: &str = "unexpected_verify_error";
 /// Whether a reason for refusing says only that it is not known, so that the same may be tried
 /// again.
 pub(crate) fn is_unsure(reason: &str) -> bool {
-    reason == UNSURE || reason == Invalid::ChainUnreachable.code()
+    reason == UNSURE
+        || reason == Invalid::ChainUnreachable.code()
+        || reason == ChannelInvalid::ReadFailed.code()
 }
 
 /// A facilitator that settles on the chain itself, in one token.
@@ -82,12 +89,36 @@ pub struct EmbeddedFacilitator {
     settling: Mutex<HashSet<Reference>>,
     /// What can be bought, if that is listed here.
     catalogue: Option<Arc<Catalogue>>,
+    /// What is signed for channels of this chain.
+    channels: Domain,
+    /// Signs claims and refunds for sellers who let it.
+    authorizer: Option<PrivateKeySigner>,
+    /// Transactions in channels of which it was not known whether they are mined.
+    open: Mutex<HashMap<Reference, B256>>,
+}
+
+/// Who asks for a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// A seller in this process.
+    Here,
+    /// Anybody who reaches the served facilitator.
+    Stranger,
 }
 
 impl EmbeddedFacilitator {
     /// A facilitator on this chain, for its token.
     pub fn new(chain: Settlement, clock: Arc<dyn Clock>) -> EmbeddedFacilitator {
-        EmbeddedFacilitator { chain, clock, settling: Mutex::default(), catalogue: None }
+        let channels = Domain::new(chain.token().chain_id);
+        EmbeddedFacilitator {
+            chain,
+            clock,
+            settling: Mutex::default(),
+            channels,
+            authorizer: None,
+            open: Mutex::default(),
+            catalogue: None,
+        }
     }
 
     /// The same facilitator, which lists what was paid for through it.
@@ -95,23 +126,52 @@ impl EmbeddedFacilitator {
         EmbeddedFacilitator { catalogue: Some(catalogue), ..self }
     }
 
+    /// With a key that signs claims and refunds for channels that name it as their receiver
+    /// authorizer. `/supported` announces it, and with it that channels are settled here.
+    ///
+    /// Claims are signed for anybody: they only bring a receiver what a payer signed. Refunds are
+    /// signed for sellers in this process alone: anybody else could have a channel's money sent
+    /// back before its vouchers are claimed, so a stranger brings the seller's own signature.
+    pub fn with_receiver_authorizer(self, signer: PrivateKeySigner) -> EmbeddedFacilitator {
+        EmbeddedFacilitator { authorizer: Some(signer), ..self }
+    }
+
     /// What it settles.
     pub fn supported(&self) -> Supported {
         let mut signers = Map::new();
         signers.insert("eip155:*".into(), json!([self.chain.sender().to_string()]));
-        Supported {
-            kinds: vec![SupportedKind {
-                x402_version: wire::VERSION,
-                scheme: exact::SCHEME.into(),
-                network: wire::network(self.chain.token().chain_id),
-                extra: None,
-            }],
-            extensions: self
-                .catalogue
-                .iter()
-                .map(|_| crate::extensions::listing::NAME.to_string())
-                .collect(),
-            signers,
+        let kind = |scheme: &str, extra| SupportedKind {
+            x402_version: wire::VERSION,
+            scheme: scheme.into(),
+            network: wire::network(self.chain.token().chain_id),
+            extra,
+        };
+        let mut kinds = vec![kind(exact::SCHEME, None)];
+        if let Some(authorizer) = &self.authorizer {
+            let mut extra = Map::new();
+            extra.insert("receiverAuthorizer".into(), json!(authorizer.address().to_string()));
+            kinds.push(kind(CHANNELS, Some(extra)));
+        }
+        let listed = self.catalogue.iter().map(|_| listing::NAME.to_string());
+        Supported { kinds, extensions: listed.collect(), signers }
+    }
+
+    async fn settle_for(
+        &self,
+        asker: Asker,
+        payment: &PaymentPayload,
+        requirements: &PaymentRequirements,
+    ) -> SettleResponse {
+        match requirements.scheme.as_str() {
+            CHANNELS => self.settle_channel(payment, requirements, asker).await,
+            _ => {
+                let response = self.settle_authorization(payment, requirements).await;
+                // Not so for channels: what is deposited may be taken back.
+                if let Some(catalogue) = &self.catalogue {
+                    catalogue.count(payment, requirements, &response);
+                }
+                response
+            }
         }
     }
 
@@ -140,7 +200,12 @@ impl Facilitator for EmbeddedFacilitator {
         payment: &'a PaymentPayload,
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>> {
-        Box::pin(async move { Ok(self.verify_authorization(payment, requirements).await) })
+        Box::pin(async move {
+            Ok(match requirements.scheme.as_str() {
+                CHANNELS => self.verify_channel(payment, requirements).await,
+                _ => self.verify_authorization(payment, requirements).await,
+            })
+        })
     }
 
     fn settle<'a>(
@@ -148,13 +213,7 @@ impl Facilitator for EmbeddedFacilitator {
         payment: &'a PaymentPayload,
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
-        Box::pin(async move {
-            let response = self.settle_authorization(payment, requirements).await;
-            if let Some(catalogue) = &self.catalogue {
-                catalogue.count(payment, requirements, &response);
-            }
-            Ok(response)
-        })
+        Box::pin(async move { Ok(self.settle_for(Asker::Here, payment, requirements).await) })
     }
 
     fn proves_success(&self) -> bool {

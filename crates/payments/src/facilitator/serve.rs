@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{EmbeddedFacilitator, Facilitator as _, discovery};
+use super::{Asker, EmbeddedFacilitator, Facilitator as _, discovery};
+use crate::channel::SCHEME as CHANNELS;
 use crate::exact::Invalid;
 use crate::extensions::listing::{self, Entry};
 use crate::wire::{self, FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
@@ -29,6 +30,9 @@ impl EmbeddedFacilitator {
     /// What is said of a payment's extensions, if it is settled.
     fn extension_responses(&self, request: &FacilitatorRequest) -> Option<HeaderValue> {
         self.catalogue.as_ref()?;
+        if request.payment_requirements.scheme == CHANNELS {
+            return None;
+        }
         let read = Entry::read(&request.payment_payload, &request.payment_requirements)?;
         let said = match read {
             Ok(_) => json!({ "status": "success" }),
@@ -110,13 +114,13 @@ async fn settle(
     // The seller may hang up; the settlement goes on, and the chain tells its end.
     let task = tokio::spawn(async move {
         let _place = place;
-        facilitator.settle(&request.payment_payload, &request.payment_requirements).await
+        let (payment, terms) = (&request.payment_payload, &request.payment_requirements);
+        facilitator.settle_for(Asker::Stranger, payment, terms).await
     });
     let answer = task.await.map_err(|_| {
         let message = "the settlement broke off; ask the chain what became of it";
         unreadable(StatusCode::INTERNAL_SERVER_ERROR, Invalid::ChainUnreachable.code(), message)
     })?;
-    let answer = answer.expect("the embedded facilitator always answers");
     if !answer.success {
         // Only what is paid for is listed.
         headers.clear();

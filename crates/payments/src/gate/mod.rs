@@ -28,6 +28,7 @@ mod charge;
 mod dressing;
 mod reply;
 mod settling;
+mod stream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -92,6 +93,9 @@ pub struct GateLimits {
     pub settle_wait: Duration,
     /// The largest answer that is sold, in bytes.
     pub max_answer: usize,
+    /// How long an answer that streams may take, all in all; one that is charged by use no longer
+    /// than its payment is valid. Between two pieces it may take [`GateLimits::work_wait`].
+    pub stream_wait: Duration,
     /// How many bodies of paid requests may be arriving at once; more are refused with 503.
     pub reading: usize,
     /// How many payments may be in work at once; more are refused with 503 before they are held.
@@ -108,6 +112,7 @@ impl Default for GateLimits {
             work_wait: Duration::from_secs(50),
             settle_wait: Duration::from_secs(30),
             max_answer: 8 * 1024 * 1024,
+            stream_wait: Duration::from_secs(15 * 60),
             reading: 256,
             in_flight: 256,
             grace: Duration::from_secs(366 * 24 * 60 * 60),
@@ -276,9 +281,9 @@ impl Gate {
                 let told = seat.tell.subscribe();
                 let gate = self.clone();
                 tokio::spawn(async move {
-                    let reply = gate.decide(&offer, paid, parts, work).await;
+                    let reply = gate.decide(&offer, paid, parts, work, &seat).await;
                     // Nobody may be listening any more; the answer is stored for who asks again.
-                    let _ = seat.tell.send(Some(reply));
+                    seat.tell.send_replace(Some(reply));
                 });
                 told
             }
@@ -364,6 +369,7 @@ impl Gate {
         paid: Paid,
         parts: http::request::Parts,
         work: S,
+        seat: &Seat,
     ) -> Reply
     where
         S: Service<Request<Body>, Response = Response> + Send + 'static,
@@ -407,7 +413,7 @@ impl Gate {
             }
         }
         let request = Request::from_parts(without_payment(parts), Body::from(paid.input.clone()));
-        self.work_and_settle(offer, &paid, request, work).await
+        self.work_and_settle(offer, &paid, request, work, seat).await
     }
 
     /// Nothing that is refused here leaves a trace.
@@ -485,6 +491,7 @@ impl Gate {
         paid: &Paid,
         request: Request<Body>,
         work: S,
+        seat: &Seat,
     ) -> Reply
     where
         S: Service<Request<Body>, Response = Response> + Send + 'static,
@@ -492,7 +499,19 @@ impl Gate {
         S::Future: Send + 'static,
     {
         let reference = paid.reference;
-        let mut stored = self.work(request, work).await;
+        let deadline = tokio::time::Instant::now() + self.limits.work_wait;
+        let most = self.limits.max_answer.min(documents::MAX_BODY);
+        let mut stored = match self.begin_work(request, work, deadline).await {
+            Ok(response)
+                if offer.streams
+                    && response.status().as_u16() < 400
+                    && stream::passes(&response, most) =>
+            {
+                return self.stream_and_settle(offer, paid, response, seat).await;
+            }
+            Ok(response) => self.finish_work(response, deadline).await,
+            Err(failure) => failure,
+        };
         if !stored.is_delivery() {
             // Nothing was delivered, so nothing is charged; the failure is the stored answer.
             return self.failed(reference, &stored).await;
@@ -538,16 +557,27 @@ impl Gate {
         }
     }
 
-    /// Runs the work; a panic, an error or a wait that is too long is a failed answer.
-    async fn work<S>(&self, request: Request<Body>, work: S) -> Stored
+    /// Has the work begun, until the head of its answer is there. A panic, an error or a wait that
+    /// is too long is a failed answer.
+    async fn begin_work<S>(
+        &self,
+        request: Request<Body>,
+        work: S,
+        deadline: tokio::time::Instant,
+    ) -> Result<Response, Stored>
     where
         S: Service<Request<Body>, Response = Response> + Send + 'static,
         S::Error: std::fmt::Display + Send,
         S::Future: Send + 'static,
     {
+        let run = async move { work.oneshot(request).await.map_err(|e| e.to_string()) };
+        self.guard(run, deadline).await
+    }
+
+    /// Takes an answer in whole.
+    async fn finish_work(&self, response: Response, deadline: tokio::time::Instant) -> Stored {
         let most = self.limits.max_answer.min(documents::MAX_BODY);
-        let run = tokio::spawn(async move {
-            let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
+        let run = async move {
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, most)
                 .collect()
@@ -556,11 +586,21 @@ impl Gate {
                 .to_bytes();
             let mut head = AnswerHead::of(parts.status, &parts.headers);
             head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
-            Ok::<_, String>(Stored { head, body, settlement: None })
-        });
+            Ok(Stored { head, body, settlement: None })
+        };
+        self.guard(run, deadline).await.unwrap_or_else(|failure| failure)
+    }
+
+    /// Runs a part of the work in a task of its own, so that its panics and its time are bounded.
+    async fn guard<T: Send + 'static>(
+        &self,
+        part: impl Future<Output = Result<T, String>> + Send + 'static,
+        deadline: tokio::time::Instant,
+    ) -> Result<T, Stored> {
+        let run = tokio::spawn(part);
         let abort = run.abort_handle();
-        let failure = match tokio::time::timeout(self.limits.work_wait, run).await {
-            Ok(Ok(Ok(stored))) => return stored,
+        let failure = match tokio::time::timeout_at(deadline, run).await {
+            Ok(Ok(Ok(done))) => return Ok(done),
             Ok(Ok(Err(cause))) => cause,
             Ok(Err(_)) => "the machine broke down".to_string(),
             Err(_) => {
@@ -569,7 +609,7 @@ impl Gate {
             }
         };
         tracing::error!(%failure, "a piece of work failed");
-        Stored::failure(&failure)
+        Err(Stored::failure(&failure))
     }
 }
 

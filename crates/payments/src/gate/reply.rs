@@ -8,6 +8,7 @@ use money::Amount;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::stream::Once;
 use crate::exact::Invalid;
 use crate::offer::Offer;
 use crate::wire::{self, PaymentRequired, SettleResponse};
@@ -23,11 +24,20 @@ pub(super) struct Reply {
     body: Bytes,
     /// The quote that it tells, if it does.
     quote: Option<Box<PaymentRequired>>,
+    /// Passes through as it comes, to the first who takes it; the others ask again later.
+    stream: Option<Once>,
 }
 
 impl From<Reply> for Response {
     fn from(reply: Reply) -> Response {
-        let mut response = Response::new(Body::from(reply.body));
+        let body = match &reply.stream {
+            None => Body::from(reply.body),
+            Some(stream) => match stream.take() {
+                Some(body) => body,
+                None => return Reply::pending().into(),
+            },
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
         response
@@ -40,7 +50,7 @@ impl Reply {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // Lets a page on another origin read the protocol's headers.
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-        Reply { status, headers, body, quote: None }
+        Reply { status, headers, body, quote: None, stream: None }
     }
 
     fn json(status: StatusCode, body: &serde_json::Value) -> Reply {
@@ -50,6 +60,12 @@ impl Reply {
 
     pub(super) fn with(mut self, name: impl header::IntoHeaderName, value: HeaderValue) -> Reply {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// The same head with a body that passes through.
+    pub(super) fn streaming(mut self, body: Body) -> Reply {
+        self.stream = Some(Once::new(body));
         self
     }
 
@@ -155,6 +171,19 @@ pub(super) struct AnswerHead {
     /// What is charged for it; the price, if it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) charge: Option<Amount>,
+    /// How far it came, if it passed through as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) streamed: Option<Streamed>,
+}
+
+/// How far a streamed answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Streamed {
+    /// It is paid before its first byte; whether it was paid, the chain says.
+    Begun,
+    /// It passed, whole or cut, and is charged.
+    Ended,
 }
 
 impl AnswerHead {
@@ -173,7 +202,7 @@ impl AnswerHead {
                 Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_string()))
             })
             .collect();
-        AnswerHead { status: status.as_u16(), headers, charge: None }
+        AnswerHead { status: status.as_u16(), headers, charge: None, streamed: None }
     }
 
     pub(super) fn media_type(&self) -> Option<&str> {
@@ -201,6 +230,7 @@ impl Stored {
             status: StatusCode::BAD_GATEWAY.as_u16(),
             headers: vec![("content-type".into(), "application/json".into())],
             charge: None,
+            streamed: None,
         };
         Stored { head, body: Bytes::from(body.to_string()), settlement: None }
     }
@@ -221,6 +251,14 @@ impl Stored {
                 &format!("the payment could not be settled: {message}"),
             )
             .with(wire::PAYMENT_RESPONSE, wire::encode(settlement));
+        }
+        if self.head.streamed.is_some() && self.body.is_empty() && self.settlement.is_some() {
+            let said = "the answer was passed on as it came and was not kept whole; it is paid";
+            let reply = Reply::refuse(StatusCode::GONE, "answer_not_kept", said);
+            return match &self.settlement {
+                Some(settlement) => reply.with(wire::PAYMENT_RESPONSE, wire::encode(settlement)),
+                None => reply,
+            };
         }
         let status = StatusCode::from_u16(self.head.status).unwrap_or(StatusCode::OK);
         let mut reply = Reply::new(status, self.body.clone());

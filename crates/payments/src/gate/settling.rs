@@ -12,7 +12,7 @@ use mandates::books::{self, Line};
 use money::{Amount, Party};
 use settlement::AuthorizationState;
 
-use super::reply::{AnswerHead, Reply, Stored};
+use super::reply::{AnswerHead, Reply, Stored, Streamed};
 use super::{Gate, Paid, stage};
 use crate::documents;
 use crate::exact::Invalid;
@@ -288,6 +288,8 @@ impl Gate {
                 let free = due.settled(String::new(), "0".into());
                 Stored { settlement: Some(free), ..stored }.reply()
             }
+            // Interrupted before its first byte: recovery resolves it by what the chain says.
+            Status::Held if stored.head.streamed == Some(Streamed::Begun) => Reply::pending(),
             // Delivered, and not known to be settled: the process was interrupted.
             Status::Held => match self.settle(&due).await {
                 Some(settlement) => Stored { settlement: Some(settlement), ..stored }.reply(),
@@ -345,7 +347,11 @@ impl Gate {
             payment,
             requirements,
             resource,
-            stored: head.zip(body).map(|(head, body)| Stored { head, body, settlement }),
+            stored: head.and_then(|head| {
+                // What passed through as it came may not have been kept.
+                let body = body.or_else(|| head.streamed.map(|_| Bytes::new()))?;
+                Some(Stored { head, body, settlement })
+            }),
         })
     }
 
@@ -382,6 +388,12 @@ impl Gate {
         }
         let payment = kept.payment?;
         let order = Order::read(&payment.payload).ok()?;
+        if stored.head.streamed == Some(Streamed::Begun)
+            && order.state(&self.chain).await.ok()? == AuthorizationState::Unused
+        {
+            // Not a byte of it has passed, and none will: it is not paid for any more.
+            return self.let_go(reference, &Stored::failure("it was interrupted")).await;
+        }
         let due = Due {
             reference,
             resource: &kept.resource,

@@ -11,6 +11,7 @@ mod upstream;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -93,6 +94,8 @@ impl Stall {
             ),
         };
         offer.media_type = "*/*".into();
+        offer.streams = true;
+        offer.timeout = Duration::from_secs(300);
         offer.ways = if metered { self.metered.clone() } else { self.fixed.clone() };
         offer
     }

@@ -1,0 +1,333 @@
+//! Selling what runs elsewhere: a stall before a real service on loopback, both told to misbehave.
+
+mod town;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use alloy_primitives::U256;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use http::{Method, StatusCode, header};
+use ledger::Kind;
+use mandates::books::Line;
+use money::Asset;
+use payments::proxy::{Prices, Stall, Upstream};
+use payments::{Gate, GateLimits, Purchase, Way, wire};
+use settlement::SignedAuthorization;
+use tokio::sync::Semaphore;
+use town::shop::Answer;
+use town::{PRICE, Town, http, musd, person, seller};
+
+/// A service that does what the path says, and counts.
+struct Service {
+    asked: AtomicUsize,
+    /// A streamed answer gives its second half with a permit from here.
+    may_go_on: Semaphore,
+    /// The headers of the last request.
+    seen: std::sync::Mutex<http::HeaderMap>,
+}
+
+async fn service(State(service): State<Arc<Service>>, request: Request) -> Response {
+    service.asked.fetch_add(1, Ordering::SeqCst);
+    *service.seen.lock().unwrap() = request.headers().clone();
+    let events = |ends: &'static str| {
+        let service = service.clone();
+        let pieces = stream::unfold(0, move |turn| {
+            let service = service.clone();
+            async move {
+                match turn {
+                    0 => Some((Ok(Bytes::from("data: one\n\n")), 1)),
+                    1 => {
+                        service.may_go_on.acquire().await.unwrap().forget();
+                        match ends {
+                            "break" => Some((Err(std::io::Error::other("it burnt")), 2)),
+                            _ => Some((Ok(Bytes::from("data: two\n\n")), 2)),
+                        }
+                    }
+                    _ => None,
+                }
+            }
+        });
+        ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(pieces)).into_response()
+    };
+    let path = request.uri().path().to_string();
+    match path.as_str() {
+        "/events" => events("well"),
+        "/breaks" => events("break"),
+        "/fails" => (StatusCode::INTERNAL_SERVER_ERROR, "it burnt").into_response(),
+        "/moves" => {
+            (StatusCode::FOUND, [(header::LOCATION, "http://elsewhere.example/")]).into_response()
+        }
+        _ => {
+            let query = request.uri().query().unwrap_or("").to_string();
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+            format!("{path}?{query} {}", String::from_utf8_lossy(&body)).into_response()
+        }
+    }
+}
+
+struct Market {
+    gate: Arc<Gate>,
+    service: Arc<Service>,
+    url: String,
+    servers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Market {
+    fn drop(&mut self) {
+        self.servers.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+async fn listen(router: Router) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (url, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
+}
+
+impl Market {
+    async fn open(town: &Town, prices: &str) -> Market {
+        let service_state = Arc::new(Service {
+            asked: AtomicUsize::new(0),
+            may_go_on: Semaphore::new(0),
+            seen: std::sync::Mutex::default(),
+        });
+        let router = Router::new().fallback(service).with_state(service_state.clone());
+        let (to, first) = listen(router).await;
+        Market::before(town, prices, &to, service_state, vec![first]).await
+    }
+
+    async fn before(
+        town: &Town,
+        prices: &str,
+        to: &str,
+        service: Arc<Service>,
+        mut servers: Vec<tokio::task::JoinHandle<()>>,
+    ) -> Market {
+        let gate = Gate::new(
+            town.ledger.clone(),
+            town.facilitator(),
+            town.chain.clone(),
+            town.clock.clone(),
+            Arc::new(|_| Kind::Intermediate),
+            GateLimits { settle_wait: Duration::from_secs(5), ..GateLimits::default() },
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let client = http();
+        let stall = Arc::new(Stall {
+            name: "test".into(),
+            description: "a service".into(),
+            url: url.clone(),
+            prices: Prices::parse(Asset::MUSD, prices).unwrap(),
+            upstream: Upstream::new(to, client, Duration::from_secs(5))
+                .unwrap()
+                .with_header("Authorization: Bearer of-the-seller")
+                .unwrap(),
+            payee: seller(),
+            token: town.token().clone(),
+            fixed: vec![Way::Authorization],
+            metered: Vec::new(),
+        });
+        let door = gate.clone();
+        let serve = tower::service_fn(move |request: Request| {
+            let (stall, gate) = (stall.clone(), door.clone());
+            async move { Ok::<_, Infallible>(stall.serve(&gate, request).await) }
+        });
+        let router = Router::new().fallback_service(serve);
+        servers.push(tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }));
+        Market { gate, service, url, servers }
+    }
+
+    fn purchase(&self, method: Method, path: &str, body: &str) -> Purchase {
+        Purchase {
+            method,
+            url: format!("{}{path}", self.url).parse().unwrap(),
+            media_type: Some("text/plain".into()),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            max: None,
+        }
+    }
+
+    fn request(&self, payment: &wire::PaymentPayload, path: &str) -> reqwest::RequestBuilder {
+        http()
+            .get(format!("{}{path}", self.url))
+            .header(wire::PAYMENT_SIGNATURE, wire::encode(payment))
+    }
+
+    fn asked(&self) -> usize {
+        self.service.asked.load(Ordering::SeqCst)
+    }
+}
+
+const PRICES: &str = r#"
+    price = "0.01"
+    [[route]]
+    path = "/free/*"
+    price = "0"
+"#;
+
+/// Signed for as long as a stall asks.
+fn payment(town: &Town, number: u64) -> wire::PaymentPayload {
+    let order = town.order(&person(2), number);
+    let valid_before = order.valid_before + U256::from(240);
+    town.wrap(&town.sign(&person(2), SignedAuthorization { valid_before, ..order }))
+}
+
+fn price() -> i128 {
+    i128::from(PRICE)
+}
+
+#[tokio::test]
+async fn what_is_priced_is_paid_what_is_free_passes_and_the_rest_does_not() {
+    let town = Town::begin().await;
+    let market = Market::open(
+        &town,
+        "[[route]]\npath = \"/a\"\nprice = \"0.01\"\n[[route]]\npath = \"/free/*\"\nprice = \"0\"",
+    )
+    .await;
+    let buyer = town.buyer(1, musd(5 * price())).await;
+    let paid = buyer.buy(&market.purchase(Method::POST, "/a?b=c", "hello")).await.unwrap();
+    assert_eq!(paid.body, "/a?b=c hello");
+    assert_eq!(paid.paid.unwrap().amount, musd(price()));
+    let free = buyer.buy(&market.purchase(Method::GET, "/free/x", "")).await.unwrap();
+    assert_eq!((&free.body[..], free.paid.is_none()), (&b"/free/x? "[..], true));
+    let closed = http().get(format!("{}/b", market.url)).send().await.unwrap();
+    assert_eq!(closed.status(), StatusCode::NOT_FOUND);
+    assert_eq!(market.asked(), 2, "what is not sold does not reach the service");
+    assert_eq!(town.line(seller(), Line::Sales), (price(), 0));
+    town.is_whole(&[seller(), person(1).party()]).await;
+}
+
+#[tokio::test]
+async fn the_service_gets_the_sellers_key_and_never_the_payment() {
+    let town = Town::begin().await;
+    let market = Market::open(&town, PRICES).await;
+    let payment = payment(&town, 1);
+    town.give(person(2).party(), musd(price())).await;
+    let answer = market
+        .request(&payment, "/a")
+        .header("authorization", "Bearer of-the-buyer")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    let seen = market.service.seen.lock().unwrap().clone();
+    assert_eq!(seen["authorization"], "Bearer of-the-seller");
+    assert!(!seen.contains_key(wire::PAYMENT_SIGNATURE));
+}
+
+#[tokio::test]
+async fn a_service_that_fails_or_is_gone_costs_nothing() {
+    let town = Town::begin().await;
+    let market = Market::open(&town, PRICES).await;
+    town.give(person(2).party(), musd(10 * price())).await;
+    let failed = payment(&town, 1);
+    let answer = Answer::of(market.request(&failed, "/fails").send().await.unwrap()).await;
+    assert_eq!(answer.status, 500);
+    let nobody =
+        Market::before(&town, PRICES, "http://127.0.0.1:1", market.service.clone(), vec![]);
+    let gone = payment(&town, 2);
+    let answer = Answer::of(nobody.await.request(&gone, "/a").send().await.unwrap()).await;
+    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unreachable"));
+    assert!(!answer.text.contains("127.0.0.1"), "where the service is stays the seller's");
+    assert_eq!(town.owns(person(2).party()).await, 10 * price());
+    assert_eq!(town.line(seller(), Line::Sales), (0, 0));
+}
+
+#[tokio::test]
+async fn a_redirect_is_the_buyers_to_follow() {
+    let town = Town::begin().await;
+    let market = Market::open(&town, PRICES).await;
+    town.give(person(2).party(), musd(price())).await;
+    let payment = payment(&town, 1);
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let request = market.request(&payment, "/moves").build().unwrap();
+    let answer = client.execute(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FOUND);
+}
+
+#[tokio::test]
+async fn events_pass_as_they_come_and_the_same_payment_gets_them_again() {
+    let town = Town::begin().await;
+    let market = Market::open(&town, PRICES).await;
+    town.give(person(2).party(), musd(price())).await;
+    let payment = payment(&town, 1);
+    let answer = market.request(&payment, "/events").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let receipt: Option<wire::SettleResponse> =
+        wire::decode(answer.headers(), wire::PAYMENT_RESPONSE).unwrap();
+    assert!(receipt.unwrap().success, "it is paid before its first byte");
+    let mut pieces = answer.bytes_stream();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "data: one\n\n");
+    // The service still works, and who asks again meanwhile is told so.
+    let meanwhile = Answer::of(market.request(&payment, "/events").send().await.unwrap()).await;
+    assert_eq!((meanwhile.status, meanwhile.code().as_str()), (503, "settlement_pending"));
+    market.service.may_go_on.add_permits(1);
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "data: two\n\n");
+    assert!(pieces.next().await.is_none());
+
+    let again = loop {
+        let again = Answer::of(market.request(&payment, "/events").send().await.unwrap()).await;
+        if again.status != 503 {
+            break again; // The copy was being written when the last piece arrived.
+        }
+    };
+    assert_eq!((again.status, again.text.as_str()), (200, "data: one\n\ndata: two\n\n"));
+    assert_eq!(market.asked(), 1);
+    assert_eq!(town.line(seller(), Line::Sales), (price(), 0));
+    town.is_whole(&[seller()]).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_not_taken_for_whole() {
+    let town = Town::begin().await;
+    let market = Market::open(&town, PRICES).await;
+    town.give(person(2).party(), musd(price())).await;
+    let payment = payment(&town, 1);
+    let answer = market.request(&payment, "/breaks").send().await.unwrap();
+    let mut pieces = answer.bytes_stream();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "data: one\n\n");
+    market.service.may_go_on.add_permits(1);
+    assert!(pieces.next().await.unwrap().is_err());
+    let again = loop {
+        let again = Answer::of(market.request(&payment, "/breaks").send().await.unwrap()).await;
+        if again.status != 503 {
+            break again;
+        }
+    };
+    assert_eq!((again.status, again.code().as_str()), (410, "answer_not_kept"));
+    assert!(again.receipt.unwrap().success);
+    assert_eq!(market.asked(), 1, "one payment starts one piece of work");
+}
+
+#[tokio::test]
+async fn a_buyer_who_leaves_a_paid_stream_finds_it_kept() {
+    let town = Town::begin().await;
+    let market = Market::open(&town, PRICES).await;
+    town.give(person(2).party(), musd(price())).await;
+    let payment = payment(&town, 1);
+    let answer = market.request(&payment, "/events").send().await.unwrap();
+    drop(answer);
+    market.service.may_go_on.add_permits(1);
+    let again = loop {
+        let again = Answer::of(market.request(&payment, "/events").send().await.unwrap()).await;
+        if again.status != 503 {
+            break again;
+        }
+    };
+    assert_eq!((again.status, again.text.as_str()), (200, "data: one\n\ndata: two\n\n"));
+    assert_eq!(market.gate.recover(seller()).await, (0, 0));
+}
