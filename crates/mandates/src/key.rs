@@ -13,6 +13,8 @@ use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolStruct as _};
 use money::Party;
+use protocol::addresses::PERMIT2;
+use protocol::permit2::{ExactOrder, Permit, UptoOrder, permit2_domain};
 use protocol::{TransferWithAuthorization, notarial};
 
 use crate::error::MandateError;
@@ -138,26 +140,117 @@ impl Key {
         order: &TransferWithAuthorization,
         domain: &Eip712Domain,
     ) -> Result<Signature, MandateError> {
+        let terms = Terms {
+            payer: order.from,
+            payee: order.to,
+            amount: order.value,
+            ends: order.validBefore,
+            hash: order.eip712_signing_hash(domain),
+        };
+        self.sign_held(held, &terms)
+    }
+
+    /// As [`Key::sign_payment`], of a payment through Permit2 that moves exactly what is held.
+    ///
+    /// # Errors
+    /// As [`Key::sign_payment`].
+    pub fn sign_exact_permit(
+        &self,
+        held: &Held,
+        order: &ExactOrder,
+        chain_id: u64,
+    ) -> Result<Signature, MandateError> {
+        let terms = Terms {
+            payer: self.address(),
+            payee: order.witness.to,
+            amount: order.permitted.amount,
+            ends: order.deadline,
+            hash: order.eip712_signing_hash(&permit2_domain(chain_id)),
+        };
+        self.sign_held(held, &terms)
+    }
+
+    /// As [`Key::sign_payment`], of a payment through Permit2 that moves at most what is held.
+    ///
+    /// # Errors
+    /// As [`Key::sign_payment`].
+    pub fn sign_upto_permit(
+        &self,
+        held: &Held,
+        order: &UptoOrder,
+        chain_id: u64,
+    ) -> Result<Signature, MandateError> {
+        let terms = Terms {
+            payer: self.address(),
+            payee: order.witness.to,
+            amount: order.permitted.amount,
+            ends: order.deadline,
+            hash: order.eip712_signing_hash(&permit2_domain(chain_id)),
+        };
+        self.sign_held(held, &terms)
+    }
+
+    /// Signs the approval of Permit2 that a held payment needs (EIP-2612): for exactly what is
+    /// held, and no longer than the hold. It moves nothing: Permit2 takes only what a payment that
+    /// is signed as well allows.
+    ///
+    /// # Errors
+    /// [`MandateError::NotHeld`] naming what the hold does not cover.
+    pub fn sign_approval(
+        &self,
+        held: &Held,
+        approval: &Permit,
+        domain: &Eip712Domain,
+    ) -> Result<Signature, MandateError> {
         let refuse = |cause| Err(MandateError::NotHeld { cause });
         let spend = held.spend();
-        if spend.machine != self.party() || order.from != self.address() {
+        if spend.machine != self.party() || approval.owner != self.address() {
             return refuse("the hold is another machine's");
         }
-        if Party::from(order.to) != spend.payee {
-            return refuse("the hold is for another payee");
+        if approval.spender != PERMIT2 {
+            return refuse("nobody but Permit2 is approved");
         }
-        if U256::try_from(spend.amount.minor()).ok() != Some(order.value) {
+        if U256::try_from(spend.amount.minor()).ok() != Some(approval.value) {
             return refuse("the hold is for another amount");
         }
-        if order.validBefore > U256::from(spend.until.as_secs()) {
+        if approval.deadline > U256::from(spend.until.as_secs()) {
+            return refuse("the approval would outlive its hold");
+        }
+        Ok(self.sign_hash(approval.eip712_signing_hash(domain)))
+    }
+
+    fn sign_held(&self, held: &Held, terms: &Terms) -> Result<Signature, MandateError> {
+        let refuse = |cause| Err(MandateError::NotHeld { cause });
+        let spend = held.spend();
+        if spend.machine != self.party() || terms.payer != self.address() {
+            return refuse("the hold is another machine's");
+        }
+        if Party::from(terms.payee) != spend.payee {
+            return refuse("the hold is for another payee");
+        }
+        if U256::try_from(spend.amount.minor()).ok() != Some(terms.amount) {
+            return refuse("the hold is for another amount");
+        }
+        if terms.ends > U256::from(spend.until.as_secs()) {
             return refuse("the payment would outlive its hold");
         }
-        let hash = order.eip712_signing_hash(domain);
-        if hash != spend.order {
+        if terms.hash != spend.order {
             return refuse("the hold is for another order, token or chain");
         }
-        Ok(self.sign_hash(hash))
+        Ok(self.sign_hash(terms.hash))
     }
+}
+
+/// What an order says, in whichever form it is signed.
+struct Terms {
+    payer: Address,
+    payee: Address,
+    /// Minor units.
+    amount: U256,
+    /// The last Unix second.
+    ends: U256,
+    /// What is signed.
+    hash: B256,
 }
 
 impl fmt::Debug for Key {

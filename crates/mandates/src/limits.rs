@@ -359,10 +359,35 @@ impl Mandates {
         reference: Reference,
         evidence: Vec<Evidence>,
     ) -> Result<(), MandateError> {
+        self.post(reference, None, evidence).await
+    }
+
+    /// The payment was made, of as much as `moved`: more than nothing, at most what was held. The
+    /// rest comes back to the wallet and to the budget; the sliding day keeps the whole of what was
+    /// held, as if it had been spent, until the day is over. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// [`MandateError::Ledger`] if the hold is gone, if more moved than was held, or if another
+    /// amount was settled before; [`MandateError::Store`].
+    pub async fn settle_part(
+        &self,
+        reference: Reference,
+        moved: Amount,
+        evidence: Vec<Evidence>,
+    ) -> Result<(), MandateError> {
+        self.post(reference, Some(moved), evidence).await
+    }
+
+    async fn post(
+        &self,
+        reference: Reference,
+        amount: Option<Amount>,
+        evidence: Vec<Evidence>,
+    ) -> Result<(), MandateError> {
         let names = Names::of(reference);
         let operation = Operation::Linked(vec![
-            Operation::Post { hold: names.lifetime, amount: None },
-            Operation::Post { hold: names.purchase, amount: None },
+            Operation::Post { hold: names.lifetime, amount },
+            Operation::Post { hold: names.purchase, amount },
         ]);
         match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
             Outcome::Applied | Outcome::Exists => Ok(()),
@@ -410,12 +435,16 @@ impl Mandates {
         }
     }
 
-    /// The chain shows a payment whose hold was let go: its room in the budget is taken after
-    /// all, as far as it is still there. Repeating it changes nothing.
+    /// The chain shows that `moved` was paid though the hold was let go: its room in the budget is
+    /// taken after all, as far as it is still there. Repeating it changes nothing.
     ///
     /// # Errors
     /// [`MandateError::Ledger`] if it was never held, [`MandateError::Store`].
-    pub async fn charge_late(&self, reference: Reference) -> Result<(), MandateError> {
+    pub async fn charge_late(
+        &self,
+        reference: Reference,
+        moved: Amount,
+    ) -> Result<(), MandateError> {
         let names = Names::of(reference);
         let late = TransferId::derive("mandate/late", &[reference.as_bytes()]);
         let found = self.ledger.read(|state| {
@@ -429,10 +458,11 @@ impl Mandates {
         let Some((record, left)) = found else { return Ok(()) };
         match record.status {
             Status::Posted { .. } => return Ok(()),
-            Status::Held => return self.settle(reference, Vec::new()).await,
+            Status::Held => return self.settle_part(reference, moved, Vec::new()).await,
             Status::Voided { .. } | Status::Expired { .. } => {}
         }
-        let asked = record.transfer.amount;
+        let held = record.transfer.amount;
+        let asked = if moved.minor() < held.minor() { moved } else { held };
         let amount = if left.minor() < asked.minor() { left } else { asked };
         if amount.minor() < asked.minor() {
             tracing::error!(%reference, %asked, %left, "a late payment exceeds what its mandate has left");

@@ -14,6 +14,12 @@ use home::{
 use mandates::{Key, Mandate, MandateError, SignedMandate, Spend};
 use money::{Amount, Asset, Clock as _};
 use protocol::TransferWithAuthorization;
+use protocol::addresses::{
+    MACHINA_DOLLAR, PERMIT2, X402_EXACT_PERMIT2_PROXY, X402_UPTO_PERMIT2_PROXY,
+};
+use protocol::permit2::{
+    ExactOrder, ExactWitness, Permit, TokenPermissions, UptoOrder, UptoWitness, permit2_domain,
+};
 
 #[test]
 fn a_machine_cannot_sign_its_own_mandate() {
@@ -152,6 +158,85 @@ async fn a_key_signs_the_held_order_and_no_other() {
         machine().sign_payment(&held, &order(2, cents(1), clock.now()), &domain()),
         Err(MandateError::NotHeld { cause: "the payment would outlive its hold" })
     ));
+}
+
+#[tokio::test]
+async fn a_key_signs_the_held_order_through_permit2_and_its_approval_and_no_other() {
+    let clock = clock();
+    let (_ledger, mandates) = home(&clock, cents(1_000_000)).await;
+    let chain_id = 402_402;
+    let ends = U256::from(clock.now().as_secs() + 60);
+    let permitted = TokenPermissions { token: MACHINA_DOLLAR, amount: U256::from(100) };
+    let good = UptoOrder {
+        permitted,
+        spender: X402_UPTO_PERMIT2_PROXY,
+        nonce: U256::from(1),
+        deadline: ends,
+        witness: UptoWitness {
+            to: PAYEE.into(),
+            facilitator: Address::repeat_byte(1),
+            validAfter: U256::ZERO,
+        },
+    };
+    let hash = good.eip712_signing_hash(&permit2_domain(chain_id));
+    let asked = Spend { order: hash, ..spend(1, cents(100), &clock) };
+    let held = mandates.hold(asked, clock.now(), Vec::new()).await.unwrap();
+    let signature = machine().sign_upto_permit(&held, &good, chain_id).unwrap();
+    assert_eq!(signature.recover_address_from_prehash(&hash).unwrap(), machine().address());
+    let changes: [(fn(&mut UptoOrder), &str); 6] = [
+        (|o| o.witness.to = Address::ZERO, "the hold is for another payee"),
+        (|o| o.permitted.amount = U256::from(101), "the hold is for another amount"),
+        (|o| o.deadline = U256::MAX, "the payment would outlive its hold"),
+        (|o| o.nonce = U256::ZERO, "the hold is for another order, token or chain"),
+        (
+            |o| o.witness.facilitator = Address::ZERO,
+            "the hold is for another order, token or chain",
+        ),
+        (|o| o.permitted.token = Address::ZERO, "the hold is for another order, token or chain"),
+    ];
+    for (change, said) in changes {
+        let mut wrong = good;
+        change(&mut wrong);
+        match machine().sign_upto_permit(&held, &wrong, chain_id) {
+            Err(MandateError::NotHeld { cause }) => assert_eq!(cause, said),
+            other => panic!("{said}: {other:?}"),
+        }
+    }
+    assert!(machine().sign_upto_permit(&held, &good, 1).is_err());
+    assert!(owner().sign_upto_permit(&held, &good, chain_id).is_err());
+    // Not under the other scheme either.
+    let exact = ExactOrder {
+        permitted,
+        spender: X402_EXACT_PERMIT2_PROXY,
+        nonce: good.nonce,
+        deadline: ends,
+        witness: ExactWitness { to: PAYEE.into(), validAfter: U256::ZERO },
+    };
+    assert!(machine().sign_exact_permit(&held, &exact, chain_id).is_err());
+
+    let approval = Permit {
+        owner: machine().address(),
+        spender: PERMIT2,
+        value: U256::from(100),
+        nonce: U256::ZERO,
+        deadline: ends,
+    };
+    machine().sign_approval(&held, &approval, &domain()).unwrap();
+    let changes: [(fn(&mut Permit), &str); 4] = [
+        (|a| a.owner = Address::ZERO, "the hold is another machine's"),
+        (|a| a.spender = PAYEE.into(), "nobody but Permit2 is approved"),
+        (|a| a.value = U256::MAX, "the hold is for another amount"),
+        (|a| a.deadline = U256::MAX, "the approval would outlive its hold"),
+    ];
+    for (change, said) in changes {
+        let mut wrong = approval;
+        change(&mut wrong);
+        match machine().sign_approval(&held, &wrong, &domain()) {
+            Err(MandateError::NotHeld { cause }) => assert_eq!(cause, said),
+            other => panic!("{said}: {other:?}"),
+        }
+    }
+    assert!(owner().sign_approval(&held, &approval, &domain()).is_err());
 }
 
 #[test]

@@ -225,6 +225,35 @@ async fn released_money_and_room_come_back_and_settled_do_not() {
 }
 
 #[tokio::test]
+async fn what_was_not_charged_comes_back_to_wallet_and_budget_and_to_the_day_when_it_is_over() {
+    let clock = clock();
+    let (ledger, mandates) = home(&clock, cents(1_000_000)).await;
+    mandates.hold(spend(1, cents(100), &clock), clock_now(&clock), Vec::new()).await.unwrap();
+    for wrong in [cents(101), cents(0), cents(-1)] {
+        let refused = mandates.settle_part(reference(1), wrong, Vec::new()).await;
+        assert!(matches!(refused, Err(MandateError::Ledger(_))), "{wrong}");
+    }
+    mandates.settle_part(reference(1), cents(30), Vec::new()).await.unwrap();
+    mandates.settle_part(reference(1), cents(30), Vec::new()).await.unwrap();
+    for wrong in [cents(29), cents(31), cents(100)] {
+        assert!(mandates.settle_part(reference(1), wrong, Vec::new()).await.is_err(), "{wrong}");
+    }
+    let left = mandates.left(machine().party()).unwrap();
+    assert_eq!(
+        (left.daily, left.lifetime, left.wallet),
+        (cents(599_900), cents(999_970), cents(999_970))
+    );
+    let spent = books::Line::Purchases.of(machine().party(), Asset::MUSD);
+    assert_eq!(ledger.read(|s| s.balance(&spent).unwrap().settled()), cents(30));
+    // A part that comes late takes that much room and no more.
+    mandates.hold(spend(2, cents(100), &clock), clock_now(&clock), Vec::new()).await.unwrap();
+    mandates.release(reference(2), Vec::new()).await.unwrap();
+    mandates.charge_late(reference(2), cents(10)).await.unwrap();
+    mandates.charge_late(reference(2), cents(10)).await.unwrap();
+    assert_eq!(mandates.left(machine().party()).unwrap().lifetime, cents(999_960));
+}
+
+#[tokio::test]
 async fn a_hold_is_released_whole_after_its_day_is_over() {
     let clock = clock();
     let (_ledger, mandates) = home(&clock, cents(1_000_000)).await;
@@ -247,8 +276,8 @@ async fn a_payment_that_the_chain_shows_late_takes_its_room_after_all() {
             .await
             .unwrap();
         mandates.release(reference(number), Vec::new()).await.unwrap();
-        mandates.charge_late(reference(number)).await.unwrap();
-        mandates.charge_late(reference(number)).await.unwrap();
+        mandates.charge_late(reference(number), cents(200_000)).await.unwrap();
+        mandates.charge_late(reference(number), cents(200_000)).await.unwrap();
         assert_eq!(mandates.left(machine().party()).unwrap().lifetime, cents(lifetime));
     }
     // More than is left: all that is left is taken, and nothing more can be spent.
@@ -256,10 +285,10 @@ async fn a_payment_that_the_chain_shows_late_takes_its_room_after_all() {
     mandates.hold(spend(4, cents(250_000), &clock), clock_now(&clock), Vec::new()).await.unwrap();
     mandates.release(reference(4), Vec::new()).await.unwrap();
     mandates.hold(spend(5, cents(250_000), &clock), clock_now(&clock), Vec::new()).await.unwrap();
-    mandates.charge_late(reference(4)).await.unwrap();
+    mandates.charge_late(reference(4), cents(250_000)).await.unwrap();
     assert_eq!(mandates.left(machine().party()).unwrap().lifetime, cents(0));
     mandates.settle(reference(5), Vec::new()).await.unwrap();
-    mandates.charge_late(reference(5)).await.unwrap();
+    mandates.charge_late(reference(5), cents(250_000)).await.unwrap();
     let totals = ledger.read(|s| s.totals().to_vec());
     assert!(totals.iter().all(|t| t.debits_posted == t.credits_posted));
 }

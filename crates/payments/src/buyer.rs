@@ -6,8 +6,14 @@
 //! is sent until there is an answer or it has expired; another one is never signed for the same
 //! purchase → the chain says whether money moved, and the hold is posted.
 //!
+//! A way that moves exactly the price is preferred. Where the price is only the most (`upto`), the
+//! most is held, and what the chain shows to have moved is posted. If the seller charged nothing,
+//! the answer is given at once, and the hold stays until the signed payment has ended.
+//!
 //! A seller who fails after it got the signature can still use it until it expires, so the hold
 //! stays until then; [`crate::reconcile`] resolves it.
+
+mod permit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +30,13 @@ use serde_json::{Value, json};
 use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthorization};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use tokio::sync::Mutex;
 
+use self::permit::{Approval, By};
 use crate::documents;
 use crate::exact;
 use crate::extensions;
+use crate::order::Order;
 use crate::wire::{
     self, PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse, WireError,
 };
@@ -102,7 +111,8 @@ pub struct Bought {
     pub headers: HeaderMap,
     /// The answer's body.
     pub body: Bytes,
-    /// What was paid; `None` if it was free.
+    /// What was paid; `None` if it was free, or if the seller charged nothing so far where the work
+    /// decides what it costs. What it charges later is booked when the chain shows it.
     pub paid: Option<Paid>,
 }
 
@@ -222,6 +232,17 @@ pub struct Buyer {
     entropy: Arc<dyn Fn() -> [u8; 32] + Send + Sync>,
     http: reqwest::Client,
     limits: BuyerLimits,
+    /// Approvals of Permit2 by signature are numbered, so purchases that need one take turns.
+    approving: Mutex<()>,
+}
+
+/// A way to pay that this buyer takes.
+struct Choice {
+    terms: PaymentRequirements,
+    amount: Amount,
+    payee: Party,
+    by: By,
+    approval: Approval,
 }
 
 /// What a buyer is made of.
@@ -255,7 +276,8 @@ impl Buyer {
     /// A buyer of these parts.
     pub fn new(parts: Parts) -> Buyer {
         let Parts { key, mandates, ledger, chain, clock, entropy, http, limits } = parts;
-        Buyer { key, mandates, ledger, chain, clock, entropy, http, limits }
+        let approving = Mutex::default();
+        Buyer { key, mandates, ledger, chain, clock, entropy, http, limits, approving }
     }
 
     /// Who pays.
@@ -282,15 +304,20 @@ impl Buyer {
             let Answer { status, headers, body } = first;
             return Ok(Bought { status, headers, body, paid: None });
         };
-        let (terms, amount, payee) = self.choose(purchase, &quote)?;
+        let choice = self.choose(purchase, &quote).await?;
+        let amount = choice.amount;
         if let Some(max) = purchase.max
             // A maximum in another asset allows nothing of this one.
             && max.checked_cmp(amount).map_or(true, |order| order.is_lt())
         {
             return Err(MandateError::AboveMaximum { price: amount, max }.into());
         }
-        let (mut authorization, held) = self.hold(purchase, &quote, &terms, amount, payee).await?;
-        let payment = match self.sign(&quote, terms, &mut authorization, &held).await {
+        let _turn = match choice.approval {
+            Approval::There => None,
+            Approval::Along => Some(self.approving.lock().await),
+        };
+        let (mut order, held) = self.hold(purchase, &quote, &choice).await?;
+        let payment = match self.sign(&quote, choice, &mut order, &held).await {
             Ok(payment) => payment,
             Err(error) => {
                 // It never left, so the hold can go at once.
@@ -301,7 +328,7 @@ impl Buyer {
                 return Err(error);
             }
         };
-        self.pay(purchase, &payment, &authorization, &held).await
+        self.pay(purchase, &payment, &order, &held).await
     }
 
     async fn ask(
@@ -355,35 +382,40 @@ impl Buyer {
         }
     }
 
-    /// The cheapest way to pay that this buyer knows.
-    fn choose(
+    /// The cheapest way to pay that this buyer knows and can take now; of equal ones that which
+    /// moves exactly the price.
+    async fn choose(
         &self,
         purchase: &Purchase,
         quote: &PaymentRequired,
-    ) -> Result<(PaymentRequirements, Amount, Party), BuyError> {
+    ) -> Result<Choice, BuyError> {
         const MOST_WAYS: usize = 64;
         let mut why_not = String::from("it names no way to pay");
-        let mut best: Option<(PaymentRequirements, Amount, Party)> = None;
+        let mut ways = Vec::new();
         for terms in quote.accepts.iter().take(MOST_WAYS) {
             match self.payable(terms) {
-                Ok((amount, payee)) => {
-                    if best.as_ref().is_none_or(|(_, least, _)| amount.minor() < least.minor()) {
-                        best = Some((terms.clone(), amount, payee));
-                    }
+                Ok((amount, payee, by)) => ways.push((amount.minor(), by, terms, amount, payee)),
+                Err(cause) => why_not = cause,
+            }
+        }
+        ways.sort_by_key(|(minor, by, ..)| (*minor, *by));
+        for (minor, by, terms, amount, payee) in ways {
+            let most = U256::try_from(minor).expect("a price is positive");
+            match self.approval(quote, terms, by, most).await {
+                Ok(approval) => {
+                    return Ok(Choice { terms: terms.clone(), amount, payee, by, approval });
                 }
                 Err(cause) => why_not = cause,
             }
         }
-        best.ok_or_else(|| BuyError::NoWayToPay { url: shown(&purchase.url), cause: why_not })
+        Err(BuyError::NoWayToPay { url: shown(&purchase.url), cause: why_not })
     }
 
-    fn payable(&self, terms: &PaymentRequirements) -> Result<(Amount, Party), String> {
+    fn payable(&self, terms: &PaymentRequirements) -> Result<(Amount, Party, By), String> {
         let token = self.chain.token();
         let network = wire::network(token.chain_id);
         let said = |text: &str| text.chars().take(80).collect::<String>();
-        if terms.scheme != exact::SCHEME {
-            return Err(format!("the scheme `{}` is not spoken here", said(&terms.scheme)));
-        }
+        let by = By::of(terms)?;
         if terms.network != network {
             return Err(format!(
                 "it wants money on {}, and this machine's is on {network}",
@@ -398,7 +430,12 @@ impl Buyer {
             ));
         }
         let extra = |key| terms.extra.as_ref().and_then(|e| e.get(key)).and_then(Value::as_str);
-        if extra("name") != Some(&token.name) || extra("version") != Some(&token.version) {
+        // What goes through Permit2 is not signed in the token's domain, and need not tell it.
+        let is_told =
+            |key| by == By::Token || terms.extra.as_ref().is_some_and(|e| e.contains_key(key));
+        if (is_told("name") && extra("name") != Some(&token.name))
+            || (is_told("version") && extra("version") != Some(&token.version))
+        {
             return Err(format!(
                 "it describes the token {} otherwise than the token itself; a signature for that would be worthless or stolen",
                 token.asset
@@ -423,32 +460,38 @@ impl Buyer {
                 terms.max_timeout_seconds
             ));
         }
-        Ok((Amount::from_minor(token.asset, minor), payee))
+        Ok((Amount::from_minor(token.asset, minor), payee, by))
     }
 
     async fn hold(
         &self,
         purchase: &Purchase,
         quote: &PaymentRequired,
-        terms: &PaymentRequirements,
-        amount: Amount,
-        payee: Party,
-    ) -> Result<(SignedAuthorization, Held), BuyError> {
+        choice: &Choice,
+    ) -> Result<(Order, Held), BuyError> {
+        let Choice { terms, amount, payee, by, .. } = choice;
+        let (amount, payee) = (*amount, *payee);
         let now = self.clock.now();
         let validity =
             Duration::from_secs(terms.max_timeout_seconds).min(self.limits.longest_validity);
         let ends = now.as_secs() + validity.as_secs();
-        let authorization = SignedAuthorization {
-            from: self.key.address(),
-            to: payee.into(),
-            value: U256::try_from(amount.minor()).expect("a price is positive"),
-            // The chain's clock may be behind ours; the reference allows ten minutes too.
-            valid_after: U256::from(now.as_secs().saturating_sub(600)),
-            valid_before: U256::from(ends),
-            nonce: B256::from((self.entropy)()),
-            signature: Default::default(),
+        // The chain's clock may be behind ours; the reference allows ten minutes too.
+        let from = now.as_secs().saturating_sub(600);
+        let value = U256::try_from(amount.minor()).expect("a price is positive");
+        let order = match self.permit(*by, payee.into(), value, from, ends) {
+            Some(permit) => Order::Permit(permit),
+            None => Order::Authorization(SignedAuthorization {
+                from: self.key.address(),
+                to: payee.into(),
+                value,
+                valid_after: U256::from(from),
+                valid_before: U256::from(ends),
+                nonce: B256::from((self.entropy)()),
+                signature: Default::default(),
+            }),
         };
-        let reference = exact::reference(&authorization, self.chain.token());
+        let token = self.chain.token();
+        let reference = order.reference(token);
         let spend = Spend {
             machine: self.party(),
             payee,
@@ -459,8 +502,8 @@ impl Buyer {
                 purchase.url.as_str().as_bytes(),
                 &purchase.body,
             ]),
-            order: exact::signing_hash(&authorization, self.chain.token()),
-            until: exact::ends_at(&authorization).plus(self.limits.grace),
+            order: order.signing_hash(token),
+            until: order.ends_at().plus(self.limits.grace),
         };
         let before = self.mandates.left(self.party());
         let decision = json!({
@@ -469,6 +512,7 @@ impl Buyer {
             "bytes": purchase.body.len(),
             "amount": amount,
             "payee": payee,
+            "scheme": terms.scheme,
             "max": purchase.max,
             "leftBefore": before,
         });
@@ -477,28 +521,43 @@ impl Buyer {
             documents::json(reference, stage::DECISION, &decision),
         ];
         let held = self.mandates.hold(spend, now, evidence).await?;
-        Ok((authorization, held))
+        Ok((order, held))
     }
 
     /// Signs, and keeps the signed payment before anybody else has it.
     async fn sign(
         &self,
         quote: &PaymentRequired,
-        terms: PaymentRequirements,
-        authorization: &mut SignedAuthorization,
+        choice: Choice,
+        order: &mut Order,
         held: &Held,
     ) -> Result<PaymentPayload, BuyError> {
-        let token = self.chain.token();
-        let domain =
-            protocol::dollar_domain(&token.name, &token.version, token.chain_id, token.address);
-        let signature = self.key.sign_payment(held, &exact::order(authorization), &domain)?;
-        authorization.signature = signature.as_bytes().to_vec().into();
+        let mut extensions = None;
+        match order {
+            Order::Authorization(authorization) => {
+                let token = self.chain.token();
+                let (name, version) = (&token.name, &token.version);
+                let domain = protocol::dollar_domain(name, version, token.chain_id, token.address);
+                let unsigned = exact::order(authorization);
+                let signature = self.key.sign_payment(held, &unsigned, &domain)?;
+                authorization.signature = signature.as_bytes().to_vec().into();
+            }
+            Order::Permit(permit) => {
+                self.sign_permit(permit, held)?;
+                if choice.approval == Approval::Along {
+                    extensions = Some(self.approval_along(quote, permit, held).await?);
+                }
+            }
+        }
         let payment = PaymentPayload {
             x402_version: wire::VERSION,
             resource: Some(quote.resource.clone()),
-            accepted: terms,
-            payload: exact::write(authorization),
-            extensions: extensions::echo(quote, held.spend().reference),
+            accepted: choice.terms,
+            payload: order.payload(),
+            extensions: extensions::with(
+                extensions::echo(quote, held.spend().reference),
+                extensions,
+            ),
         };
         let reference = held.spend().reference;
         let evidence = vec![documents::json(reference, stage::PAYMENT, &payment)];
@@ -520,19 +579,19 @@ impl Buyer {
         &self,
         purchase: &Purchase,
         payment: &PaymentPayload,
-        authorization: &SignedAuthorization,
+        order: &Order,
         held: &Held,
     ) -> Result<Bought, BuyError> {
-        let ends = exact::ends_at(authorization);
+        let ends = order.ends_at();
         let mut answer = self.present(purchase, payment, ends).await;
         let delivered = answer.as_ref().is_ok_and(|a| a.status.is_success());
-        let state = self.chain_says(authorization, delivered).await;
+        let state = self.chain_says(order, delivered && !is_free(order, &answer)).await;
         if matches!(state, Ok(AuthorizationState::Used { .. })) && may_be_repeated(&answer) {
             // It is paid by now, so its answer is kept for us.
             answer = self.present(purchase, payment, ends).await;
         }
         self.keep_receipt(payment, &answer, held).await;
-        self.conclude(purchase, answer, state, authorization, held).await
+        self.conclude(purchase, answer, state, order, held).await
     }
 
     /// Keeps the seller's signed receipt, if it gave a good one.
@@ -584,13 +643,13 @@ impl Buyer {
         purchase: &Purchase,
         answer: Result<Answer, BuyError>,
         state: Result<AuthorizationState, SettlementError>,
-        authorization: &SignedAuthorization,
+        order: &Order,
         held: &Held,
     ) -> Result<Bought, BuyError> {
         let url = shown(&purchase.url);
         let spend = held.spend();
         let (reference, amount) = (spend.reference, spend.amount);
-        let until = exact::ends_at(authorization);
+        let until = order.ends_at();
         let evidence: Vec<Evidence> = answer
             .as_ref()
             .ok()
@@ -598,9 +657,11 @@ impl Buyer {
             .into_iter()
             .collect();
         match (state, answer) {
-            (Ok(AuthorizationState::Used { transaction, .. }), answer) => {
+            (Ok(AuthorizationState::Used { transaction, value, .. }), answer) => {
+                // No more can move than was signed, and no more was signed than is held.
+                let moved = self.chain.amount(value).unwrap_or(amount);
                 // What is paid for is delivered, whatever our books say; they are mended later.
-                if let Err(error) = self.mandates.settle(reference, evidence).await {
+                if let Err(error) = self.mandates.settle_part(reference, moved, evidence).await {
                     tracing::error!(%reference, %error, "a purchase was paid and could not be booked yet");
                 }
                 match answer {
@@ -609,8 +670,13 @@ impl Buyer {
                             .mandates
                             .left(spend.machine)
                             .unwrap_or_else(|| held.left().clone());
-                        let paid =
-                            Paid { reference, amount, payee: spend.payee, transaction, left };
+                        let paid = Paid {
+                            reference,
+                            amount: moved,
+                            payee: spend.payee,
+                            transaction,
+                            left,
+                        };
                         let Answer { status, headers, body } = answer;
                         Ok(Bought { status, headers, body, paid: Some(paid) })
                     }
@@ -620,7 +686,7 @@ impl Buyer {
                             url,
                             status,
                             cause,
-                            amount,
+                            amount: moved,
                             transaction,
                             reference,
                         })
@@ -632,6 +698,17 @@ impl Buyer {
                 self.mandates.release(reference, evidence).await?;
                 let (status, cause) = blame(&answer);
                 Err(BuyError::NotDelivered { url, status, cause, amount, until: self.clock.now() })
+            }
+            // The seller charged nothing, or nothing yet. Until the payment ends it still can, so the
+            // hold stays; the answer is ours.
+            (Ok(AuthorizationState::Unused), answer)
+                if order.is_metered() && answer.as_ref().is_ok_and(|a| a.status.is_success()) =>
+            {
+                if !evidence.is_empty() {
+                    let _ = self.ledger.submit(Write::evidence(evidence)).await;
+                }
+                let Answer { status, headers, body } = answer?;
+                Ok(Bought { status, headers, body, paid: None })
             }
             (Ok(AuthorizationState::Unused), answer)
                 if answer.as_ref().is_ok_and(|a| !a.status.is_success())
@@ -649,14 +726,14 @@ impl Buyer {
     /// After a delivery the money should have moved; a chain that lags is given a moment.
     async fn chain_says(
         &self,
-        authorization: &SignedAuthorization,
+        order: &Order,
         delivered: bool,
     ) -> Result<AuthorizationState, SettlementError> {
         let looks = if delivered { 6 } else { 1 };
         let mut pause = Duration::from_millis(50);
         let mut state = Ok(AuthorizationState::Unused);
         for look in 1..=looks {
-            state = self.chain.authorization(authorization.from, authorization.nonce, 0).await;
+            state = order.state(&self.chain).await;
             if matches!(state, Ok(AuthorizationState::Used { .. } | AuthorizationState::Cancelled))
                 || look == looks
             {
@@ -681,6 +758,14 @@ fn may_be_repeated(answer: &Result<Answer, BuyError>) -> bool {
         ),
         Err(error) => matches!(error, BuyError::Unreachable { .. }),
     }
+}
+
+/// Whether a seller delivered and says that it charged nothing, where that can be.
+fn is_free(order: &Order, answer: &Result<Answer, BuyError>) -> bool {
+    let Ok(answer) = answer else { return false };
+    order.is_metered()
+        && answer.status.is_success()
+        && receipt(&answer.headers).is_some_and(|r| r.success && r.amount.as_deref() == Some("0"))
 }
 
 /// The receipt that a seller sent, if it sent one that can be read.

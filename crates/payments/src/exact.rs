@@ -53,6 +53,14 @@ pub enum Invalid {
     /// The signature is not the payer's, or is malleated (high s).
     #[error("the signature is not the payer's")]
     Signature,
+    /// The wallet would be made by a contract that may not make one here.
+    #[error(
+        "the payer's wallet does not exist yet, and this facilitator does not let that contract make it; make the wallet first"
+    )]
+    FactoryNotAllowed,
+    /// The wallet was not there after it should have been made.
+    #[error("the payer's wallet could not be made")]
+    WalletNotMade,
     /// Pays somebody else.
     #[error("the payment goes to another payee")]
     Recipient,
@@ -87,7 +95,7 @@ pub enum Invalid {
 
 impl Invalid {
     /// All reasons, in the order in which they are checked.
-    pub const ALL: [Invalid; 19] = [
+    pub const ALL: [Invalid; 21] = [
         Invalid::Scheme,
         Invalid::MissingDomain,
         Invalid::Network,
@@ -96,6 +104,7 @@ impl Invalid {
         Invalid::TokenName,
         Invalid::TokenVersion,
         Invalid::Payload,
+        Invalid::FactoryNotAllowed,
         Invalid::Signature,
         Invalid::Recipient,
         Invalid::ValidBefore,
@@ -104,6 +113,7 @@ impl Invalid {
         Invalid::NonceUsed,
         Invalid::InsufficientBalance,
         Invalid::Simulation,
+        Invalid::WalletNotMade,
         Invalid::Transaction,
         Invalid::Pending,
         Invalid::ChainUnreachable,
@@ -128,6 +138,8 @@ impl Invalid {
             Invalid::InsufficientBalance => "invalid_exact_evm_insufficient_balance",
             Invalid::NonceUsed => "invalid_exact_evm_nonce_already_used",
             Invalid::Simulation => "invalid_exact_evm_transaction_simulation_failed",
+            Invalid::FactoryNotAllowed => "eip6492_factory_not_allowed",
+            Invalid::WalletNotMade => "smart_wallet_deployment_failed",
             Invalid::Transaction => "invalid_exact_evm_transaction_failed",
             Invalid::Pending => "settlement_pending",
             Invalid::ChainUnreachable => "unexpected_settle_error",
@@ -197,7 +209,7 @@ pub fn write(order: &SignedAuthorization) -> Value {
     serde_json::to_value(written).expect("plain data")
 }
 
-fn address(text: &str) -> Result<Address, Invalid> {
+pub(crate) fn address(text: &str) -> Result<Address, Invalid> {
     if !text.starts_with("0x") {
         return Err(Invalid::Payload);
     }
@@ -205,7 +217,7 @@ fn address(text: &str) -> Result<Address, Invalid> {
 }
 
 /// A decimal number and nothing else: no sign, no `0x`, no exponent.
-fn number(text: &str) -> Result<U256, Invalid> {
+pub(crate) fn number(text: &str) -> Result<U256, Invalid> {
     if text.is_empty() || text.len() > 78 || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Invalid::Payload);
     }

@@ -2,8 +2,9 @@
 //!
 //! A seller puts a [`Gate`] before any service. A [`Buyer`] reads the quote, asks its mandate,
 //! holds the money, signs and pays. A [`Facilitator`] checks and settles on a chain. Between them
-//! is only the protocol ([`wire`], x402 v2, scheme `exact` by EIP-3009), so each of the three can
-//! be somebody else's.
+//! is only the protocol ([`wire`], x402 v2), so each of the three can be somebody else's. What is
+//! signed is an [`Order`]: to the token itself ([`exact`]) or through Permit2 ([`permit`]), for the
+//! price or for up to the price.
 //!
 //! What it never does (invariants 2 and 3): start work without a hold, start it twice for one
 //! payment, or guess whether money moved. The ledger's holds are the arbiter: a payment's
@@ -25,8 +26,10 @@ pub mod gate;
 pub mod mpp;
 pub mod offer;
 pub mod order;
+pub mod permit;
 pub mod proxy;
 pub mod reconcile;
+pub mod sponsoring;
 pub mod wire;
 
 pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use settlement::Token;
 
 use crate::channel::{self, Terms};
-use crate::extensions::Declared;
+use crate::extensions::{self, Declared};
+use crate::permit;
 use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 
 /// A way to pay for an offer.
@@ -18,15 +19,30 @@ pub enum Way {
     Authorization,
     /// Scheme `batch-settlement`: a voucher of a channel that was paid into before.
     Channel(Terms),
+    /// Scheme `exact` through Permit2: x402's proxy moves exactly the price.
+    Permit,
+    /// Scheme `upto` through Permit2: the price is the most, and what the service says in its
+    /// [`crate::Charge`] is moved.
+    UpTo {
+        /// Who alone settles it: an address of the facilitator that the gate asks, as its
+        /// `/supported` tells.
+        facilitator: Address,
+    },
 }
 
 impl Way {
     /// The scheme's name on the wire.
     pub const fn scheme(&self) -> &'static str {
         match self {
-            Way::Authorization => crate::exact::SCHEME,
+            Way::Authorization | Way::Permit => crate::exact::SCHEME,
+            Way::UpTo { .. } => permit::UPTO,
             Way::Channel(_) => channel::SCHEME,
         }
+    }
+
+    /// Whether it goes through Permit2, which the payer has to approve.
+    const fn is_by_permit(&self) -> bool {
+        matches!(self, Way::Permit | Way::UpTo { .. })
     }
 }
 
@@ -58,8 +74,10 @@ pub struct Offer {
     pub streams: bool,
     /// The ways to pay for it, in the order of preference; [`Offer::new`] gives one.
     pub ways: Vec<Way>,
-    /// What it says by x402's extensions; [`Offer::new`] says nothing.
-    pub extensions: Declared,
+    /// What its quote says of extensions, by name; [`Offer::new`] says nothing.
+    pub extensions: Map<String, Value>,
+    /// What else it says, and does, by x402's extensions; [`Offer::new`] says nothing.
+    pub declared: Declared,
 }
 
 impl Offer {
@@ -91,7 +109,8 @@ impl Offer {
             max_body: 8 * 1024 * 1024,
             streams: false,
             ways: vec![Way::Authorization],
-            extensions: Declared::default(),
+            extensions: Map::new(),
+            declared: Declared::default(),
         }
     }
 
@@ -104,8 +123,14 @@ impl Offer {
         let mut extra = Map::new();
         extra.insert("name".into(), Value::from(self.token.name.clone()));
         extra.insert("version".into(), Value::from(self.token.version.clone()));
+        if way.is_by_permit() {
+            extra.insert(permit::METHOD.into(), permit::METHOD_PERMIT2.into());
+        }
         match way {
-            Way::Authorization => {}
+            Way::Authorization | Way::Permit => {}
+            Way::UpTo { facilitator } => {
+                extra.insert(permit::FACILITATOR.into(), facilitator.to_string().into());
+            }
             Way::Channel(terms) => {
                 let authorizer = terms.receiver_authorizer.to_string();
                 extra.insert("receiverAuthorizer".into(), Value::from(authorizer));
@@ -135,11 +160,11 @@ impl Offer {
                 url: self.url.clone(),
                 description: Some(self.description.clone()).filter(|d| !d.is_empty()),
                 mime_type: Some(self.media_type.clone()),
-                service_name: self.extensions.service_name(),
-                tags: self.extensions.tags(),
+                service_name: self.declared.service_name(),
+                tags: self.declared.tags(),
             },
             accepts: self.requirements(),
-            extensions: self.extensions.quote(self),
+            extensions: extensions::with(self.declared.quote(self), Some(self.extensions.clone())),
         }
     }
 
@@ -188,6 +213,15 @@ pub(crate) fn difference(
     }
     if address(&accepted.pay_to) != address(&ours.pay_to) {
         return said("payTo", &accepted.pay_to, &ours.pay_to);
+    }
+    // What is not said is EIP-3009: else a payment through Permit2 would match a way that does not
+    // speak of it.
+    let method = |requirements: &PaymentRequirements| {
+        let said = requirements.extra.as_ref().and_then(|e| e.get(permit::METHOD)?.as_str());
+        said.unwrap_or("eip3009").to_string()
+    };
+    if ours.scheme == crate::exact::SCHEME && method(ours) != method(accepted) {
+        return said("extra.assetTransferMethod", &method(accepted), &method(ours));
     }
     for (key, value) in ours.extra.iter().flatten() {
         let theirs = accepted.extra.as_ref().and_then(|e| e.get(key));

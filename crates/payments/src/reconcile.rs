@@ -9,7 +9,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::Address;
 use ledger::{
     Kind, Ledger, LedgerError, Operation, Outcome, Reason, Reference, Status, TransferId, Write,
 };
@@ -22,8 +21,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::documents;
-use crate::exact;
-use crate::order::Order;
+use crate::order::{self, Order};
 use crate::wire::PaymentPayload;
 
 /// How many blocks are searched at once; fewer where a node finds that too many.
@@ -258,13 +256,20 @@ impl Bookkeeper {
             if !ended && !at_rest {
                 continue; // Its buyer still has it in hand.
             }
-            let state = order.state(&self.chain).await;
-            if let Err(SettlementError::Pending { .. }) = state {
-                continue; // Used in a block that may vanish: the next look tells.
-            }
-            match state? {
-                AuthorizationState::Used { .. } => {
-                    self.mandates.settle(reference, Vec::new()).await?;
+            let state = match order.state(&self.chain).await {
+                // Used in a block that may vanish: the next look tells.
+                Err(SettlementError::Pending { .. }) => continue,
+                // One that cannot be made out keeps its hold, and stops nobody else.
+                Err(error @ SettlementError::Unreadable { .. }) => {
+                    tracing::warn!(%reference, %error, "it is not known what became of a purchase");
+                    continue;
+                }
+                state => state?,
+            };
+            match state {
+                AuthorizationState::Used { value, .. } => {
+                    let moved = self.chain.amount(value)?;
+                    self.mandates.settle_part(reference, moved, Vec::new()).await?;
                     posted += 1;
                 }
                 AuthorizationState::Cancelled => {
@@ -287,9 +292,7 @@ impl Bookkeeper {
         if !movement.amount.is_positive() {
             return Ok(booking); // EIP-20 allows transfers of nothing; they are no entry.
         }
-        let paid = movement.authorization.map(|(payer, nonce)| {
-            exact::reference_of(Address::from(payer), nonce, self.chain.token())
-        });
+        let paid = movement.order.map(|name| order::reference_of(name, self.chain.token()));
         for (party, direction) in [(movement.to, Direction::In), (movement.from, Direction::Out)] {
             if let Some(party) = party.filter(|p| self.parties.contains(p)) {
                 match self.book_one(movement, party, direction, paid).await? {
@@ -319,7 +322,12 @@ impl Bookkeeper {
             self.ledger.read(|state| {
                 state
                     .transfer(&id)
-                    .filter(|r| r.transfer.amount == movement.amount)
+                    // Less than what was held may have been charged.
+                    .filter(|r| r.transfer.amount.minor() >= movement.amount.minor())
+                    .filter(|r| match r.status {
+                        Status::Posted { amount, .. } => amount == movement.amount,
+                        Status::Held | Status::Voided { .. } | Status::Expired { .. } => true,
+                    })
                     .map(|r| (reference, r.status, r.transfer.kind))
             })
         });
@@ -333,7 +341,7 @@ impl Bookkeeper {
             None => None,
         };
         if let (Some((reference, _)), Direction::Out) = (late, direction) {
-            self.mandates.charge_late(reference).await?;
+            self.mandates.charge_late(reference, movement.amount).await?;
         }
         let reference = late.map(|(reference, _)| reference).or(paid).unwrap_or_else(|| {
             Reference::derive("transaction", &[movement.transaction.as_slice()])
@@ -348,10 +356,16 @@ impl Bookkeeper {
             (Direction::Out, false) => (Line::Funding, Line::Cash),
             (Direction::Out, true) => (Line::Purchases, Line::Cash),
         };
+        let is_new = |id| {
+            self.ledger.read(|state| {
+                // By us a moment ago, if it has this transaction.
+                state.transfer(&id).is_none_or(|r| r.transfer.digest == movement.transaction.0)
+            })
+        };
         let id = match (late, paid) {
             // Its payer carried it to the chain before any seller of ours had seen it. Booked under
             // the payment's own name it can start no work any more, nor be booked a second time.
-            (None, Some(reference)) => own_id(reference),
+            (None, Some(reference)) if is_new(own_id(reference)) => own_id(reference),
             _ => TransferId::derive(
                 direction.domain(),
                 &[

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::{SolStruct as _, SolValue as _};
+use alloy_sol_types::{SolCall as _, SolStruct as _, SolValue as _};
 use mandates::Key;
 use payments::channel::ChannelInvalid;
 use payments::channel::wire::{
@@ -222,6 +222,50 @@ async fn what_happened_is_told_by_events_once_and_in_order() {
     );
     let none = scene.town.chain.channel_events(&[], &[], first, last).await.unwrap();
     assert_eq!(none, []);
+}
+
+#[tokio::test]
+async fn a_payers_withdrawal_is_seen_from_its_beginning_to_its_end() {
+    use protocol::bindings::x402BatchSettlement as contract;
+    let scene = Scene::begin().await;
+    let config = scene.config(1);
+    let id = canal::domain().channel_id(&config);
+    scene.settled(&scene.deposit(1, 100_000, 1, 10_000)).await;
+    let config = protocol::channels::ChannelConfig {
+        payer: config.payer,
+        payerAuthorizer: config.payer_authorizer,
+        receiver: config.receiver,
+        receiverAuthorizer: config.receiver_authorizer,
+        token: config.token,
+        withdrawDelay: "900".parse().unwrap(),
+        salt: config.salt,
+    };
+    let first = scene.town.block().await;
+    let begin = contract::initiateWithdrawCall { config: config.clone(), amount: 100_000 };
+    let here = settlement::channels::CONTRACT;
+    town::transact(&scene.town, &scene.payer, here, begin.abi_encode().into()).await;
+    let waiting = scene.town.chain.channel(id).await.unwrap().withdrawal.unwrap();
+    assert_eq!((waiting.amount, waiting.begun_at), (100_000, town::START.as_secs()));
+    // A seller that asks sees it, and claims in time.
+    let verdict = scene.verify(&scene.pay(1, 10_000)).await;
+    assert_eq!(verdict.extra.unwrap()["withdrawRequestedAt"], town::START.as_secs());
+    scene.settled(&claim(vec![scene.row(1, 10_000, 10_000)], None)).await;
+    scene.town.clock.advance(Duration::from_secs(canal::DELAY));
+    let end = contract::finalizeWithdrawCall { config };
+    town::transact(&scene.town, &scene.payer, here, end.abi_encode().into()).await;
+    let last = scene.town.block().await;
+    let events = scene.town.chain.channel_events(&[id], &[], first + 1, last).await.unwrap();
+    let ends_at = town::START.as_secs() + canal::DELAY;
+    assert_eq!(
+        events.iter().map(|event| event.what).collect::<Vec<_>>(),
+        [
+            Happened::WithdrawalBegun { channel: id, amount: 100_000, ends_at },
+            Happened::Claimed { channel: id, amount: 10_000 },
+            Happened::Withdrawn { channel: id, amount: 90_000 },
+        ]
+    );
+    assert_eq!(scene.town.chain.channel(id).await.unwrap().withdrawal, None);
+    assert_eq!(scene.money().await, (990_000, 10_000, 0));
 }
 
 #[tokio::test]
@@ -577,6 +621,42 @@ async fn each_reason_to_refuse_a_permit2_deposit_has_its_word() {
         assert_eq!(answer.error_reason.as_deref(), Some(reason.code()), "{answer:?}");
     }
     assert_eq!(scene.money().await, before);
+}
+
+#[tokio::test]
+async fn a_deposit_by_permit2_moves_once_with_an_approval_before_or_beside_it() {
+    use protocol::addresses::{MACHINA_DOLLAR, PERMIT2};
+    for approved_before in [true, false] {
+        let scene = Scene::begin().await;
+        let mut draft = Draft::of(&scene);
+        if approved_before {
+            let call = protocol::MachinaDollar::approveCall { spender: PERMIT2, value: U256::MAX };
+            let data = call.abi_encode().into();
+            town::transact(&scene.town, &scene.payer, MACHINA_DOLLAR, data).await;
+            permit(&mut draft, None);
+        } else {
+            let order = protocol::permit2::Permit {
+                owner: scene.payer.address(),
+                spender: PERMIT2,
+                value: U256::from(100_000),
+                nonce: U256::ZERO,
+                deadline: U256::from(town::START.as_secs() + 60),
+            };
+            let domain = protocol::embedded_dollar_domain(protocol::EMBEDDED_CHAIN_ID);
+            let signature = canal::sign(&scene.payer, order.eip712_signing_hash(&domain));
+            permit(&mut draft, approval(|info| info["signature"] = json!(signature)));
+        }
+        let (payment, terms) = draft.build();
+        let verdict = scene.facilitator.verify(&payment, &terms).await.unwrap();
+        assert!(verdict.is_valid, "{verdict:?}");
+        let answer = scene.facilitator.settle(&payment, &terms).await.unwrap();
+        assert!(answer.success, "{answer:?}");
+        assert_eq!(told(&answer), (100_000, 0, "0".into()));
+        assert_eq!(scene.money().await, (900_000, 100_000, 0));
+        let again = scene.facilitator.settle(&payment, &terms).await.unwrap();
+        assert_eq!(again.error_reason.as_deref(), Some(ChannelInvalid::DepositSimulation.code()));
+        assert_eq!(scene.money().await, (900_000, 100_000, 0));
+    }
 }
 
 #[tokio::test]

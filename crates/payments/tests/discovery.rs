@@ -73,7 +73,8 @@ async fn a_settled_payment_lists_its_offer_and_no_other_does() {
     let (_, url) = town.listing(town.catalogue()).await;
     let payer = guest(&town, 0x21).await;
     let (_, supported) = ask(&format!("{url}/supported")).await;
-    assert_eq!(supported["extensions"], json!(["bazaar"]));
+    let listed_too = supported["extensions"].as_array().unwrap().contains(&json!("bazaar"));
+    assert!(listed_too);
 
     let payment = telling(&town, &payer, 1, "https://a.example/yard?key=secret#x");
     post(&format!("{url}/verify"), &payment).await;
@@ -304,7 +305,7 @@ async fn our_own_offers_are_listed_by_our_own_buyers_payments() {
 async fn a_facilitator_without_a_catalogue_has_no_discovery() {
     let town = Town::begin().await;
     let plain = EmbeddedFacilitator::new(town.chain.clone(), town.clock.clone());
-    assert!(plain.supported().extensions.is_empty());
+    assert!(!plain.supported().extensions.iter().any(|e| e == "bazaar"));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/discovery/resources", listener.local_addr().unwrap());
     let router = payments::facilitator::router(Arc::new(plain));

@@ -59,8 +59,16 @@ async fn it_says_what_it_supports_and_that_it_is_well() {
     assert_eq!(
         supported,
         json!({
-            "kinds": [{ "x402Version": 2, "scheme": "exact", "network": "eip155:402402" }],
-            "extensions": [],
+            "kinds": [
+                { "x402Version": 2, "scheme": "exact", "network": "eip155:402402" },
+                {
+                    "x402Version": 2,
+                    "scheme": "upto",
+                    "network": "eip155:402402",
+                    "extra": { "facilitatorAddress": town.chain.sender().to_string() }
+                }
+            ],
+            "extensions": ["eip2612GasSponsoring", "erc20ApprovalGasSponsoring"],
             "signers": { "eip155:*": [town.chain.sender().to_string()] }
         })
     );
@@ -125,8 +133,9 @@ async fn terms_are_checked_in_the_order_of_the_reference() {
     let (town, served, payer) = scene().await;
     let good = request(&town, &payer, 1);
     type Change = fn(&mut FacilitatorRequest);
-    let cases: [(&str, Change); 13] = [
-        ("invalid_exact_evm_scheme", |r| r.payment_requirements.scheme = "upto".into()),
+    let cases: [(&str, Change); 14] = [
+        ("invalid_exact_evm_scheme", |r| r.payment_requirements.scheme = "other".into()),
+        ("unsupported_payload_type", |r| r.payment_requirements.scheme = "upto".into()),
         ("invalid_exact_evm_scheme", |r| r.payment_payload.accepted.scheme = "upto".into()),
         ("invalid_exact_evm_missing_eip712_domain", |r| r.payment_requirements.extra = None),
         ("invalid_exact_evm_network_mismatch", |r| {

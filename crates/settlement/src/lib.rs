@@ -15,14 +15,19 @@
 pub mod channels;
 mod endpoint;
 mod error;
+mod permit2;
 mod pool;
 mod sender;
 mod token;
+mod wallet;
 
 pub use endpoint::{Endpoint, LocalNode};
 pub use error::SettlementError;
+pub use permit2::{PermitOrder, PermitState, SignedPermit};
 pub use pool::SendingKeys;
 pub use sender::{PUBLIC_CONFIRMATIONS, Receipt, Sender, SenderLimits};
 pub use token::{
-    AuthorizationState, PAYMENT_GAS, Settlement, SignedAuthorization, Token, TokenMovement,
+    AuthorizationState, OrderName, PAYMENT_GAS, Settlement, SignedAuthorization, Token,
+    TokenMovement,
 };
+pub use wallet::{WALLET_GAS, WrappedSignature};

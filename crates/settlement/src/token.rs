@@ -114,8 +114,27 @@ pub struct TokenMovement {
     pub block: u64,
     /// The event's index in the block: with the transaction it names the movement.
     pub log_index: u64,
-    /// The authorization that was used in the same transaction, if one was.
-    pub authorization: Option<(Party, B256)>,
+    /// The signed order that moved it, if one did.
+    pub order: Option<OrderName>,
+}
+
+/// Which of a payer's signed orders moved money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OrderName {
+    /// One to the token itself (EIP-3009).
+    Authorization {
+        /// Who paid.
+        payer: Party,
+        /// The payer's number for it.
+        nonce: B256,
+    },
+    /// One through Permit2, by x402's proxies.
+    Permit {
+        /// Who paid.
+        payer: Party,
+        /// The payer's number for it.
+        nonce: U256,
+    },
 }
 
 /// A chain, one token on it, and the keys that send.
@@ -123,12 +142,12 @@ pub struct TokenMovement {
 /// Cheap to clone; all clones share the senders and their nonces.
 #[derive(Clone)]
 pub struct Settlement {
-    endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     pub(crate) provider: RootProvider<Ethereum>,
     token: Arc<Token>,
     senders: Arc<Pool>,
     /// How many blocks must stand on one before it counts.
-    confirmations: u64,
+    pub(crate) confirmations: u64,
 }
 
 impl Settlement {
@@ -515,7 +534,29 @@ impl Settlement {
             )
             .await
             .map_err(|e| failure(&self.endpoint, "used authorizations", e))?;
-        logs.iter().map(|log| self.movement(log, &logs, &used)).collect()
+        let mut movements = Vec::with_capacity(logs.len());
+        for log in &logs {
+            let mut movement = self.movement(log, &logs, &used)?;
+            if movement.order.is_none() {
+                movement.order = self.permit_of(&movement).await?;
+            }
+            movements.push(movement);
+        }
+        Ok(movements)
+    }
+
+    /// The permit by which money moved, if the transaction is one of x402's proxies carrying it
+    /// out.
+    async fn permit_of(
+        &self,
+        movement: &TokenMovement,
+    ) -> Result<Option<OrderName>, SettlementError> {
+        let (Some(from), Some(to)) = (movement.from, movement.to) else { return Ok(None) };
+        let paid = self.permit_behind(movement.transaction).await?.filter(|paid| {
+            paid.token == self.token.address
+                && (Party::from(paid.payer), Party::from(paid.payee)) == (from, to)
+        });
+        Ok(paid.map(|paid| OrderName::Permit { payer: from, nonce: paid.nonce }))
     }
 
     fn movement(
@@ -530,7 +571,7 @@ impl Settlement {
         let missing = || unreadable("it is not in a block".into());
         let party = |address: Address| (!address.is_zero()).then(|| Party::from(address));
         // The token says `AuthorizationUsed` just before the transfer that it allows.
-        let authorization = used
+        let order = used
             .iter()
             .filter(|u| u.transaction_hash == log.transaction_hash && u.log_index < log.log_index)
             .max_by_key(|u| u.log_index)
@@ -544,7 +585,7 @@ impl Settlement {
             })
             .and_then(|u| Dollar::AuthorizationUsed::decode_log(&u.inner).ok())
             .filter(|u| u.authorizer == transfer.from)
-            .map(|u| (Party::from(u.authorizer), u.nonce));
+            .map(|u| OrderName::Authorization { payer: u.authorizer.into(), nonce: u.nonce });
         Ok(TokenMovement {
             from: party(transfer.from),
             to: party(transfer.to),
@@ -552,7 +593,7 @@ impl Settlement {
             transaction: log.transaction_hash.ok_or_else(missing)?,
             block: log.block_number.ok_or_else(missing)?,
             log_index: log.log_index.ok_or_else(missing)?,
-            authorization,
+            order,
         })
     }
 
@@ -647,7 +688,7 @@ impl Settlement {
 }
 
 impl SignedAuthorization {
-    fn call(&self) -> Dollar::transferWithAuthorizationCall {
+    pub(crate) fn call(&self) -> Dollar::transferWithAuthorizationCall {
         Dollar::transferWithAuthorizationCall {
             from: self.from,
             to: self.to,

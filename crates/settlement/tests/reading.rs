@@ -11,7 +11,8 @@ use protocol::addresses::{MACHINA_DOLLAR, MULTICALL3};
 use protocol::bindings::{CancelBySignature, TransferBySignature};
 use protocol::{CancelAuthorization, EMBEDDED_CHAIN_ID, MachinaDollar, Multicall3};
 use settlement::{
-    AuthorizationState, Endpoint, SenderLimits, Settlement, SettlementError, SignedAuthorization,
+    AuthorizationState, Endpoint, OrderName, SenderLimits, Settlement, SettlementError,
+    SignedAuthorization,
 };
 use town::{Town, authorize, key, minter, musd, party};
 
@@ -237,7 +238,7 @@ async fn each_movement_knows_its_own_authorization_even_in_one_transaction() {
     let by_order: BTreeMap<(Address, B256), i128> = moved
         .iter()
         .filter_map(|m| {
-            let (payer, nonce) = m.authorization?;
+            let OrderName::Authorization { payer, nonce } = m.order? else { return None };
             Some(((payer.into(), nonce), m.amount.minor()))
         })
         .collect();
@@ -247,7 +248,7 @@ async fn each_movement_knows_its_own_authorization_even_in_one_transaction() {
     }
     // One mint to Ada, and the plain transfer, which no authorization explains.
     let unexplained: Vec<i128> =
-        moved.iter().filter(|m| m.authorization.is_none()).map(|m| m.amount.minor()).collect();
+        moved.iter().filter(|m| m.order.is_none()).map(|m| m.amount.minor()).collect();
     assert_eq!(unexplained, [1_000, 5]);
     assert!(moved.is_sorted_by_key(|m| (m.block, m.log_index)));
     assert_eq!(moved[0].from, None, "a mint comes from nobody");

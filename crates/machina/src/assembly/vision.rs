@@ -39,7 +39,7 @@ pub fn offer(base: String, price: Amount, payee: Party, token: Token) -> Offer {
     );
     offer.description = "What a photograph shows: the likeliest of 1,000 ImageNet classes with their probabilities. Send a JPEG, PNG or WebP file as the body.".into();
     offer.max_body = labour::picture::MAX_BYTES;
-    offer.extensions = Declared {
+    offer.declared = Declared {
         identifier: Some(Identifier { required: false }),
         sign_in: Some(SignIn { within: COME_BACK }),
         listing: Some(Listing {

@@ -120,6 +120,16 @@ pub(crate) fn echo(quote: &PaymentRequired, purchase: Reference) -> Option<Map<S
     Some(said).filter(|said| !said.is_empty())
 }
 
+/// Two lists of extensions as one; of a name in both the second counts. `None` if both are empty.
+pub(crate) fn with(
+    some: Option<Map<String, Value>>,
+    more: Option<Map<String, Value>>,
+) -> Option<Map<String, Value>> {
+    let mut all = some.unwrap_or_default();
+    all.extend(more.unwrap_or_default());
+    Some(all).filter(|all| !all.is_empty())
+}
+
 /// An extension's description: its content, and the schema of that.
 fn declaration(info: Value, schema: Value) -> Value {
     json!({ "info": info, "schema": schema })

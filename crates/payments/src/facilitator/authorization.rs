@@ -2,11 +2,18 @@
 
 use alloy_primitives::{Address, B256, U256};
 use serde_json::Value;
-use settlement::{SettlementError, SignedAuthorization};
+use settlement::{SettlementError, SignedAuthorization, WrappedSignature};
 
 use super::{EmbeddedFacilitator, UNSURE};
 use crate::exact::{self, Invalid};
 use crate::wire::{self, PaymentPayload, PaymentRequirements, SettleResponse, VerifyResponse};
+
+/// A payment whose form, terms and signature are good.
+struct Checked {
+    authorization: SignedAuthorization,
+    /// How to make the payer's wallet first; the authorization then has the wallet's own signature.
+    wallet: Option<WrappedSignature>,
+}
 
 impl EmbeddedFacilitator {
     /// Whether a payment of scheme `exact` by EIP-3009 would settle now.
@@ -17,7 +24,7 @@ impl EmbeddedFacilitator {
     ) -> VerifyResponse {
         let (payer, checked) = self.check(payment, requirements).await;
         let reason = match checked {
-            Ok(authorization) => self.check_chain(&authorization).await.err(),
+            Ok(checked) => self.check_chain(&checked).await.err(),
             Err(reason) => Some(reason),
         };
         VerifyResponse {
@@ -41,10 +48,10 @@ impl EmbeddedFacilitator {
         let (payer, checked) = self.check(payment, requirements).await;
         let settled = match checked {
             Err(reason) => Err((reason, None)),
-            Ok(authorization) => {
-                let name = exact::reference(&authorization, self.chain.token());
+            Ok(checked) => {
+                let name = exact::reference(&checked.authorization, self.chain.token());
                 match self.begin_settling(name) {
-                    Some(_listed) => self.settle_checked(&authorization).await,
+                    Some(_listed) => self.settle_checked(&checked).await,
                     None => Err((Invalid::NonceUsed, None)),
                 }
             }
@@ -71,7 +78,7 @@ impl EmbeddedFacilitator {
         &self,
         payment: &PaymentPayload,
         requirements: &PaymentRequirements,
-    ) -> (Option<Address>, Result<SignedAuthorization, Invalid>) {
+    ) -> (Option<Address>, Result<Checked, Invalid>) {
         let read = exact::read(&payment.payload);
         let payer = read.as_ref().ok().map(|a| a.from);
         let checked = async {
@@ -79,9 +86,9 @@ impl EmbeddedFacilitator {
                 Err(Invalid::Asset) => return Err(self.no_such_asset(requirements).await),
                 checked => checked?,
             };
-            self.check_signature(&authorization).await?;
-            self.check_terms(&authorization, requirements)?;
-            Ok(authorization)
+            let checked = self.check_signature(authorization).await?;
+            self.check_terms(&checked.authorization, requirements)?;
+            Ok(checked)
         };
         (payer, checked.await)
     }
@@ -128,24 +135,39 @@ impl EmbeddedFacilitator {
         }
     }
 
-    /// As the token will judge: the key of an account without code, EIP-1271 of one with code.
-    async fn check_signature(&self, authorization: &SignedAuthorization) -> Result<(), Invalid> {
+    /// As the token will judge: the key of an account without code, EIP-1271 of one with code. A
+    /// wallet that does not exist yet (EIP-6492) is judged when the payment is tried, since only
+    /// then it is there.
+    async fn check_signature(
+        &self,
+        mut authorization: SignedAuthorization,
+    ) -> Result<Checked, Invalid> {
         let token = self.chain.token();
         let is_contract = self
             .chain
             .is_contract(authorization.from)
             .await
             .map_err(|_| Invalid::ChainUnreachable)?;
+        let wrapped = WrappedSignature::read(&authorization.signature);
+        if let Some(wrapped) = &wrapped {
+            authorization.signature = wrapped.inner.clone();
+        }
+        if let Some(wrapped) = wrapped.filter(|_| !is_contract) {
+            if !self.factories.contains(&wrapped.factory) {
+                return Err(Invalid::FactoryNotAllowed);
+            }
+            return Ok(Checked { authorization, wallet: Some(wrapped) });
+        }
         let good = if is_contract {
-            let hash = exact::signing_hash(authorization, token);
+            let hash = exact::signing_hash(&authorization, token);
             self.chain
                 .contract_accepts(authorization.from, hash, authorization.signature.clone())
                 .await
                 .map_err(|_| Invalid::ChainUnreachable)?
         } else {
-            exact::signed_by_payer(authorization, token)
+            exact::signed_by_payer(&authorization, token)
         };
-        if good { Ok(()) } else { Err(Invalid::Signature) }
+        if good { Ok(Checked { authorization, wallet: None }) } else { Err(Invalid::Signature) }
     }
 
     fn check_terms(
@@ -164,8 +186,13 @@ impl EmbeddedFacilitator {
         Ok(())
     }
 
-    async fn check_chain(&self, authorization: &SignedAuthorization) -> Result<(), Invalid> {
-        match self.chain.simulate(authorization).await {
+    async fn check_chain(&self, checked: &Checked) -> Result<(), Invalid> {
+        let authorization = &checked.authorization;
+        let tried = match &checked.wallet {
+            None => self.chain.simulate(authorization).await,
+            Some(wallet) => self.chain.simulate_with_wallet(wallet, authorization).await,
+        };
+        match tried {
             Ok(()) => Ok(()),
             // It reverts, or wants more gas than a payment may have.
             Err(SettlementError::Reverted { .. } | SettlementError::Refused { .. }) => {
@@ -192,10 +219,13 @@ impl EmbeddedFacilitator {
         }
     }
 
-    async fn settle_checked(
-        &self,
-        authorization: &SignedAuthorization,
-    ) -> Result<B256, (Invalid, Option<B256>)> {
+    async fn settle_checked(&self, checked: &Checked) -> Result<B256, (Invalid, Option<B256>)> {
+        let authorization = &checked.authorization;
+        if let Some(wallet) = &checked.wallet {
+            // Nothing is spent on a wallet whose payment would fail.
+            self.check_chain(checked).await.map_err(|reason| (reason, None))?;
+            self.make_wallet(wallet, authorization.from).await.map_err(|reason| (reason, None))?;
+        }
         match self.chain.transfer_with_authorization(authorization).await {
             Ok(receipt) => Ok(receipt.transaction),
             // Nothing was sent: it would revert, or the node does not take it.
@@ -213,6 +243,21 @@ impl EmbeddedFacilitator {
                 tracing::warn!(%error, "a settlement failed");
                 Err((Invalid::ChainUnreachable, None))
             }
+        }
+    }
+
+    /// Makes the payer's wallet, unless it is there by now.
+    async fn make_wallet(&self, wallet: &WrappedSignature, payer: Address) -> Result<(), Invalid> {
+        match self.chain.make_wallet(wallet).await {
+            Ok(_) => {}
+            Err(SettlementError::Unreachable { .. }) => return Err(Invalid::ChainUnreachable),
+            // Another payment of the same wallet may have been faster.
+            Err(error) => tracing::info!(%error, "a wallet could not be made"),
+        }
+        match self.chain.is_contract(payer).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Invalid::WalletNotMade),
+            Err(_) => Err(Invalid::ChainUnreachable),
         }
     }
 }

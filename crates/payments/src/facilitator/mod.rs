@@ -8,6 +8,7 @@
 //! payment that is no good is an answer (HTTP 200), not an error.
 
 mod authorization;
+mod by_permit;
 mod channel;
 pub mod discovery;
 mod remote;
@@ -16,7 +17,7 @@ mod serve;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use alloy_signer_local::PrivateKeySigner;
 use futures_util::future::BoxFuture;
 use ledger::Reference;
@@ -32,6 +33,8 @@ pub use serve::router;
 use crate::channel::{ChannelInvalid, Domain, SCHEME as CHANNELS};
 use crate::exact::{self, Invalid};
 use crate::extensions::listing;
+use crate::permit;
+use crate::sponsoring;
 use crate::wire::{
     self, PaymentPayload, PaymentRequirements, SettleResponse, Supported, SupportedKind,
     VerifyResponse,
@@ -81,10 +84,24 @@ pub(crate) fn is_unsure(reason: &str) -> bool {
         || reason == ChannelInvalid::ReadFailed.code()
 }
 
+/// Whether a reason for not settling leaves open that the money moved all the same.
+pub(crate) fn is_open(reason: &str) -> bool {
+    let by_token = Invalid::ALL.iter().filter(|r| r.is_open()).any(|r| r.code() == reason);
+    let by_permit = permit::Invalid::ALL.iter().filter(|r| r.is_open());
+    by_token || by_permit.into_iter().any(|r| r.code(false) == reason)
+}
+
+/// Which of the two kinds of payment it is: `exact` goes by its payload, as in the reference.
+fn is_by_permit(payment: &PaymentPayload, requirements: &PaymentRequirements) -> bool {
+    requirements.scheme == permit::UPTO || permit::is_permit(&payment.payload)
+}
+
 /// A facilitator that settles on the chain itself, in one token.
 pub struct EmbeddedFacilitator {
     chain: Settlement,
     clock: Arc<dyn Clock>,
+    /// Who may be asked to make a payer's wallet.
+    factories: Vec<Address>,
     /// Payments that are being settled now: the same one twice at once is refused the second time.
     settling: Mutex<HashSet<Reference>>,
     /// What can be bought, if that is listed here.
@@ -113,6 +130,7 @@ impl EmbeddedFacilitator {
         EmbeddedFacilitator {
             chain,
             clock,
+            factories: Vec::new(),
             settling: Mutex::default(),
             channels,
             authorizer: None,
@@ -139,21 +157,26 @@ impl EmbeddedFacilitator {
     /// What it settles.
     pub fn supported(&self) -> Supported {
         let mut signers = Map::new();
-        signers.insert("eip155:*".into(), json!([self.chain.sender().to_string()]));
+        let senders: Vec<_> = self.chain.senders().iter().map(Address::to_string).collect();
+        signers.insert("eip155:*".into(), json!(senders));
         let kind = |scheme: &str, extra| SupportedKind {
             x402_version: wire::VERSION,
             scheme: scheme.into(),
             network: wire::network(self.chain.token().chain_id),
             extra,
         };
-        let mut kinds = vec![kind(exact::SCHEME, None)];
+        let mut settles = Map::new();
+        settles.insert(permit::FACILITATOR.into(), json!(self.chain.sender().to_string()));
+        let mut kinds = vec![kind(exact::SCHEME, None), kind(permit::UPTO, Some(settles))];
         if let Some(authorizer) = &self.authorizer {
             let mut extra = Map::new();
             extra.insert("receiverAuthorizer".into(), json!(authorizer.address().to_string()));
             kinds.push(kind(CHANNELS, Some(extra)));
         }
-        let listed = self.catalogue.iter().map(|_| listing::NAME.to_string());
-        Supported { kinds, extensions: listed.collect(), signers }
+        let mut extensions =
+            vec![sponsoring::BY_SIGNATURE.to_string(), sponsoring::BY_TRANSACTION.to_string()];
+        extensions.extend(self.catalogue.iter().map(|_| listing::NAME.to_string()));
+        Supported { kinds, extensions, signers }
     }
 
     async fn settle_for(
@@ -162,17 +185,27 @@ impl EmbeddedFacilitator {
         payment: &PaymentPayload,
         requirements: &PaymentRequirements,
     ) -> SettleResponse {
-        match requirements.scheme.as_str() {
+        let response = match requirements.scheme.as_str() {
             CHANNELS => self.settle_channel(payment, requirements, asker).await,
-            _ => {
-                let response = self.settle_authorization(payment, requirements).await;
-                // Not so for channels: what is deposited may be taken back.
-                if let Some(catalogue) = &self.catalogue {
-                    catalogue.count(payment, requirements, &response);
-                }
-                response
+            _ if is_by_permit(payment, requirements) => {
+                self.settle_permit(payment, requirements).await
             }
+            _ => self.settle_authorization(payment, requirements).await,
+        };
+        // What is deposited in a channel may be taken back, so that lists nothing.
+        if requirements.scheme != CHANNELS
+            && let Some(catalogue) = &self.catalogue
+        {
+            catalogue.count(payment, requirements, &response);
         }
+        response
+    }
+
+    /// Lets these contracts make the wallets of payers whose wallet does not exist yet (EIP-6492).
+    /// Others are refused: whoever pays for the transaction decides what it may call.
+    #[must_use]
+    pub fn with_factories(self, factories: Vec<Address>) -> EmbeddedFacilitator {
+        EmbeddedFacilitator { factories, ..self }
     }
 
     /// Puts a payment on the list of those being settled; `None` if it is there.
@@ -203,6 +236,9 @@ impl Facilitator for EmbeddedFacilitator {
         Box::pin(async move {
             Ok(match requirements.scheme.as_str() {
                 CHANNELS => self.verify_channel(payment, requirements).await,
+                _ if is_by_permit(payment, requirements) => {
+                    self.verify_permit(payment, requirements).await
+                }
                 _ => self.verify_authorization(payment, requirements).await,
             })
         })

@@ -45,7 +45,7 @@ impl Gate {
         S::Error: std::fmt::Display + Send,
         S::Future: Send + 'static,
     {
-        let comes_back = offer.extensions.sign_in.is_some()
+        let comes_back = offer.declared.sign_in.is_some()
             && self.extras.doorman.is_some()
             && request.headers().contains_key(sign_in::HEADER)
             && !request.headers().contains_key(wire::PAYMENT_SIGNATURE);
@@ -84,7 +84,7 @@ impl Gate {
         {
             said.insert(receipt::NAME.into(), signed);
         }
-        if offer.extensions.sign_in.is_some()
+        if offer.declared.sign_in.is_some()
             && let Some(doorman) = &self.extras.doorman
             && let Some(challenge) = doorman.challenge(offer, now)
         {
@@ -185,8 +185,7 @@ impl Gate {
 
     /// Who signs in gets what was bought by the same request, and starts no work.
     async fn welcome_back(&self, offer: &Offer, parts: &http::request::Parts, body: Body) -> Reply {
-        let (Some(doorman), Some(allowed)) = (&self.extras.doorman, offer.extensions.sign_in)
-        else {
+        let (Some(doorman), Some(allowed)) = (&self.extras.doorman, offer.declared.sign_in) else {
             return self.after_body(offer, body, Reply::quote(offer, None)).await;
         };
         let now = self.clock.now();
@@ -308,7 +307,7 @@ impl Gate {
 impl Paid {
     /// The reference of the purchase's name, if it has one and the offer asks for names.
     fn name(&self, offer: &Offer) -> Option<Reference> {
-        let declared = offer.extensions.identifier.as_ref()?;
+        let declared = offer.declared.identifier.as_ref()?;
         let id = declared.read(self.payment.extensions.as_ref()).ok()??;
         Some(identifier::reference(offer.payee, self.order.payer(), id))
     }
@@ -322,7 +321,7 @@ impl Paid {
 
 /// Refuses a payment whose name is none, or is missing where one is required.
 pub(super) fn check_name(offer: &Offer, payment: &PaymentPayload) -> Result<(), Box<Reply>> {
-    let Some(declared) = &offer.extensions.identifier else { return Ok(()) };
+    let Some(declared) = &offer.declared.identifier else { return Ok(()) };
     match declared.read(payment.extensions.as_ref()) {
         Ok(_) => Ok(()),
         Err(message) => Err(Box::new(Reply::refuse(

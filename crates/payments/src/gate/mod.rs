@@ -15,8 +15,8 @@
 //! The same payment again finds its hold: it waits for the running work, or gets the stored
 //! answer. With another request it is refused with 409. A failed piece of work costs nothing, and
 //! its failure is stored as the answer. Where a payment is for *up to* the price, the price is
-//! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`] resolves what is
-//! left by asking the chain.
+//! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`]
+//! resolves what is left by asking the chain.
 //!
 //! Everything from the body on runs in a task of its own: a buyer who hangs up between any two
 //! steps changes nothing.
@@ -260,7 +260,13 @@ impl Gate {
             }
         };
         let order = match Order::read(&payment.payload) {
-            Ok(order) => order,
+            Ok(order) if order.is_of(&requirements) => order,
+            Ok(_) => {
+                let message = "the payment is not signed in the way that it says to have accepted";
+                let code = "unsupported_payload_type";
+                let reply = Reply::refuse(StatusCode::BAD_REQUEST, code, message);
+                return self.after_body(&offer, body, reply).await;
+            }
             Err(reason) => {
                 let message = reason.to_string();
                 let reply = Reply::refuse(StatusCode::BAD_REQUEST, reason.code(), &message);

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::stream::Once;
 use crate::exact::Invalid;
 use crate::offer::Offer;
+use crate::permit;
 use crate::wire::{self, PaymentRequired, SettleResponse};
 
 /// The headers that a page on another origin may read.
@@ -69,7 +70,8 @@ impl Reply {
         self
     }
 
-    /// 402 with the quote, in the header for programs and in the body for people.
+    /// 402 with the quote, in the header for programs and in the body for people; 412 if the payer
+    /// has to approve Permit2 before it can pay so, as the reference has it.
     pub(super) fn quote(offer: &Offer, error: Option<String>) -> Reply {
         Reply::of_quote(offer, offer.quote(error))
     }
@@ -80,9 +82,11 @@ impl Reply {
             "message": format!("`{}` costs {}; pay by x402 (see the header PAYMENT-REQUIRED)", offer.name, offer.price),
             "quote": quote,
         });
-        Reply::json(StatusCode::PAYMENT_REQUIRED, &body)
-            .with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
-            .telling(quote)
+        let status = match quote.error.as_deref() {
+            Some(permit::ALLOWANCE_REQUIRED) => StatusCode::PRECONDITION_FAILED,
+            _ => StatusCode::PAYMENT_REQUIRED,
+        };
+        Reply::json(status, &body).with(wire::PAYMENT_REQUIRED, wire::encode(&quote)).telling(quote)
     }
 
     fn telling(self, quote: PaymentRequired) -> Reply {

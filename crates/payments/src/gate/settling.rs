@@ -17,6 +17,7 @@ use super::{Gate, Paid, stage};
 use crate::documents;
 use crate::exact::Invalid;
 use crate::extensions::receipt;
+use crate::facilitator;
 use crate::offer::{self, Offer};
 use crate::order::Order;
 use crate::wire::{PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse};
@@ -174,17 +175,14 @@ impl Gate {
             None => true,
             Some(response) => {
                 response.success
-                    || Invalid::ALL
-                        .iter()
-                        .filter(|r| r.is_open())
-                        .any(|r| response.error_reason.as_deref() == Some(r.code()))
+                    || response.error_reason.as_deref().is_some_and(facilitator::is_open)
             }
         };
         let dead_at = due.order.ends_at().plus(CLOCK_SKEW);
         let deadline = tokio::time::Instant::now() + due.patience;
         let mut pause = Duration::from_millis(20);
         loop {
-            match due.order.state(&self.chain).await {
+            match due.order.received(&self.chain).await {
                 Ok(state) => match due.said(&state) {
                     Some(response) => return Some(response),
                     None if !open => {
@@ -297,7 +295,7 @@ impl Gate {
             },
             // Delivered, and let go as unpaid: if it was paid after all, the answer is due.
             Status::Voided { .. } | Status::Expired { .. } => {
-                let said = match paid.order.state(&self.chain).await {
+                let said = match paid.order.received(&self.chain).await {
                     Ok(state) => due.said(&state),
                     Err(_) => return Reply::pending(),
                 };

@@ -80,7 +80,7 @@ impl Town {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/work", listener.local_addr().unwrap());
         let mut offer = offer(self.token(), &url);
-        offer.extensions = declared;
+        offer.declared = declared;
         let router = Router::new()
             .route("/work", post(handler))
             .route("/other", post(handler))

@@ -5,6 +5,7 @@
 pub mod boutique;
 pub mod canal;
 pub mod faulty;
+pub mod permits;
 pub mod shop;
 
 use std::path::{Path, PathBuf};

@@ -78,6 +78,13 @@ pub(super) async fn handler(State(work): State<Arc<Work>>, body: Bytes) -> Respo
         b"panic" => panic!("the handler was told to panic"),
         b"hang" => std::future::pending().await,
         b"huge" => return vec![b'x'; 1 << 20].into_response(),
+        // `charge:250` costs 250 minor units.
+        b"charge" => {
+            let said = String::from_utf8_lossy(&body[7..]).parse::<i128>().unwrap();
+            let mut answer = format!("turn {turn}").into_response();
+            answer.extensions_mut().insert(payments::Charge::of(musd(said)));
+            return answer;
+        }
         b"strange" => {
             let strange = "x".repeat(500);
             return ([("content-type", strange)], "strange").into_response();
@@ -94,6 +101,16 @@ impl Town {
     }
 
     pub async fn shop_with(&self, facilitator: Arc<dyn Facilitator>, limits: GateLimits) -> Shop {
+        self.shop_of(facilitator, limits, |_| {}).await
+    }
+
+    /// A shop with a changed offer.
+    pub async fn shop_of(
+        &self,
+        facilitator: Arc<dyn Facilitator>,
+        limits: GateLimits,
+        change: impl Fn(&mut Offer),
+    ) -> Shop {
         let gate = Gate::new(
             self.ledger.clone(),
             facilitator,
@@ -110,10 +127,12 @@ impl Town {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/work", listener.local_addr().unwrap());
+        let mut offer = offer(self.token(), &url);
+        change(&mut offer);
         let router = Router::new()
             .route("/work", post(handler))
             .route("/other", post(handler))
-            .layer(gate.layer(offer(self.token(), &url)))
+            .layer(gate.layer(offer))
             .with_state(work.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Shop { gate, work, url, server }

@@ -133,7 +133,7 @@ impl EmbeddedFacilitator {
         };
         let by = match &deposit.authorization {
             DepositAuthorization::Permit2 { .. } if by_permit => {
-                self.check_permit(payment, config, voucher, deposit).await?
+                self.check_deposit_permit(payment, config, voucher, deposit).await?
             }
             DepositAuthorization::Permit2 { .. } => {
                 return Err(ChannelInvalid::Erc3009Required.into());
@@ -199,7 +199,7 @@ impl EmbeddedFacilitator {
         })
     }
 
-    async fn check_permit(
+    async fn check_deposit_permit(
         &self,
         payment: &PaymentPayload,
         config: &ChannelConfig,

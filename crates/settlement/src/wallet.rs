@@ -1,0 +1,122 @@
+//! Contract wallets that do not exist yet (EIP-6492): their signature says how to make them.
+
+use alloy_network::TransactionBuilder as _;
+use alloy_primitives::{Address, B256, Bytes, b256};
+use alloy_provider::Provider as _;
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_sol_types::{SolCall as _, SolValue as _};
+use protocol::addresses::MULTICALL3;
+use protocol::bindings::Multicall3;
+
+use crate::endpoint::failure;
+use crate::error::SettlementError;
+use crate::sender::Receipt;
+use crate::token::{PAYMENT_GAS, Settlement, SignedAuthorization};
+
+/// How a signature of a wallet that may not exist yet ends (EIP-6492).
+const MAGIC: B256 = b256!("0x6492649264926492649264926492649264926492649264926492649264926492");
+
+/// The most gas that making a wallet may take. The wallets in use take 150,000 to 400,000.
+pub const WALLET_GAS: u64 = 1_500_000;
+
+/// A signature with the way to make the wallet that gives it (EIP-6492).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedSignature {
+    /// Who makes the wallet.
+    pub factory: Address,
+    /// What the maker is told.
+    pub call: Bytes,
+    /// What the wallet itself then accepts.
+    pub inner: Bytes,
+}
+
+impl WrappedSignature {
+    /// Reads a wrapped signature; `None` if it is a plain one.
+    pub fn read(signature: &[u8]) -> Option<WrappedSignature> {
+        let wrapped = signature.strip_suffix(MAGIC.as_slice())?;
+        let (factory, call, inner) = <(Address, Bytes, Bytes)>::abi_decode_params(wrapped).ok()?;
+        (!factory.is_zero()).then_some(WrappedSignature { factory, call, inner })
+    }
+
+    /// Writes it as it travels.
+    pub fn write(&self) -> Bytes {
+        let fields = (self.factory, self.call.clone(), self.inner.clone());
+        [&fields.abi_encode_params()[..], MAGIC.as_slice()].concat().into()
+    }
+}
+
+impl Settlement {
+    /// Tries an authorization of a wallet that does not exist yet: makes the wallet and moves the
+    /// money in one go, and sends nothing.
+    ///
+    /// # Errors
+    /// [`SettlementError::Reverted`] if the money would not move; else as every reading.
+    pub async fn simulate_with_wallet(
+        &self,
+        wrapped: &WrappedSignature,
+        authorization: &SignedAuthorization,
+    ) -> Result<(), SettlementError> {
+        let step = |target: Address, data: Bytes| Multicall3::Call3 {
+            target,
+            allowFailure: true,
+            callData: data,
+        };
+        let steps = vec![
+            step(wrapped.factory, wrapped.call.clone()),
+            step(self.token().address, authorization.call().abi_encode().into()),
+        ];
+        let request = TransactionRequest::default()
+            .with_from(self.sender())
+            .with_to(MULTICALL3)
+            .with_gas_limit(WALLET_GAS + PAYMENT_GAS)
+            .with_input(Multicall3::aggregate3Call { calls: steps }.abi_encode());
+        let answer = self.provider.call(request).await;
+        let answer = answer.map_err(|e| failure(&self.endpoint, "a simulated wallet", e))?;
+        let unreadable =
+            |cause: String| SettlementError::Unreadable { what: "a simulated wallet", cause };
+        let results = Multicall3::aggregate3Call::abi_decode_returns(&answer)
+            .map_err(|e| unreadable(e.to_string()))?;
+        let moved = results.get(1).ok_or_else(|| unreadable("an answer is missing".into()))?;
+        if moved.success {
+            return Ok(());
+        }
+        Err(SettlementError::Reverted {
+            reason: alloy_sol_types::decode_revert_reason(&moved.returnData)
+                .unwrap_or_else(|| "the payment would fail after the wallet is made".into()),
+            data: moved.returnData.clone(),
+            transaction: None,
+        })
+    }
+
+    /// Makes a wallet, and waits until that is mined.
+    ///
+    /// # Errors
+    /// As [`crate::Sender::send`].
+    pub async fn make_wallet(
+        &self,
+        wrapped: &WrappedSignature,
+    ) -> Result<Receipt, SettlementError> {
+        self.send(wrapped.factory, wrapped.call.clone(), WALLET_GAS).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_signature_is_read_as_it_was_written_and_a_plain_one_is_none() {
+        let wrapped = WrappedSignature {
+            factory: Address::repeat_byte(7),
+            call: vec![1, 2, 3].into(),
+            inner: vec![4; 65].into(),
+        };
+        assert_eq!(WrappedSignature::read(&wrapped.write()), Some(wrapped.clone()));
+        assert_eq!(WrappedSignature::read(&[4; 65]), None);
+        assert_eq!(WrappedSignature::read(&[]), None);
+        assert_eq!(WrappedSignature::read(MAGIC.as_slice()), None);
+        // No factory: it is no way to make anything.
+        let none = WrappedSignature { factory: Address::ZERO, ..wrapped };
+        assert_eq!(WrappedSignature::read(&none.write()), None);
+    }
+}
