@@ -181,6 +181,11 @@ impl Held {
         })
     }
 
+    /// What the facilitator lists, beside the books of the same trade.
+    pub fn catalogue_file(&self, books: &Path) -> PathBuf {
+        books.with_extension("catalogue.jsonl")
+    }
+
     /// Says how this process is reached.
     ///
     /// # Errors
@@ -202,6 +207,16 @@ impl Drop for Held {
         // Whoever reads it now finds the lock free; a left-over would only confuse people.
         let _ = fs::remove_file(self.home.file("running.json"));
     }
+}
+
+/// 32 random bytes.
+///
+/// # Panics
+/// If the system gives none; it gave some at the start, when the keys were read or made.
+pub fn entropy() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    random(&mut bytes).expect("the system gave random numbers at the start");
+    bytes
 }
 
 /// Fills bytes from the system's random numbers.

@@ -8,14 +8,14 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use alloy_primitives::{Address, B256, Signature, U256};
+use alloy_primitives::{Address, B256, Signature, U256, keccak256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolStruct as _};
 use money::Party;
-use protocol::TransferWithAuthorization;
 use protocol::addresses::PERMIT2;
 use protocol::permit2::{ExactOrder, Permit, UptoOrder, permit2_domain};
+use protocol::{TransferWithAuthorization, notarial};
 
 use crate::error::MandateError;
 use crate::limits::Held;
@@ -95,6 +95,33 @@ impl Key {
     /// The signer for plain transactions, which carry no money of a mandate: a facilitator's gas.
     pub fn transaction_signer(&self) -> PrivateKeySigner {
         self.0.clone()
+    }
+
+    /// Signs an offer of this key's own party: the terms at which it sells. It moves no money.
+    ///
+    /// # Errors
+    /// [`MandateError::NotHeld`] if somebody else would be paid.
+    pub fn sign_offer(&self, offer: &notarial::Offer) -> Result<Signature, MandateError> {
+        if offer.payTo.parse::<Address>().ok() != Some(self.address()) {
+            let cause = "a seller signs its own offers only";
+            return Err(MandateError::NotHeld { cause });
+        }
+        Ok(self.sign_hash(offer.eip712_signing_hash(&notarial::offer_domain())))
+    }
+
+    /// Signs a receipt: that somebody paid this key's party, and got what was bought. It moves no
+    /// money.
+    pub fn sign_receipt(&self, receipt: &notarial::Receipt) -> Signature {
+        self.sign_hash(receipt.eip712_signing_hash(&notarial::receipt_domain()))
+    }
+
+    /// 32 secret bytes for one purpose, from this key: the same at each start, and telling nothing
+    /// of the key or of the bytes for another purpose.
+    pub fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        // The key is uniformly random and of fixed length, so hashing it after a name is enough.
+        let mut text = format!("machina/secret/{purpose}/").into_bytes();
+        text.extend_from_slice(self.0.to_bytes().as_slice());
+        keccak256(text).0
     }
 
     pub(crate) fn sign_hash(&self, hash: B256) -> Signature {

@@ -35,6 +35,7 @@ use tokio::sync::Mutex;
 use self::permit::{Approval, By};
 use crate::documents;
 use crate::exact;
+use crate::extensions;
 use crate::order::Order;
 use crate::wire::{
     self, PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse, WireError,
@@ -50,6 +51,8 @@ pub mod stage {
     pub const PAYMENT: &str = "buyer/payment";
     /// What came back, in short.
     pub const ANSWER: &str = "buyer/answer";
+    /// The seller's signed receipt: [`crate::wire::SettleResponse`], kept if it is good.
+    pub const RECEIPT: &str = "buyer/receipt";
 }
 
 /// A payment of shorter validity could not be settled in time, and its money would be set aside
@@ -551,7 +554,10 @@ impl Buyer {
             resource: Some(quote.resource.clone()),
             accepted: choice.terms,
             payload: order.payload(),
-            extensions,
+            extensions: extensions::with(
+                extensions::echo(quote, held.spend().reference),
+                extensions,
+            ),
         };
         let reference = held.spend().reference;
         let evidence = vec![documents::json(reference, stage::PAYMENT, &payment)];
@@ -584,7 +590,29 @@ impl Buyer {
             // It is paid by now, so its answer is kept for us.
             answer = self.present(purchase, payment, ends).await;
         }
+        self.keep_receipt(payment, &answer, held).await;
         self.conclude(purchase, answer, state, order, held).await
+    }
+
+    /// Keeps the seller's signed receipt, if it gave a good one.
+    async fn keep_receipt(
+        &self,
+        payment: &PaymentPayload,
+        answer: &Result<Answer, BuyError>,
+        held: &Held,
+    ) {
+        let spend = held.spend();
+        let told = answer.as_ref().ok().and_then(|a| receipt(&a.headers));
+        let (Some(told), Some(resource)) = (told, &payment.resource) else { return };
+        let payer = self.key.address();
+        if extensions::receipt::verified(&told, &resource.url, payer, spend.payee.into()).is_none()
+        {
+            return;
+        }
+        let evidence = vec![documents::json(spend.reference, stage::RECEIPT, &told)];
+        if let Err(error) = self.ledger.submit(Write::evidence(evidence)).await {
+            tracing::error!(%error, "a receipt could not be kept");
+        }
     }
 
     /// Sends the same signed payment until somebody answers it for good.

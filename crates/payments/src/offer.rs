@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use settlement::Token;
 
 use crate::channel::{self, Terms};
+use crate::extensions::{self, Declared};
 use crate::permit;
 use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 
@@ -75,6 +76,8 @@ pub struct Offer {
     pub ways: Vec<Way>,
     /// What its quote says of extensions, by name; [`Offer::new`] says nothing.
     pub extensions: Map<String, Value>,
+    /// What else it says, and does, by x402's extensions; [`Offer::new`] says nothing.
+    pub declared: Declared,
 }
 
 impl Offer {
@@ -107,6 +110,7 @@ impl Offer {
             streams: false,
             ways: vec![Way::Authorization],
             extensions: Map::new(),
+            declared: Declared::default(),
         }
     }
 
@@ -156,11 +160,11 @@ impl Offer {
                 url: self.url.clone(),
                 description: Some(self.description.clone()).filter(|d| !d.is_empty()),
                 mime_type: Some(self.media_type.clone()),
-                service_name: None,
-                tags: None,
+                service_name: self.declared.service_name(),
+                tags: self.declared.tags(),
             },
             accepts: self.requirements(),
-            extensions: Some(self.extensions.clone()).filter(|e| !e.is_empty()),
+            extensions: extensions::with(self.declared.quote(self), Some(self.extensions.clone())),
         }
     }
 

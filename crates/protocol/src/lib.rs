@@ -26,6 +26,7 @@ pub mod create2;
 mod error;
 pub mod escrow;
 pub mod genesis;
+pub mod notarial;
 pub mod permit2;
 
 pub use authorization::{

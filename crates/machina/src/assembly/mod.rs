@@ -27,8 +27,11 @@ use mandates::books::Line;
 use mandates::{Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
+use payments::extensions::Doorman;
+use payments::facilitator::Catalogue;
 use payments::{
-    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Gate, GateLimits, Offer, Purchase, Way,
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateLimits, Mpp, Offer,
+    Purchase, Way,
 };
 use settlement::{Endpoint, LocalNode, SenderLimits, Settlement};
 
@@ -132,6 +135,7 @@ impl Assembly {
         let asset = chain.token().asset;
 
         let books = home.books_file(chain.token(), node.is_some());
+        let catalogue_file = home.catalogue_file(&books);
         let ledger_clock = clock.clone();
         let ledger = tokio::task::spawn_blocking(move || Ledger::open(&books, ledger_clock))
             .await
@@ -143,7 +147,16 @@ impl Assembly {
         let registry = cast.registry()?;
         let measure = Arc::new(Mutex::new(Measure::of(&ledger, registry.clone(), asset)?));
 
-        let facilitator = Arc::new(EmbeddedFacilitator::new(chain.clone(), clock.clone()));
+        let catalogue = {
+            let registry = registry.clone();
+            // What an owner's machines buy of one another proves nothing to others.
+            let related = Arc::new(move |a: Party, b: Party| registry.same_owner(a, b));
+            Arc::new(
+                Catalogue::open(&catalogue_file, clock.clone(), related).map_err(Failure::new)?,
+            )
+        };
+        let facilitator = EmbeddedFacilitator::new(chain.clone(), clock.clone());
+        let facilitator = Arc::new(facilitator.listing(catalogue));
         let classify = {
             let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
             Arc::new(move |payer: Party| -> Kind {
@@ -154,13 +167,18 @@ impl Assembly {
                 registry.kind_of_purchase(payer, seller, purpose)
             })
         };
-        let gate = Gate::new(
+        let gate = Gate::with(
             ledger.clone(),
             facilitator.clone(),
             chain.clone(),
             clock.clone(),
             classify,
             GateLimits::default(),
+            Extras {
+                mpp: Some(Mpp::new(cast.vision.secret_for("mpp"), Arc::new(home::entropy))),
+                notaries: vec![Arc::new(cast.vision.clone()), Arc::new(cast.seller.clone())],
+                doorman: Some(Arc::new(Doorman::new(Arc::new(home::entropy)))),
+            },
         );
         // The embedded chain begins with the home; any other was there before.
         let from_block = match &node {
@@ -181,11 +199,7 @@ impl Assembly {
             ledger: ledger.clone(),
             chain: chain.clone(),
             clock: clock.clone(),
-            entropy: Arc::new(|| {
-                let mut nonce = [0; 32];
-                home::random(&mut nonce).expect("the system gave random numbers at the start");
-                nonce
-            }),
+            entropy: Arc::new(home::entropy),
             http: reqwest::Client::builder()
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())

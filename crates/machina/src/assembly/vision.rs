@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,8 +12,9 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use labour::{LabourError, VisionWorker};
 use money::{Amount, Party};
+use payments::extensions::{Declared, Identifier, Listing, SignIn};
 use payments::{Gate, Offer};
-use serde_json::json;
+use serde_json::{Map, json};
 use settlement::Token;
 use tokio::sync::Semaphore;
 use tower::{Layer as _, service_fn};
@@ -21,6 +23,9 @@ use tower::{Layer as _, service_fn};
 const PATH: &str = "/m/vision/classify";
 /// How many answers are given unless `?top=` says otherwise, and at most.
 const USUAL_ANSWERS: usize = 5;
+
+/// How long who has bought may come back for the same answer.
+const COME_BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What the machine sells.
 pub fn offer(base: String, price: Amount, payee: Party, token: Token) -> Offer {
@@ -34,6 +39,21 @@ pub fn offer(base: String, price: Amount, payee: Party, token: Token) -> Offer {
     );
     offer.description = "What a photograph shows: the likeliest of 1,000 ImageNet classes with their probabilities. Send a JPEG, PNG or WebP file as the body.".into();
     offer.max_body = labour::picture::MAX_BYTES;
+    offer.declared = Declared {
+        identifier: Some(Identifier { required: false }),
+        sign_in: Some(SignIn { within: COME_BACK }),
+        listing: Some(Listing {
+            service_name: Some("Machina".into()),
+            tags: ["vision", "images", "classification"].map(String::from).to_vec(),
+            // The body is the file itself; the extension has no type for that.
+            body: Some(("text", "the bytes of a JPEG, PNG or WebP file".into())),
+            query: Map::new(),
+            output: Some(json!({
+                "labels": [{ "label": "tiger cat", "probability_ppm": 387_000 }],
+                "picture": { "width": 451, "height": 300 },
+            })),
+        }),
+    };
     offer
 }
 

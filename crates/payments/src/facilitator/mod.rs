@@ -10,6 +10,7 @@
 mod authorization;
 mod by_permit;
 mod channel;
+pub mod discovery;
 mod remote;
 mod serve;
 
@@ -25,11 +26,13 @@ use serde_json::{Map, json};
 use settlement::Settlement;
 use thiserror::Error;
 
+pub use discovery::Catalogue;
 pub use remote::RemoteFacilitator;
 pub use serve::router;
 
 use crate::channel::{ChannelInvalid, Domain, SCHEME as CHANNELS};
 use crate::exact::{self, Invalid};
+use crate::extensions::listing;
 use crate::permit;
 use crate::sponsoring;
 use crate::wire::{
@@ -101,6 +104,8 @@ pub struct EmbeddedFacilitator {
     factories: Vec<Address>,
     /// Payments that are being settled now: the same one twice at once is refused the second time.
     settling: Mutex<HashSet<Reference>>,
+    /// What can be bought, if that is listed here.
+    catalogue: Option<Arc<Catalogue>>,
     /// What is signed for channels of this chain.
     channels: Domain,
     /// Signs claims and refunds for sellers who let it.
@@ -130,7 +135,13 @@ impl EmbeddedFacilitator {
             channels,
             authorizer: None,
             open: Mutex::default(),
+            catalogue: None,
         }
+    }
+
+    /// The same facilitator, which lists what was paid for through it.
+    pub fn listing(self, catalogue: Arc<Catalogue>) -> EmbeddedFacilitator {
+        EmbeddedFacilitator { catalogue: Some(catalogue), ..self }
     }
 
     /// With a key that signs claims and refunds for channels that name it as their receiver
@@ -162,11 +173,10 @@ impl EmbeddedFacilitator {
             extra.insert("receiverAuthorizer".into(), json!(authorizer.address().to_string()));
             kinds.push(kind(CHANNELS, Some(extra)));
         }
-        Supported {
-            kinds,
-            extensions: vec![sponsoring::BY_SIGNATURE.into(), sponsoring::BY_TRANSACTION.into()],
-            signers,
-        }
+        let mut extensions =
+            vec![sponsoring::BY_SIGNATURE.to_string(), sponsoring::BY_TRANSACTION.to_string()];
+        extensions.extend(self.catalogue.iter().map(|_| listing::NAME.to_string()));
+        Supported { kinds, extensions, signers }
     }
 
     async fn settle_for(
@@ -175,13 +185,20 @@ impl EmbeddedFacilitator {
         payment: &PaymentPayload,
         requirements: &PaymentRequirements,
     ) -> SettleResponse {
-        match requirements.scheme.as_str() {
+        let response = match requirements.scheme.as_str() {
             CHANNELS => self.settle_channel(payment, requirements, asker).await,
             _ if is_by_permit(payment, requirements) => {
                 self.settle_permit(payment, requirements).await
             }
             _ => self.settle_authorization(payment, requirements).await,
+        };
+        // What is deposited in a channel may be taken back, so that lists nothing.
+        if requirements.scheme != CHANNELS
+            && let Some(catalogue) = &self.catalogue
+        {
+            catalogue.count(payment, requirements, &response);
         }
+        response
     }
 
     /// Lets these contracts make the wallets of payers whose wallet does not exist yet (EIP-6492).

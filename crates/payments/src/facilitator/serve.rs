@@ -6,12 +6,14 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Asker, EmbeddedFacilitator, Facilitator as _};
+use super::{Asker, EmbeddedFacilitator, Facilitator as _, discovery};
+use crate::channel::SCHEME as CHANNELS;
 use crate::exact::Invalid;
+use crate::extensions::listing::{self, Entry};
 use crate::wire::{self, FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
 
 /// The largest request that a facilitator reads, in bytes. A payment is far smaller; but who sends
@@ -20,6 +22,25 @@ const MAX_REQUEST: usize = 1_200_000;
 
 /// How many requests a served facilitator works on at once.
 const MAX_AT_ONCE: usize = 256;
+
+/// Tells the seller what became of the extensions in a payment (`specs/extensions/bazaar.md`).
+const EXTENSION_RESPONSES: &str = "extension-responses";
+
+impl EmbeddedFacilitator {
+    /// What is said of a payment's extensions, if it is settled.
+    fn extension_responses(&self, request: &FacilitatorRequest) -> Option<HeaderValue> {
+        self.catalogue.as_ref()?;
+        if request.payment_requirements.scheme == CHANNELS {
+            return None;
+        }
+        let read = Entry::read(&request.payment_payload, &request.payment_requirements)?;
+        let said = match read {
+            Ok(_) => json!({ "status": "success" }),
+            Err(reason) => json!({ "status": "rejected", "rejectedReason": reason }),
+        };
+        Some(wire::encode(&json!({ listing::NAME: said })))
+    }
+}
 
 /// What the routes share.
 #[derive(Clone)]
@@ -31,6 +52,7 @@ struct Served {
 /// Serves a facilitator to others. At most 256 requests are checked or settled at once; more are
 /// refused with 503. Requests that cannot be read get a JSON error with a 4xx status.
 pub fn router(facilitator: Arc<EmbeddedFacilitator>) -> Router {
+    let listed = facilitator.catalogue.clone().map(discovery::router).unwrap_or_default();
     Router::new()
         .route("/verify", post(verify))
         .route("/settle", post(settle))
@@ -38,6 +60,7 @@ pub fn router(facilitator: Arc<EmbeddedFacilitator>) -> Router {
         .route("/health", get(health))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(Served { facilitator, places: Arc::new(Semaphore::new(MAX_AT_ONCE)) })
+        .merge(listed)
 }
 
 /// A request that is not answered in the protocol's terms.
@@ -82,8 +105,12 @@ async fn verify(
 async fn settle(
     State(served): State<Served>,
     request: Result<Json<FacilitatorRequest>, JsonRejection>,
-) -> Result<Json<SettleResponse>, Unreadable> {
+) -> Result<(HeaderMap, Json<SettleResponse>), Unreadable> {
     let (facilitator, request, place) = served.admit(request)?;
+    let mut headers = HeaderMap::new();
+    if let Some(said) = facilitator.extension_responses(&request) {
+        headers.insert(EXTENSION_RESPONSES, said);
+    }
     // The seller may hang up; the settlement goes on, and the chain tells its end.
     let task = tokio::spawn(async move {
         let _place = place;
@@ -94,7 +121,11 @@ async fn settle(
         let message = "the settlement broke off; ask the chain what became of it";
         unreadable(StatusCode::INTERNAL_SERVER_ERROR, Invalid::ChainUnreachable.code(), message)
     })?;
-    Ok(Json(answer))
+    if !answer.success {
+        // Only what is paid for is listed.
+        headers.clear();
+    }
+    Ok((headers, Json(answer)))
 }
 
 async fn supported(State(served): State<Served>) -> Json<Supported> {

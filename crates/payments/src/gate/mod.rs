@@ -25,6 +25,7 @@
 //! numbers of bodies and of pieces of work at once by [`GateLimits`].
 
 mod charge;
+mod dressing;
 mod reply;
 mod settling;
 mod stream;
@@ -50,6 +51,7 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use crate::documents;
 use crate::exact::Invalid;
+use crate::extensions::Extras;
 use crate::facilitator::{self, Facilitator};
 use crate::offer::Offer;
 use crate::order::Order;
@@ -129,6 +131,7 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
     classify: Classify,
     limits: GateLimits,
+    extras: Extras,
     seats: Seats,
     readers: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -196,6 +199,19 @@ impl Gate {
         classify: Classify,
         limits: GateLimits,
     ) -> Arc<Gate> {
+        Gate::with(ledger, facilitator, chain, clock, classify, limits, Extras::default())
+    }
+
+    /// As [`Gate::new`], with what is more than x402's core.
+    pub fn with(
+        ledger: Ledger,
+        facilitator: Arc<dyn Facilitator>,
+        chain: Settlement,
+        clock: Arc<dyn Clock>,
+        classify: Classify,
+        limits: GateLimits,
+        extras: Extras,
+    ) -> Arc<Gate> {
         Arc::new(Gate {
             ledger,
             facilitator,
@@ -203,6 +219,7 @@ impl Gate {
             clock,
             classify,
             limits,
+            extras,
             seats: Arc::default(),
             readers: Arc::new(Semaphore::new(limits.reading)),
             places: Arc::new(Semaphore::new(limits.in_flight)),
@@ -256,6 +273,9 @@ impl Gate {
                 return self.after_body(&offer, body, reply).await;
             }
         };
+        if let Err(refusal) = dressing::check_name(&offer, &payment) {
+            return self.after_body(&offer, body, *refusal).await;
+        }
         let input = match self.read_body(&offer, body).await {
             Ok(input) => input,
             Err(refusal) => return *refusal,
@@ -371,6 +391,9 @@ impl Gate {
         if let Err(refusal) = self.verify(offer, &paid).await {
             return *refusal;
         }
+        if let Some(reply) = self.named_before(offer, &paid).await {
+            return reply;
+        }
         match self.hold(offer, &paid).await {
             Ok(Outcome::Applied) => {}
             // Another request with this payment was faster.
@@ -379,6 +402,10 @@ impl Gate {
                 return self.again(offer, &paid).await;
             }
             Ok(Outcome::Refused(refusal)) => {
+                // Another payment of the same name was faster.
+                if let Some(reply) = self.named_before(offer, &paid).await {
+                    return reply;
+                }
                 tracing::error!(reference = %paid.reference, reason = %refusal.reason, "a sale could not be held");
                 return Reply::refuse(
                     StatusCode::INTERNAL_SERVER_ERROR,
@@ -454,12 +481,13 @@ impl Gate {
         };
         let reference = paid.reference;
         let media_type = paid.asked.media_type.as_deref();
-        let evidence = vec![
+        let mut evidence = vec![
             documents::json(reference, stage::QUOTE, &offer.quote(None)),
             documents::json(reference, stage::PAYMENT, &paid.payment),
             documents::json(reference, stage::REQUEST, &paid.asked),
             documents::body(reference, stage::INPUT, media_type, &paid.input),
         ];
+        evidence.extend(paid.naming(offer));
         self.ledger.submit(Write { operation: Some(entry.transfer()), evidence }).await
     }
 
@@ -514,6 +542,7 @@ impl Gate {
         }
         let due = Due {
             reference,
+            resource: &offer.url,
             payee: offer.payee,
             payment: &paid.payment,
             order: &paid.order,
@@ -685,6 +714,6 @@ where
         let (gate, offer, inner) = (self.gate.clone(), self.offer.clone(), self.inner.clone());
         let request = request.map(Body::new);
         let inner = inner.map_response(|response: http::Response<R>| response.map(Body::new));
-        Box::pin(async move { Ok(gate.serve(offer, request, inner).await.into()) })
+        Box::pin(async move { Ok(gate.attend(offer, request, inner).await.into()) })
     }
 }

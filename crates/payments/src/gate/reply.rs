@@ -6,13 +6,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use money::Amount;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::stream::Once;
 use crate::exact::Invalid;
 use crate::offer::Offer;
 use crate::permit;
-use crate::wire::{self, SettleResponse};
+use crate::wire::{self, PaymentRequired, SettleResponse};
+
+/// The headers that a page on another origin may read.
+const EXPOSED: &str = "PAYMENT-REQUIRED, PAYMENT-RESPONSE, PAYMENT-RECEIPT, WWW-AUTHENTICATE";
 
 /// A whole answer. The same payment gets the same one, however often it asks.
 #[derive(Debug, Clone)]
@@ -20,6 +23,8 @@ pub(super) struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
+    /// The quote that it tells, if it does.
+    quote: Option<Box<PaymentRequired>>,
     /// Passes through as it comes, to the first who takes it; the others ask again later.
     stream: Option<Once>,
 }
@@ -45,11 +50,8 @@ impl Reply {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // Lets a page on another origin read the protocol's headers.
-        headers.insert(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE"),
-        );
-        Reply { status, headers, body, stream: None }
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        Reply { status, headers, body, quote: None, stream: None }
     }
 
     fn json(status: StatusCode, body: &serde_json::Value) -> Reply {
@@ -57,7 +59,7 @@ impl Reply {
         reply.with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 
-    fn with(mut self, name: impl header::IntoHeaderName, value: HeaderValue) -> Reply {
+    pub(super) fn with(mut self, name: impl header::IntoHeaderName, value: HeaderValue) -> Reply {
         self.headers.insert(name, value);
         self
     }
@@ -71,7 +73,10 @@ impl Reply {
     /// 402 with the quote, in the header for programs and in the body for people; 412 if the payer
     /// has to approve Permit2 before it can pay so, as the reference has it.
     pub(super) fn quote(offer: &Offer, error: Option<String>) -> Reply {
-        let quote = offer.quote(error);
+        Reply::of_quote(offer, offer.quote(error))
+    }
+
+    fn of_quote(offer: &Offer, quote: PaymentRequired) -> Reply {
         let body = json!({
             "error": quote.error.clone().unwrap_or_else(|| "Payment required".into()),
             "message": format!("`{}` costs {}; pay by x402 (see the header PAYMENT-REQUIRED)", offer.name, offer.price),
@@ -81,7 +86,54 @@ impl Reply {
             Some(permit::ALLOWANCE_REQUIRED) => StatusCode::PRECONDITION_FAILED,
             _ => StatusCode::PAYMENT_REQUIRED,
         };
-        Reply::json(status, &body).with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
+        Reply::json(status, &body).with(wire::PAYMENT_REQUIRED, wire::encode(&quote)).telling(quote)
+    }
+
+    fn telling(self, quote: PaymentRequired) -> Reply {
+        Reply { quote: Some(Box::new(quote)), ..self }
+    }
+
+    /// The same quote with more extensions, which differ from answer to answer; and the same answer
+    /// if it tells none.
+    pub(super) fn with_extensions(
+        self,
+        offer: &Offer,
+        more: impl FnOnce(&PaymentRequired) -> Map<String, Value>,
+    ) -> Reply {
+        let Some(quote) = &self.quote else { return self };
+        let more = more(quote);
+        if more.is_empty() {
+            return self;
+        }
+        let mut quote = (**quote).clone();
+        quote.extensions.get_or_insert_default().extend(more);
+        Reply::of_quote(offer, quote)
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What became of the money, if it is told.
+    pub(super) fn settlement(&self) -> Option<SettleResponse> {
+        wire::decode(&self.headers, wire::PAYMENT_RESPONSE).ok().flatten()
+    }
+
+    /// The code and the reason of a refusal, as its body has them.
+    pub(super) fn refusal(&self) -> (String, String) {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let text = |name| body.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+        (text("error"), text("message"))
+    }
+
+    /// The same answer with another body, which tells no quote.
+    pub(super) fn with_document(self, media_type: &'static str, body: &Value) -> Reply {
+        Reply { body: Bytes::from(body.to_string()), quote: None, ..self }
+            .with(header::CONTENT_TYPE, HeaderValue::from_static(media_type))
+    }
+
+    pub(super) fn with_status(self, status: StatusCode) -> Reply {
+        Reply { status, ..self }
     }
 
     /// A refusal with its code for programs and its reason for people.

@@ -16,6 +16,7 @@ use super::reply::{AnswerHead, Reply, Stored, Streamed};
 use super::{Gate, Paid, stage};
 use crate::documents;
 use crate::exact::Invalid;
+use crate::extensions::receipt;
 use crate::facilitator;
 use crate::offer::{self, Offer};
 use crate::order::Order;
@@ -27,6 +28,8 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// A payment that is held, and what settles it.
 pub(super) struct Due<'a> {
     pub(super) reference: Reference,
+    /// What was bought, as its receipt names it.
+    pub(super) resource: &'a str,
     pub(super) payee: Party,
     pub(super) payment: &'a PaymentPayload,
     pub(super) order: &'a Order,
@@ -94,6 +97,8 @@ impl Due<'_> {
 struct Kept {
     payment: Option<PaymentPayload>,
     requirements: Option<PaymentRequirements>,
+    /// The address of what was bought; empty if it is not known.
+    resource: String,
     stored: Option<Stored>,
 }
 
@@ -102,11 +107,14 @@ impl Gate {
     ///
     /// `None`: the outcome is still open, and the hold stays.
     pub(super) async fn settle(&self, due: &Due<'_>) -> Option<SettleResponse> {
-        let response = match due.charge.is_zero() {
+        let mut response = match due.charge.is_zero() {
             // What costs nothing needs no transaction: the signed payment ends unused.
             true => due.settled(String::new(), "0".into()),
             false => self.carry(due).await?,
         };
+        if let Some(notary) = self.extras.notary_of(due.payee) {
+            receipt::attest(notary, &mut response, due.resource, self.clock.now());
+        }
         let hold = books::sale_id(due.reference);
         let moved = due.moved(&response);
         let operation = if response.success && moved.is_positive() {
@@ -260,6 +268,7 @@ impl Gate {
         };
         let due = Due {
             reference: paid.reference,
+            resource: &offer.url,
             payee: offer.payee,
             payment: &paid.payment,
             order: &paid.order,
@@ -299,6 +308,22 @@ impl Gate {
         }
     }
 
+    /// The payment that was held first under a reference, and what was asked for it.
+    pub(super) fn first_payment(
+        &self,
+        reference: Reference,
+    ) -> Option<(PaymentPayload, PaymentRequirements)> {
+        let kept = self.kept(reference).ok()?;
+        let payment = kept.payment?;
+        let requirements = kept.requirements.unwrap_or_else(|| payment.accepted.clone());
+        Some((payment, requirements))
+    }
+
+    /// The stored answer of a sale that is paid.
+    pub(super) fn kept_answer(&self, reference: Reference) -> Option<Reply> {
+        Some(self.kept(reference).ok()?.stored?.reply())
+    }
+
     fn kept(&self, reference: Reference) -> Result<Kept, LedgerError> {
         let documents = self.ledger.evidence(reference)?;
         let find = |stage: &str| documents.iter().find(|d| d.evidence.stage == stage);
@@ -311,6 +336,7 @@ impl Gate {
             text(stage::QUOTE).and_then(|b| serde_json::from_slice(b).ok());
         let payment: Option<PaymentPayload> =
             text(stage::PAYMENT).and_then(|b| serde_json::from_slice(b).ok());
+        let resource = quote.as_ref().map(|q| q.resource.url.clone()).unwrap_or_default();
         let requirements = quote.zip(payment.as_ref()).and_then(|(quote, payment)| {
             let mut ways = quote.accepts.into_iter();
             ways.find(|way| offer::difference(way, &payment.accepted).is_none())
@@ -318,6 +344,7 @@ impl Gate {
         Ok(Kept {
             payment,
             requirements,
+            resource,
             stored: head.and_then(|head| {
                 // What passed through as it came may not have been kept.
                 let body = body.or_else(|| head.streamed.map(|_| Bytes::new()))?;
@@ -367,6 +394,7 @@ impl Gate {
         }
         let due = Due {
             reference,
+            resource: &kept.resource,
             payee,
             payment: &payment,
             order: &order,

@@ -74,6 +74,7 @@ impl Gate {
         let (parts, body) = response.into_parts();
         let head = AnswerHead::of(parts.status, &parts.headers);
         let mut due = Due {
+            resource: &offer.url,
             reference,
             payee: offer.payee,
             payment: &paid.payment,

@@ -2,6 +2,7 @@
 //! people with money. Only faults are made up: at the facilitator's seam, and by crashing.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod boutique;
 pub mod canal;
 pub mod faulty;
 pub mod permits;

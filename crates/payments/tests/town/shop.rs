@@ -48,7 +48,7 @@ pub struct Shop {
     pub gate: Arc<Gate>,
     pub work: Arc<Work>,
     pub url: String,
-    server: tokio::task::JoinHandle<()>,
+    pub(super) server: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for Shop {
@@ -67,7 +67,7 @@ pub fn offer(token: &Token, url: &str) -> Offer {
 }
 
 /// Does what the body says, up to a colon.
-async fn handler(State(work): State<Arc<Work>>, body: Bytes) -> Response {
+pub(super) async fn handler(State(work): State<Arc<Work>>, body: Bytes) -> Response {
     let turn = work.begun.fetch_add(1, Ordering::SeqCst) + 1;
     *work.jobs.lock().unwrap().entry(body.clone()).or_default() += 1;
     work.began.add_permits(1);
