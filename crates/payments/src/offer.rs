@@ -7,6 +7,7 @@ use money::{Amount, Party};
 use serde_json::{Map, Value};
 use settlement::Token;
 
+use crate::channel::{self, Terms};
 use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 
 /// A way to pay for an offer.
@@ -14,6 +15,8 @@ use crate::wire::{self, PaymentRequired, PaymentRequirements, Resource};
 pub enum Way {
     /// Scheme `exact` by EIP-3009: the token itself moves exactly the price.
     Authorization,
+    /// Scheme `batch-settlement`: a voucher of a channel that was paid into before.
+    Channel(Terms),
 }
 
 impl Way {
@@ -21,6 +24,7 @@ impl Way {
     pub const fn scheme(&self) -> &'static str {
         match self {
             Way::Authorization => crate::exact::SCHEME,
+            Way::Channel(_) => channel::SCHEME,
         }
     }
 }
@@ -92,6 +96,17 @@ impl Offer {
         let mut extra = Map::new();
         extra.insert("name".into(), Value::from(self.token.name.clone()));
         extra.insert("version".into(), Value::from(self.token.version.clone()));
+        match way {
+            Way::Authorization => {}
+            Way::Channel(terms) => {
+                let authorizer = terms.receiver_authorizer.to_string();
+                extra.insert("receiverAuthorizer".into(), Value::from(authorizer));
+                extra.insert("withdrawDelay".into(), Value::from(terms.withdraw_delay));
+                let price = self.price.minor().unsigned_abs();
+                let hint = price.saturating_mul(channel::REQUESTS_A_DEPOSIT);
+                extra.insert("minDeposit".into(), Value::from(hint.to_string()));
+            }
+        }
         PaymentRequirements {
             scheme: way.scheme().into(),
             network: wire::network(self.token.chain_id),

@@ -7,7 +7,28 @@
 //! Source: `specs/schemes/batch-settlement/scheme_batch_settlement_evm.md` of the x402 Foundation,
 //! and what `@x402/evm` 2.27 does where that differs.
 
+mod invalid;
+pub mod voucher;
 pub mod wire;
+
+use alloy_primitives::Address;
+
+pub use invalid::ChannelInvalid;
+pub use voucher::Domain;
 
 /// The scheme's name on the wire.
 pub const SCHEME: &str = "batch-settlement";
+
+/// How many requests a first deposit should last for, as a quote says it in `extra.minDeposit`; the
+/// reference server hints the same.
+pub const REQUESTS_A_DEPOSIT: u128 = 10;
+
+/// What a seller asks of a channel beside its price and its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Whose signature claims and refunds: the seller's own key, or its facilitator's.
+    pub receiver_authorizer: Address,
+    /// How long a withdrawal waits for the seller's claims, in seconds; see
+    /// [`wire::WITHDRAW_DELAY`] for what the contract takes.
+    pub withdraw_delay: u64,
+}
