@@ -342,6 +342,19 @@ impl Gate {
         (resolved, all - resolved)
     }
 
+    async fn recover_channels(&self, payee: Party) {
+        let Some(till) = &self.till else { return };
+        if let Err(error) = till.recall(payee) {
+            tracing::error!(%error, "the books cannot tell of channels");
+        }
+        if let Err(error) = till.release_abandoned(payee).await {
+            tracing::error!(%error, "abandoned vouchers could not be let go");
+        }
+        if let Err(error) = till.resolve_refunds(payee).await {
+            tracing::warn!(?error, "interrupted refunds could not be resolved");
+        }
+    }
+
     async fn recover_one(&self, payee: Party, reference: Reference, price: Amount) -> Option<()> {
         // Looked at first: whoever is in work now has noted it before the hold was made.
         let _seat = self.take_recovery_seat(reference)?;

@@ -2,8 +2,10 @@
 //! people with money. Only faults are made up: at the facilitator's seam, and by crashing.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod canal;
 pub mod faulty;
 pub mod shop;
+pub mod vouchers;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -332,7 +334,7 @@ pub async fn transfer(town: &Town, from: &Key, to: Party, minor: u64) {
     transact(town, from, town.token().address, data).await;
 }
 
-async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
+pub async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
     use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
     use alloy_primitives::TxKind;
 
