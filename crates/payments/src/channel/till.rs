@@ -124,10 +124,6 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn payee(&self) -> Party {
-        self.config.receiver.into()
-    }
-
     /// As buyers are told.
     pub(crate) fn state(&self, charged: u128) -> ChannelState {
         ChannelState {

@@ -325,12 +325,16 @@ impl Gate {
     /// Resolves the sales that were left held, by a crash or by a chain that did not answer:
     /// delivered ones are settled, the others let go. Payments in work are left alone. Returns
     /// how many it resolved and how many stay open.
+    ///
+    /// The payee's channels come back into memory, as the books have them.
     pub async fn recover(&self, payee: Party) -> (usize, usize) {
+        self.recover_channels(payee).await;
         let held: Vec<(Reference, Amount)> = self.ledger.read(|state| {
-            let sales = Line::Sales.of(payee, self.chain.token().asset);
+            let asset = self.chain.token().asset;
+            let (cash, sales) = (Line::Cash.of(payee, asset), Line::Sales.of(payee, asset));
             state
                 .holds()
-                .filter(|e| e.transfer.credit == sales)
+                .filter(|e| e.transfer.debit == cash && e.transfer.credit == sales)
                 .map(|e| (e.transfer.reference, e.transfer.amount))
                 .collect()
         });
