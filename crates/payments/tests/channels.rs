@@ -5,10 +5,10 @@ mod town;
 use std::time::Duration;
 
 use mandates::books::Line;
+use payments::GateLimits;
 use payments::channel::wire::Units;
 use payments::channel::{ChannelInvalid, Collect, Collected, TillLimits};
 use payments::wire::PaymentPayload;
-use payments::GateLimits;
 use serde_json::json;
 use town::shop::Answer;
 use town::vouchers::{COSTS, Client, charged, corrected, keeper, state};

@@ -18,6 +18,9 @@
 //! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`] resolves what is
 //! left by asking the chain.
 //!
+//! Payments from channels (scheme `batch-settlement`) have their own way, in the module `channel`: a voucher
+//! is judged, held and charged without a word to the chain, and claimed later with many others.
+//!
 //! Everything from the body on runs in a task of its own: a buyer who hangs up between any two
 //! steps changes nothing.
 //!
