@@ -29,6 +29,7 @@
 
 pub(crate) mod channel;
 mod channel_money;
+mod channel_payload;
 mod charge;
 mod reply;
 mod settling;
@@ -61,7 +62,7 @@ use crate::facilitator::{self, Facilitator};
 use crate::offer::Offer;
 use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
-use channel::Echoes;
+use channel_payload::Echoes;
 pub use charge::Charge;
 use reply::{AnswerHead, Reply, Stored};
 use settling::Due;
@@ -275,7 +276,7 @@ impl Gate {
         let (parts, body) = request.into_parts();
         let terms = offer.channel_terms();
         if let Some(terms) = terms
-            && let Some(drawn) = channel::quick(&parts.headers, &offer, &echoes)
+            && let Some(drawn) = channel_payload::quick(&parts.headers, &offer, &echoes)
         {
             return self.serve_channel(offer, terms, drawn, parts, body, work).await;
         }
@@ -303,7 +304,7 @@ impl Gate {
         if let Some(terms) = terms
             && requirements.scheme == crate::channel::SCHEME
         {
-            return match channel::read(payment, requirements) {
+            return match channel_payload::read(payment, requirements) {
                 Ok(drawn) => self.serve_channel(offer, terms, drawn, parts, body, work).await,
                 Err(reason) => {
                     let reply = channel::invalid(&offer, reason);
