@@ -33,7 +33,7 @@ use tower::Service;
 
 use super::channel_payload::{Drawn, Want};
 use super::reply::{AnswerHead, Reply, Stored};
-use super::{Asked, Errand, Gate, asked, charge, request_digest, without_payment};
+use super::{Asked, Errand, Gate, answer_of, asked, charge, request_digest, without_payment};
 use crate::channel::tab::{Place, Proof};
 use crate::channel::till::{self, NotHere, Sale, Shared, Till};
 use crate::channel::wire::{ChannelConfig, ChannelState, Units};
@@ -448,9 +448,7 @@ impl Gate {
             return *reply;
         }
         let request = Request::from_parts(without_payment(parts), Body::from(draw.input.clone()));
-        // A panic here must not keep the place for ever.
-        let run = std::panic::AssertUnwindSafe(self.work(request, work)).catch_unwind();
-        let stored = run.await.unwrap_or_else(|_| Stored::failure("the machine broke down"));
+        let stored = self.work_here(request, work).await;
         let charge = match stored.is_delivery() {
             true => charge::charged(&offer.name, offer.price, stored.head.charge),
             false => Amount::zero(offer.price.asset()),
@@ -469,6 +467,26 @@ impl Gate {
             return with_receipt(stored.reply(), receipt.as_ref());
         }
         self.charge(offer, draw, &held, charge, stored, deposited).await
+    }
+
+    /// Runs the work in this task, which is the request's own: a voucher is too small for a second
+    /// one. A panic, an error or a wait that is too long is a failed answer.
+    async fn work_here<S>(&self, request: Request<Body>, work: S) -> Stored
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let most = self.limits.max_answer.min(documents::MAX_BODY);
+        let run = std::panic::AssertUnwindSafe(answer_of(request, work, most)).catch_unwind();
+        let failure = match tokio::time::timeout(self.limits.work_wait, run).await {
+            Ok(Ok(Ok(stored))) => return stored,
+            Ok(Ok(Err(cause))) => cause,
+            Ok(Err(_)) => "the machine broke down".to_string(),
+            Err(_) => format!("it took longer than {:?}", self.limits.work_wait),
+        };
+        tracing::error!(%failure, "a piece of work failed");
+        Stored::failure(&failure)
     }
 
     async fn hold_voucher(

@@ -592,18 +592,7 @@ impl Gate {
         S::Future: Send + 'static,
     {
         let most = self.limits.max_answer.min(documents::MAX_BODY);
-        let run = tokio::spawn(async move {
-            let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, most)
-                .collect()
-                .await
-                .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
-                .to_bytes();
-            let mut head = AnswerHead::of(parts.status, &parts.headers);
-            head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
-            Ok::<_, String>(Stored { head, body, settlement: None })
-        });
+        let run = tokio::spawn(answer_of(request, work, most));
         let abort = run.abort_handle();
         let failure = match tokio::time::timeout(self.limits.work_wait, run).await {
             Ok(Ok(Ok(stored))) => return stored,
@@ -617,6 +606,27 @@ impl Gate {
         tracing::error!(%failure, "a piece of work failed");
         Stored::failure(&failure)
     }
+}
+
+/// Has the work done, and reads its answer of at most so many bytes.
+///
+/// # Errors
+/// Why there is none, for the log and the buyer.
+async fn answer_of<S>(request: Request<Body>, work: S, most: usize) -> Result<Stored, String>
+where
+    S: Service<Request<Body>, Response = Response>,
+    S::Error: std::fmt::Display,
+{
+    let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, most)
+        .collect()
+        .await
+        .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
+        .to_bytes();
+    let mut head = AnswerHead::of(parts.status, &parts.headers);
+    head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
+    Ok(Stored { head, body, settlement: None })
 }
 
 impl Paid {
