@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{B256, U256};
 use axum::Router;
 use axum::routing::post;
+use axum::serve::ListenerExt as _;
 use mandates::books::Line;
 use payments::channel::voucher::signed_by;
 use payments::channel::wire::{ChannelConfig, Payload};
@@ -33,7 +34,7 @@ use town::vouchers::{COSTS, keeper, terms};
 use town::{PRICE, Town, canal, musd, person, seller};
 
 /// How many connections the buyers keep; each has channels of its own.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 128;
 /// How many signatures are recovered to learn what one costs.
 const RECOVERIES: u32 = 20_000;
 /// How many requests are sent to the handler without a gate.
@@ -120,6 +121,8 @@ async fn serve(channels: usize, vouchers: usize) {
         .route("/work", post(work))
         .layer(gate.layer(offer))
         .route("/free", post(work));
+    // Without it an answer waits for the other side's delayed acknowledgement, 40 ms of nothing.
+    let listener = listener.tap_io(|stream| stream.set_nodelay(true).expect("a socket"));
     tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
 
     let (_, empty) = taken();

@@ -2,6 +2,7 @@
 
 mod town;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mandates::books::Line;
@@ -10,6 +11,7 @@ use payments::channel::wire::Units;
 use payments::channel::{ChannelInvalid, Collect, Collected, TillLimits};
 use payments::wire::PaymentPayload;
 use serde_json::json;
+use town::faulty::{Fault, Faulty};
 use town::shop::Answer;
 use town::vouchers::{COSTS, Client, charged, corrected, keeper, state};
 use town::{PRICE, Town, canal, musd, person, seller};
@@ -345,6 +347,34 @@ async fn a_deposit_whose_answer_was_lost_is_made_once() {
     assert_eq!(state(&failed, "balance"), json!((15 * COSTS).to_string()));
     assert_eq!(town.unearned(&client.config), (14 * PRICED, 0));
     assert_eq!(shop.pay(&client.voucher(2 * COSTS), "job:2").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_facilitator_loses_or_leaves_undone_moves_money_once() {
+    let town = Town::begin().await;
+    let client = Client::new(&town, 0x31, 1);
+    town.give(client.key.party(), musd(PRICED * 10)).await;
+    let faults = [Fault::FailsBefore, Fault::LostAnswer, Fault::FailsBefore, Fault::LostAnswer];
+    let real = Arc::new(canal::facilitator(&town, &person(0x77)));
+    let faulty = Faulty::new(real, &faults);
+    let limits = TillLimits::default();
+    let shop = town.channel_shop_with(faulty, GateLimits::default(), limits).await;
+    let deposit = client.deposit(&town, 10 * COSTS, COSTS, 7);
+    let undone = shop.pay(&deposit, "job:1").await;
+    assert_eq!((undone.status, shop.work.count()), (503, 0), "{}", undone.text);
+    let done = shop.pay(&deposit, "job:1").await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert_eq!(town.unearned(&client.config), (9 * PRICED, 0));
+
+    let refund = client.refund(COSTS, Some(2 * COSTS));
+    assert_eq!(shop.pay(&refund, "").await.status, 503);
+    assert_eq!(town.unearned(&client.config), (9 * PRICED, 2 * PRICED));
+    let all = client.refund(COSTS, None);
+    let done = shop.pay(&all, "").await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert_eq!(done.receipt.unwrap().amount, Some((9 * COSTS).to_string()));
+    assert_eq!(town.unearned(&client.config), (0, 0));
+    assert_eq!(town.owns(client.key.party()).await, 9 * PRICED);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@
 
 use alloy_primitives::{B256, U256};
 use alloy_signer::SignerSync as _;
-use ledger::{Kind, Operation, Outcome, Reference, TransferId, Write};
+use ledger::{Kind, Operation, Outcome, Reference, Status, TransferId, TransferRecord, Write};
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Party};
 use serde_json::json;
@@ -350,7 +350,23 @@ impl Gate {
         let minor = minor.map_err(|e| Box::new(not_here(offer, NotHere::Chain(e))))?;
         // The channel is this refund's alone, so nobody else takes the next number of its account.
         let unearned = Line::Unearned(id.0).of(offer.payee, offer.price.asset());
-        let number = self.ledger.read(|state| state.entries_of(unearned).len()) as u64;
+        let escrow = Line::Escrow.of(offer.payee, offer.price.asset());
+        let (number, before) = self.ledger.read(|state| {
+            let open =
+                |e: &&TransferRecord| e.status == Status::Held && e.transfer.credit == escrow;
+            let held = state.entries_of(unearned).filter(open).map(|e| e.transfer.id).collect();
+            (state.entries_of(unearned).len() as u64, held)
+        });
+        // A try of before that did not come to the chain: this one has the same number there, so
+        // that at most one of them does.
+        let before: Vec<TransferId> = before;
+        for hold in before {
+            if let Err(error) = self.ledger.submit(Write::operation(Operation::Void { hold })).await
+            {
+                tracing::error!(%error, "a refund's hold could not be let go");
+                return Err(Box::new(Reply::busy(BOOKS)));
+            }
+        }
         let hold = TransferId::derive("channel/refund", &[id.as_slice(), &number.to_be_bytes()]);
         let entry = Entry {
             id: hold,
