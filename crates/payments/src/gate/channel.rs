@@ -668,7 +668,8 @@ impl Held<'_> {
         let total = total.unwrap_or_else(|| channel.tab.charged());
         Receipt {
             success: true,
-            payer: channel.config.payer.to_string(),
+            // Without the checksum of its letters, which is a hash more.
+            payer: alloy_primitives::hex::encode_prefixed(channel.config.payer),
             transaction: deposited.map(|d| d.transaction.to_string()).unwrap_or_default(),
             network: wire::network(offer.token.chain_id),
             amount: deposited.map(|d| d.amount.to_string()).unwrap_or_default(),
