@@ -183,13 +183,16 @@ impl Gate {
         let mut deposited = None;
         match &draw.drawn.want {
             Want::Refund { amount, payment, asked } => {
-                return self.refund(till, offer, terms, &draw, *amount, payment, asked).await;
+                // What is rare is boxed, here and below, so that the common way's future stays small.
+                let refunding = self.refund(till, offer, terms, &draw, *amount, payment, asked);
+                return Box::pin(refunding).await;
             }
             Want::Deposit { deposit, payment, asked } => {
                 if let Some(answer) = self.known(till, offer, &draw) {
                     return answer;
                 }
-                match self.deposit(till, offer, terms, &draw, deposit, payment, asked).await {
+                let depositing = self.deposit(till, offer, terms, &draw, deposit, payment, asked);
+                match Box::pin(depositing).await {
                     Ok(done) => deposited = Some(done),
                     Err(reply) => return *reply,
                 }
@@ -285,7 +288,7 @@ impl Gate {
                     self.check_channel(offer, terms, config).map_err(refuse)?;
                     self.check_signature(till, offer, draw).await?;
                     signed = true;
-                    self.enter(till, offer, draw).await?
+                    Box::pin(self.enter(till, offer, draw)).await?
                 }
             };
             let fresh = {
@@ -306,7 +309,7 @@ impl Gate {
                 self.check_signature(till, offer, draw).await?;
                 signed = true;
             }
-            if !fresh && let Err(error) = till.refresh(&channel).await {
+            if !fresh && let Err(error) = Box::pin(till.refresh(&channel)).await {
                 tracing::warn!(%error, "the chain cannot tell of a channel");
                 return Err(Box::new(Reply::busy(UNSURE)));
             }
@@ -386,7 +389,7 @@ impl Gate {
         let payload =
             channel_wire::Payload::Voucher { channel_config: *config, voucher: voucher.clone() };
         let payment = payment_of(&asked, &payload);
-        self.verify_channel(offer, &payment, &asked).await
+        Box::pin(self.verify_channel(offer, &payment, &asked)).await
     }
 
     /// Asks the facilitator about a payload.
@@ -522,7 +525,7 @@ impl Gate {
                 })) if !repaired => {
                     // The chain says that there is more than the books know of.
                     repaired = true;
-                    if let Err(why) = held.till.catch_up(id, config).await {
+                    if let Err(why) = Box::pin(held.till.catch_up(id, config)).await {
                         return Err(Box::new(not_here(offer, why)));
                     }
                 }
