@@ -34,7 +34,7 @@ use town::vouchers::{COSTS, keeper, terms};
 use town::{PRICE, Town, canal, musd, person, seller};
 
 /// How many connections the buyers keep; each has channels of its own.
-const CONNECTIONS: usize = 128;
+const CONNECTIONS: usize = 240;
 /// How many signatures are recovered to learn what one costs.
 const RECOVERIES: u32 = 20_000;
 /// How many requests are sent to the handler without a gate.
