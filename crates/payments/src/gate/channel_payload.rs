@@ -39,7 +39,7 @@ pub(super) enum Want {
     /// Work for a voucher; ahead of others, if it says so.
     Work { ahead: bool },
     /// The same, after money was put in.
-    Deposit { deposit: Deposit, payment: Box<PaymentPayload>, asked: Box<PaymentRequirements> },
+    Deposit { deposit: Box<Deposit>, payment: Box<PaymentPayload>, asked: Box<PaymentRequirements> },
     /// Money back.
     Refund { amount: Option<Units>, payment: Box<PaymentPayload>, asked: Box<PaymentRequirements> },
 }
@@ -111,7 +111,7 @@ pub(super) fn read(
             (channel_config, voucher, Want::Work { ahead })
         }
         Payload::Deposit { channel_config, voucher, deposit } => {
-            (channel_config, voucher, Want::Deposit { deposit, payment, asked })
+            (channel_config, voucher, Want::Deposit { deposit: Box::new(deposit), payment, asked })
         }
         Payload::Refund { channel_config, voucher, amount, .. } => {
             (channel_config, voucher, Want::Refund { amount, payment, asked })
