@@ -7,6 +7,7 @@ pub mod canal;
 pub mod faulty;
 pub mod permits;
 pub mod shop;
+pub mod vouchers;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
