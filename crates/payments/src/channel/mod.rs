@@ -8,10 +8,12 @@
 //! and what `@x402/evm` 2.27 does where that differs.
 
 mod invalid;
+pub mod tab;
 pub mod voucher;
 pub mod wire;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
+use ledger::Reference;
 
 pub use invalid::ChannelInvalid;
 pub use voucher::Domain;
@@ -31,4 +33,29 @@ pub struct Terms {
     /// How long a withdrawal waits for the seller's claims, in seconds; see
     /// [`wire::WITHDRAW_DELAY`] for what the contract takes.
     pub withdraw_delay: u64,
+}
+
+/// The name in both books of what a voucher of this total pays for.
+///
+/// It is not always met once: work that fails leaves the same total to the next request, and where
+/// charges are lower than prices, a total can come up again. See `Sale` in the till for how the
+/// seller's entries are told apart.
+pub fn reference(chain_id: u64, channel: B256, amount: u128) -> Reference {
+    named("x402/batch-settlement", chain_id, channel, &amount.to_be_bytes())
+}
+
+/// The name in both books of what a transaction put into a channel.
+pub fn deposit_reference(chain_id: u64, channel: B256, transaction: B256) -> Reference {
+    named("x402/batch-settlement/deposit", chain_id, channel, transaction.as_slice())
+}
+
+/// The name in both books of what a transaction gave back from a channel.
+pub fn return_reference(chain_id: u64, channel: B256, transaction: B256) -> Reference {
+    named("x402/batch-settlement/return", chain_id, channel, transaction.as_slice())
+}
+
+fn named(act: &str, chain_id: u64, channel: B256, what: &[u8]) -> Reference {
+    let contract = voucher::CONTRACT;
+    let chain_id = chain_id.to_be_bytes();
+    Reference::derive(act, &[&chain_id, contract.as_slice(), channel.as_slice(), what])
 }
