@@ -167,16 +167,25 @@ pub struct Returned {
     pub book: Party,
     /// Out of which channel.
     pub channel: ChannelId,
-    /// How much.
+    /// How much that one transaction gave back, all in all.
     pub amount: Amount,
-    /// The entry's name: it follows from the movement on the chain.
-    pub id: TransferId,
     /// The act that it belongs to.
     pub reference: Reference,
     /// The channels' contract.
     pub contract: Party,
     /// The transaction's hash.
     pub transaction: [u8; 32],
+}
+
+impl Returned {
+    /// The name of its entry in the buyer's book.
+    pub fn id(&self) -> TransferId {
+        self.named("channel/back")
+    }
+
+    fn named(&self, domain: &str) -> TransferId {
+        TransferId::derive(domain, &[self.book.as_bytes(), &self.channel, &self.transaction])
+    }
 }
 
 impl Mandates {
@@ -420,8 +429,7 @@ impl Mandates {
             // Another purchase of this machine was faster, or the deposit was posted before: it
             // stands in any case. The voucher is followed by what the seller proves.
             Outcome::Refused(refusal)
-                if refusal.index == deposited
-                    || refusal.reason == Reason::ChainPartlyExists =>
+                if refusal.index == deposited || refusal.reason == Reason::ChainPartlyExists =>
             {
                 tracing::warn!(%reference, reason = %refusal.reason, "a deposit's voucher is not held");
                 done(self.ledger.submit(write(&chain[..deposited])).await?)
@@ -440,7 +448,8 @@ impl Mandates {
         fates: &[Fate],
         evidence: Vec<Evidence>,
     ) -> Result<(), MandateError> {
-        let operations: Vec<_> = fates.iter().map(|fate| resolution(fate.hold, fate.charged)).collect();
+        let operations: Vec<_> =
+            fates.iter().map(|fate| resolution(fate.hold, fate.charged)).collect();
         let operation = (!operations.is_empty()).then_some(Operation::Linked(operations));
         if operation.is_none() && evidence.is_empty() {
             return Ok(());
@@ -467,9 +476,8 @@ impl Mandates {
             return Err(MandateError::Ledger("the channel has no account".into()));
         };
         let entry = |part: &str, debit, credit, minor: i128| {
-            let name = Line::Prepaid(channel).of(book, asset);
             let totals = [balance.minor().to_be_bytes(), charged.minor().to_be_bytes()].concat();
-            let parts = [name.as_bytes().as_slice(), part.as_bytes(), &totals];
+            let parts = [book.as_bytes().as_slice(), &channel, part.as_bytes(), &totals];
             Entry {
                 id: TransferId::derive("channel/adopted", &parts),
                 book,
@@ -478,7 +486,7 @@ impl Mandates {
                 amount: Amount::from_minor(asset, minor),
                 kind: Kind::Financial,
                 counterparty: contract,
-                reference: Reference::derive("channel/adopted", &[name.as_bytes()]),
+                reference: Reference::derive("channel/adopted", &[book.as_bytes(), &channel]),
                 digest: channel,
                 hold_until: None,
             }
@@ -510,7 +518,7 @@ impl Mandates {
     /// [`MandateError::Ledger`], [`MandateError::Store`].
     pub async fn take_back(&self, back: Returned) -> Result<bool, MandateError> {
         let operations = self.ledger.read(|state| {
-            state.transfer(&back.id).is_none().then(|| self.taking_back(state, &back))
+            state.transfer(&back.id()).is_none().then(|| self.taking_back(state, &back))
         });
         let Some(operations) = operations else { return Ok(false) };
         match self.ledger.submit(Operation::Linked(operations).into()).await? {
@@ -545,15 +553,14 @@ impl Mandates {
             (Line::Prepaid(back.channel), from_channel, Kind::Financial),
             (Line::Funding, back.amount.minor() - from_channel, Kind::Transfer),
         ];
-        let mut name = Some(back.id);
+        let mut name = Some(back.id());
         for (credit, minor, kind) in parts {
             if minor <= 0 {
                 continue;
             }
-            let rest = TransferId::derive("channel/gift", &[back.id.as_bytes()]);
             operations.push(
                 Entry {
-                    id: name.take().unwrap_or(rest),
+                    id: name.take().unwrap_or_else(|| back.named("channel/gift")),
                     book: back.book,
                     debit: Line::Cash,
                     credit,
@@ -594,9 +601,8 @@ fn room_back(state: &State, back: &Returned, minor: i128) -> Vec<Operation> {
         let Some(taken) = state.transfer(&Names::of(reference).lifetime) else { continue };
         let (budget, spent) = (taken.transfer.debit, taken.transfer.credit);
         // A budget that has ended takes nothing back: nothing can be spent of it anyway.
-        let closed = state
-            .account(&budget)
-            .is_none_or(|a| a.closes_at.is_some_and(|at| at <= state.now()));
+        let closed =
+            state.account(&budget).is_none_or(|a| a.closes_at.is_some_and(|at| at <= state.now()));
         let given: i128 = state
             .by_reference(reference)
             .iter()
@@ -612,7 +618,7 @@ fn room_back(state: &State, back: &Returned, minor: i128) -> Vec<Operation> {
         operations.push(Operation::Transfer(Transfer {
             id: TransferId::derive(
                 "mandate/back",
-                &[back.id.as_bytes(), reference.as_bytes()],
+                &[&back.channel, &back.transaction, reference.as_bytes()],
             ),
             debit: spent,
             credit: budget,

@@ -49,7 +49,9 @@ impl Rule {
             Rule::PerPayment => "ask the owner for a mandate with a higher limit per payment",
             Rule::Daily => "wait until earlier payments are a day old, or ask the owner for more",
             Rule::Lifetime => "ask the owner to grant a new mandate",
-            Rule::Prepaid => "put more into the channel, or pay each request by itself: `--scheme exact`",
+            Rule::Prepaid => {
+                "put more into the channel, or pay each request by itself: `--scheme exact`"
+            }
             Rule::Wallet => "put money into the machine's wallet: `machina fund ADDRESS AMOUNT`",
         }
     }
