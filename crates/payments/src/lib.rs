@@ -23,12 +23,13 @@ pub mod facilitator;
 pub mod gate;
 pub mod offer;
 pub mod order;
+pub mod proxy;
 pub mod reconcile;
 pub mod wire;
 
 pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
 pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};
-pub use gate::{Gate, GateLayer, GateLimits};
+pub use gate::{Charge, Gate, GateLayer, GateLimits};
 pub use offer::{Offer, Way};
 pub use order::Order;
 pub use reconcile::{Bookkeeper, Break, ReconcileError, Reconciled, opening_block};

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_sol_types::Eip712Domain;
 use serde::Deserialize;
 
 use crate::error::ProtocolError;
@@ -93,6 +94,23 @@ pub(crate) const fn stored_string(text: &str) -> B256 {
     let mut word = short_string(text).0;
     word[SHORT_TEXT] *= 2;
     B256::new(word)
+}
+
+/// The immutables of a contract that stands on OpenZeppelin's `EIP712`, as its constructor sets them
+/// for this `domain`, which has a name, a version, a chain id and a contract. On a chain with another
+/// id the contract computes its domain anew.
+pub(crate) fn eip712_immutables(domain: &Eip712Domain) -> [(&'static str, B256); 7] {
+    let name = domain.name.as_deref().unwrap_or_default();
+    let version = domain.version.as_deref().unwrap_or_default();
+    [
+        ("_cachedChainId", domain.chain_id.unwrap_or_default().into()),
+        ("_cachedDomainSeparator", domain.separator()),
+        ("_cachedThis", domain.verifying_contract.unwrap_or_default().into_word()),
+        ("_hashedName", keccak256(name)),
+        ("_hashedVersion", keccak256(version)),
+        ("_name", short_string(name)),
+        ("_version", short_string(version)),
+    ]
 }
 
 #[cfg(test)]

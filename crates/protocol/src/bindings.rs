@@ -18,9 +18,27 @@ mod generated {
         Multicall3,
         "../../contracts/artifacts/Multicall3.json"
     );
+    sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        x402BatchSettlement,
+        "../../contracts/artifacts/x402BatchSettlement.json"
+    );
+    sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        ERC3009DepositCollector,
+        "../../contracts/artifacts/ERC3009DepositCollector.json"
+    );
+    sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        Permit2DepositCollector,
+        "../../contracts/artifacts/Permit2DepositCollector.json"
+    );
 }
 
-pub use generated::{MachinaDollar, Multicall3};
+pub use generated::{
+    ERC3009DepositCollector, MachinaDollar, Multicall3, Permit2DepositCollector,
+    x402BatchSettlement,
+};
 
 /// EIP-3009 transfer with the payer's signature as (v, r, s): a key's own signature, always.
 pub type TransferByKey = MachinaDollar::transferWithAuthorization_1Call;

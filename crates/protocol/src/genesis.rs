@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolConstructor;
 
 use crate::addresses::{CREATE2_DEPLOYER, MACHINA_DOLLAR, MULTICALL3};
-use crate::artifact::{Artifact, short_string, stored_string};
+use crate::artifact::{Artifact, eip712_immutables, stored_string};
 use crate::authorization::{DOLLAR_NAME, DOLLAR_SYMBOL, DOLLAR_VERSION, dollar_domain};
 use crate::bindings::MachinaDollar;
+use crate::channels;
 use crate::create2::CREATE2_DEPLOYER_CODE;
 use crate::{EMBEDDED_CHAIN_ID, ProtocolError};
 
@@ -35,8 +36,9 @@ pub struct GenesisAccount {
 }
 
 /// The genesis of an embedded economy on chain [`EMBEDDED_CHAIN_ID`]: the Machina Dollar with its
-/// `minter`, the CREATE2 deployer, Multicall3, and `holders` of gas money in wei. A holder named
-/// twice gets both balances; one without any is left out. No dollar exists yet: `minter` mints.
+/// `minter`, the CREATE2 deployer, Multicall3, x402's payment channels, and `holders` of gas money in
+/// wei. A holder named twice gets both balances; one without any is left out. No dollar exists yet:
+/// `minter` mints.
 ///
 /// # Errors
 /// [`ProtocolError::MinterMissing`], [`ProtocolError::HolderIsContract`] and
@@ -64,6 +66,9 @@ pub fn genesis_on(
         contract(CREATE2_DEPLOYER, Bytes::from_static(&CREATE2_DEPLOYER_CODE), Vec::new()),
         contract(MULTICALL3, multicall3_code()?, Vec::new()),
     ] {
+        accounts.insert(account.address, account);
+    }
+    for account in channels::contracts(chain_id)? {
         accounts.insert(account.address, account);
     }
     for (holder, balance) in gas_balances(holders)? {
@@ -101,15 +106,7 @@ fn machina_dollar(
     }
     let artifact = Artifact::read("MachinaDollar", DOLLAR_ARTIFACT)?;
     let domain = dollar_domain(DOLLAR_NAME, DOLLAR_VERSION, chain_id, address);
-    let code = artifact.runtime_code(&[
-        ("_cachedChainId", U256::from(chain_id).into()),
-        ("_cachedDomainSeparator", domain.separator()),
-        ("_cachedThis", address.into_word()),
-        ("_hashedName", keccak256(DOLLAR_NAME)),
-        ("_hashedVersion", keccak256(DOLLAR_VERSION)),
-        ("_name", short_string(DOLLAR_NAME)),
-        ("_version", short_string(DOLLAR_VERSION)),
-    ])?;
+    let code = artifact.runtime_code(&eip712_immutables(&domain))?;
     let slot = |name: &str, value: B256| Ok((artifact.slot(name)?, value.into()));
     let mut storage = vec![
         slot("_name", stored_string(DOLLAR_NAME))?,
@@ -124,7 +121,11 @@ fn multicall3_code() -> Result<Bytes, ProtocolError> {
     Artifact::read("Multicall3", MULTICALL3_ARTIFACT)?.runtime_code(&[])
 }
 
-fn contract(address: Address, code: Bytes, storage: Vec<(U256, U256)>) -> GenesisAccount {
+pub(crate) fn contract(
+    address: Address,
+    code: Bytes,
+    storage: Vec<(U256, U256)>,
+) -> GenesisAccount {
     GenesisAccount { address, balance: U256::ZERO, nonce: 1, code, storage }
 }
 

@@ -8,6 +8,7 @@
 //! - [`addresses`]: where stock clients expect what.
 //! - [`mod@genesis`]: the accounts that an embedded chain begins with.
 //! - [`authorization`]: what a payer signs to move dollars (EIP-712, EIP-3009).
+//! - [`channels`]: payment channels: what a payer and a seller sign, and how a channel is named.
 //! - [`create2`]: deploying to an address known beforehand, on any chain.
 //!
 //! Pure functions over constants: no clock, no I/O, no keys. It knows no chain and no way to reach
@@ -18,6 +19,7 @@ pub mod addresses;
 mod artifact;
 pub mod authorization;
 pub mod bindings;
+pub mod channels;
 pub mod create2;
 mod error;
 pub mod genesis;

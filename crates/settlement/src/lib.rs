@@ -12,6 +12,7 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod channels;
 mod endpoint;
 mod error;
 mod sender;

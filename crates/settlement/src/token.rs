@@ -122,7 +122,7 @@ pub struct TokenMovement {
 #[derive(Clone)]
 pub struct Settlement {
     endpoint: Endpoint,
-    provider: RootProvider<Ethereum>,
+    pub(crate) provider: RootProvider<Ethereum>,
     token: Arc<Token>,
     sender: Arc<Sender>,
 }

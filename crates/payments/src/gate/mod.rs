@@ -23,6 +23,7 @@
 //! Bounds: headers by [`wire::MAX_HEADER`], bodies by [`Offer::max_body`], answers, waits, and the
 //! numbers of bodies and of pieces of work at once by [`GateLimits`].
 
+mod charge;
 mod reply;
 mod settling;
 
@@ -51,6 +52,7 @@ use crate::facilitator::{self, Facilitator};
 use crate::offer::Offer;
 use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
+pub use charge::Charge;
 use reply::{AnswerHead, Reply, Stored};
 use settling::Due;
 

@@ -14,13 +14,17 @@ use revm::primitives::hardfork::SpecId;
 use revm::state::AccountInfo;
 use revm::{ExecuteCommitEvm, MainBuilder, MainContext};
 
-/// The time of every block here, in Unix seconds.
+/// The time of the first block here, in Unix seconds.
 pub const NOW: u64 = 1_800_000_000;
 
 /// A state, and the chain id that contracts see.
 pub struct Evm {
     pub state: CacheDB<EmptyDB>,
     pub chain_id: u64,
+    /// The time of the next block, in Unix seconds: [`NOW`] until a test moves it.
+    pub now: u64,
+    /// The most gas that the next transaction may use.
+    pub gas_limit: u64,
 }
 
 /// What a call did: its return data and logs, or its revert data.
@@ -44,7 +48,7 @@ impl Evm {
                 state.insert_account_storage(account.address, slot, value).unwrap();
             }
         }
-        Evm { state, chain_id }
+        Evm { state, chain_id, now: NOW, gas_limit: 10_000_000 }
     }
 
     /// Sends a transaction and keeps what it changed.
@@ -56,10 +60,10 @@ impl Evm {
             .data(data)
             .nonce(nonce)
             .chain_id(Some(self.chain_id))
-            .gas_limit(10_000_000)
+            .gas_limit(self.gas_limit)
             .build()
             .unwrap();
-        let block = BlockEnv { timestamp: U256::from(NOW), ..BlockEnv::default() };
+        let block = BlockEnv { timestamp: U256::from(self.now), ..BlockEnv::default() };
         let config = CfgEnv::new_with_spec(SpecId::PRAGUE).with_chain_id(self.chain_id);
         let context =
             Context::mainnet().with_cfg(config).with_block(block).with_db(&mut self.state);
