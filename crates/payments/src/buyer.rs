@@ -25,6 +25,7 @@ use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthoriz
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use crate::channel::wallet::{ChannelPolicy, Wallet};
 use crate::documents;
 use crate::exact;
 use crate::wire::{
@@ -61,6 +62,8 @@ pub struct BuyerLimits {
     /// How long after a payment's end its hold stays, for the chain to be asked. It should outlast
     /// any time that this home may be shut: what expires unasked may have been paid.
     pub grace: Duration,
+    /// When and how payment channels are used.
+    pub channels: ChannelPolicy,
 }
 
 impl Default for BuyerLimits {
@@ -71,6 +74,7 @@ impl Default for BuyerLimits {
             request_wait: Duration::from_secs(90),
             max_answer: 16 * 1024 * 1024,
             grace: Duration::from_secs(366 * 24 * 60 * 60),
+            channels: ChannelPolicy::default(),
         }
     }
 }
@@ -103,7 +107,7 @@ pub struct Bought {
     pub paid: Option<Paid>,
 }
 
-/// A payment that the chain confirms.
+/// A payment that the chain confirms, or a charge of a channel.
 #[derive(Debug, Clone, Serialize)]
 pub struct Paid {
     /// The payment's name in the journal.
@@ -112,8 +116,8 @@ pub struct Paid {
     pub amount: Amount,
     /// To whom.
     pub payee: Party,
-    /// The transaction.
-    pub transaction: B256,
+    /// The transaction; `None` if it was paid from a channel.
+    pub transaction: Option<B256>,
     /// What the mandate leaves.
     pub left: Left,
 }
@@ -204,6 +208,65 @@ pub enum BuyError {
         /// The payment's name in the journal.
         reference: Reference,
     },
+    /// The seller did not deliver, and charged nothing of the channel.
+    #[error(
+        "{url} did not deliver (status {status}): {cause}; nothing was charged, and {left} stays in the payment channel {channel}"
+    )]
+    NotCharged {
+        /// Where.
+        url: String,
+        /// The answer's status.
+        status: StatusCode,
+        /// What the seller said.
+        cause: String,
+        /// The channel.
+        channel: B256,
+        /// What it has left for further purchases.
+        left: Amount,
+    },
+    /// The seller charged the channel and did not deliver.
+    #[error(
+        "{url} charged {amount} in the payment channel {channel} and did not deliver (status {status}): {cause}; the journal keeps the proof under {reference}"
+    )]
+    ChargedNotDelivered {
+        /// Where.
+        url: String,
+        /// The last answer's status.
+        status: StatusCode,
+        /// What the seller said.
+        cause: String,
+        /// How much.
+        amount: Amount,
+        /// The channel.
+        channel: B256,
+        /// The purchase's name in the journal.
+        reference: Reference,
+    },
+    /// Whether the seller charged the channel is not known yet.
+    #[error(
+        "it is not known yet whether {url} charged up to {amount} in the payment channel {channel}; it stays set aside until the next purchase there or the channel's end tells (payment {reference})"
+    )]
+    Unanswered {
+        /// Where.
+        url: String,
+        /// The most that it could charge.
+        amount: Amount,
+        /// The channel.
+        channel: B256,
+        /// The purchase's name in the journal.
+        reference: Reference,
+    },
+    /// A payment channel cannot be used.
+    #[error("the payment channel {channel} cannot be used: {cause}")]
+    Channel {
+        /// Which.
+        channel: B256,
+        /// Why, and what to do.
+        cause: String,
+    },
+    /// The chain did not answer. Nothing was signed.
+    #[error(transparent)]
+    Chain(#[from] SettlementError),
     /// The books could not be written.
     #[error(transparent)]
     Store(#[from] LedgerError),
@@ -211,14 +274,15 @@ pub enum BuyError {
 
 /// A machine that buys.
 pub struct Buyer {
-    key: Key,
-    mandates: Mandates,
-    ledger: Ledger,
-    chain: Settlement,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Fn() -> [u8; 32] + Send + Sync>,
+    pub(crate) key: Key,
+    pub(crate) mandates: Mandates,
+    pub(crate) ledger: Ledger,
+    pub(crate) chain: Settlement,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Fn() -> [u8; 32] + Send + Sync>,
     http: reqwest::Client,
-    limits: BuyerLimits,
+    pub(crate) limits: BuyerLimits,
+    pub(crate) wallet: Wallet,
 }
 
 /// What a buyer is made of.
@@ -242,17 +306,18 @@ pub struct Parts {
 }
 
 /// What came back from the seller.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Buyer {
     /// A buyer of these parts.
     pub fn new(parts: Parts) -> Buyer {
         let Parts { key, mandates, ledger, chain, clock, entropy, http, limits } = parts;
-        Buyer { key, mandates, ledger, chain, clock, entropy, http, limits }
+        let wallet = Wallet::new(chain.token().chain_id);
+        Buyer { key, mandates, ledger, chain, clock, entropy, http, limits, wallet }
     }
 
     /// Who pays.
@@ -274,18 +339,31 @@ impl Buyer {
     /// # Errors
     /// [`BuyError`], each saying what became of the money.
     pub async fn buy(&self, purchase: &Purchase) -> Result<Bought, BuyError> {
+        self.buy_by(purchase, None).await
+    }
+
+    /// As [`Buyer::buy`], by one scheme and no other: `exact` or `batch-settlement`, for example.
+    /// Without one it pays by the cheapest that it knows, and from a channel where that is worth
+    /// it; see [`ChannelPolicy`].
+    ///
+    /// # Errors
+    /// [`BuyError`], each saying what became of the money.
+    pub async fn buy_by(
+        &self,
+        purchase: &Purchase,
+        scheme: Option<&str>,
+    ) -> Result<Bought, BuyError> {
         let first = self.ask(purchase, None).await?;
         let Some(quote) = self.read_quote(purchase, &first)? else {
             let Answer { status, headers, body } = first;
             return Ok(Bought { status, headers, body, paid: None });
         };
-        let (terms, amount, payee) = self.choose(purchase, &quote)?;
-        if let Some(max) = purchase.max
-            // A maximum in another asset allows nothing of this one.
-            && max.checked_cmp(amount).map_or(true, |order| order.is_lt())
-        {
-            return Err(MandateError::AboveMaximum { price: amount, max }.into());
+        if let Some(offered) = self.channel_for(purchase, &quote, scheme)? {
+            self.below_maximum(purchase, offered.amount)?;
+            return self.buy_from_channel(purchase, &quote, offered).await;
         }
+        let (terms, amount, payee) = self.choose(purchase, &quote, scheme)?;
+        self.below_maximum(purchase, amount)?;
         let (mut authorization, held) = self.hold(purchase, &quote, &terms, amount, payee).await?;
         let payment = match self.sign(&quote, terms, &mut authorization, &held).await {
             Ok(payment) => payment,
@@ -301,7 +379,17 @@ impl Buyer {
         self.pay(purchase, &payment, &authorization, &held).await
     }
 
-    async fn ask(
+    fn below_maximum(&self, purchase: &Purchase, amount: Amount) -> Result<(), BuyError> {
+        if let Some(max) = purchase.max
+            // A maximum in another asset allows nothing of this one.
+            && max.checked_cmp(amount).map_or(true, |order| order.is_lt())
+        {
+            return Err(MandateError::AboveMaximum { price: amount, max }.into());
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn ask(
         &self,
         purchase: &Purchase,
         payment: Option<&PaymentPayload>,
@@ -333,7 +421,7 @@ impl Buyer {
         Ok(Answer { status, headers, body: body.into() })
     }
 
-    fn read_quote(
+    pub(crate) fn read_quote(
         &self,
         purchase: &Purchase,
         answer: &Answer,
@@ -357,11 +445,13 @@ impl Buyer {
         &self,
         purchase: &Purchase,
         quote: &PaymentRequired,
+        scheme: Option<&str>,
     ) -> Result<(PaymentRequirements, Amount, Party), BuyError> {
         const MOST_WAYS: usize = 64;
         let mut why_not = String::from("it names no way to pay");
         let mut best: Option<(PaymentRequirements, Amount, Party)> = None;
-        for terms in quote.accepts.iter().take(MOST_WAYS) {
+        let asked = |terms: &&PaymentRequirements| scheme.is_none_or(|name| terms.scheme == name);
+        for terms in quote.accepts.iter().take(MOST_WAYS).filter(asked) {
             match self.payable(terms) {
                 Ok((amount, payee)) => {
                     if best.as_ref().is_none_or(|(_, least, _)| amount.minor() < least.minor()) {
@@ -374,13 +464,22 @@ impl Buyer {
         best.ok_or_else(|| BuyError::NoWayToPay { url: shown(&purchase.url), cause: why_not })
     }
 
-    fn payable(&self, terms: &PaymentRequirements) -> Result<(Amount, Party), String> {
+    pub(crate) fn payable(&self, terms: &PaymentRequirements) -> Result<(Amount, Party), String> {
+        if terms.scheme != exact::SCHEME {
+            let scheme: String = terms.scheme.chars().take(80).collect();
+            return Err(format!("the scheme `{scheme}` is not spoken here"));
+        }
+        self.acceptable(terms)
+    }
+
+    /// What terms of any scheme ask, if they ask for our money.
+    pub(crate) fn acceptable(
+        &self,
+        terms: &PaymentRequirements,
+    ) -> Result<(Amount, Party), String> {
         let token = self.chain.token();
         let network = wire::network(token.chain_id);
         let said = |text: &str| text.chars().take(80).collect::<String>();
-        if terms.scheme != exact::SCHEME {
-            return Err(format!("the scheme `{}` is not spoken here", said(&terms.scheme)));
-        }
         if terms.network != network {
             return Err(format!(
                 "it wants money on {}, and this machine's is on {network}",
@@ -584,8 +683,13 @@ impl Buyer {
                             .mandates
                             .left(spend.machine)
                             .unwrap_or_else(|| held.left().clone());
-                        let paid =
-                            Paid { reference, amount, payee: spend.payee, transaction, left };
+                        let paid = Paid {
+                            reference,
+                            amount,
+                            payee: spend.payee,
+                            transaction: Some(transaction),
+                            left,
+                        };
                         let Answer { status, headers, body } = answer;
                         Ok(Bought { status, headers, body, paid: Some(paid) })
                     }
@@ -646,7 +750,7 @@ impl Buyer {
 
 /// Whether the same payment may still be answered: the seller is busy, or does not know yet, or
 /// cannot be reached. To repeat it is safe.
-fn may_be_repeated(answer: &Result<Answer, BuyError>) -> bool {
+pub(crate) fn may_be_repeated(answer: &Result<Answer, BuyError>) -> bool {
     match answer {
         Ok(answer) => matches!(
             answer.status,
@@ -663,7 +767,7 @@ pub fn receipt(headers: &HeaderMap) -> Option<SettleResponse> {
     wire::decode(headers, wire::PAYMENT_RESPONSE).ok().flatten()
 }
 
-fn summary(answer: &Answer) -> Value {
+pub(crate) fn summary(answer: &Answer) -> Value {
     json!({
         "status": answer.status.as_u16(),
         "bytes": answer.body.len(),
@@ -673,7 +777,7 @@ fn summary(answer: &Answer) -> Value {
 }
 
 /// What a seller said when it did not deliver, shortened.
-fn blame(answer: &Result<Answer, BuyError>) -> (StatusCode, String) {
+pub(crate) fn blame(answer: &Result<Answer, BuyError>) -> (StatusCode, String) {
     match answer {
         Err(error) => (StatusCode::GATEWAY_TIMEOUT, error.to_string()),
         Ok(answer) => {
@@ -691,7 +795,7 @@ fn blame(answer: &Result<Answer, BuyError>) -> (StatusCode, String) {
 }
 
 /// A URL for messages and the journal: without user, password and query, which may hold secrets.
-fn shown(url: &reqwest::Url) -> String {
+pub(crate) fn shown(url: &reqwest::Url) -> String {
     let mut shown = url.clone();
     let _ = shown.set_username("");
     let _ = shown.set_password(None);

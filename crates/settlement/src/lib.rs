@@ -17,6 +17,7 @@ mod endpoint;
 mod error;
 mod sender;
 mod token;
+mod withdrawal;
 
 pub use endpoint::{Endpoint, LocalNode};
 pub use error::SettlementError;

@@ -195,6 +195,13 @@ impl Settlement {
         Ok(Settlement { endpoint, provider, token, sender })
     }
 
+    /// The same chain and token, with another key that sends: for what only that key may do.
+    pub fn sending_by(&self, key: PrivateKeySigner, limits: SenderLimits) -> Settlement {
+        let (endpoint, provider) = (self.endpoint.clone(), self.provider.clone());
+        let sender = Sender::new(endpoint, provider, key, self.token.chain_id, limits);
+        Settlement { sender: Arc::new(sender), ..self.clone() }
+    }
+
     /// The token that is settled here.
     pub fn token(&self) -> &Token {
         &self.token

@@ -10,6 +10,7 @@
 mod invalid;
 pub mod tab;
 pub mod voucher;
+pub mod wallet;
 pub mod wire;
 
 use alloy_primitives::{Address, B256};
