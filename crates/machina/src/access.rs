@@ -10,7 +10,10 @@ use crate::assembly::Assembly;
 use crate::cli::{Arguments, Grant};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
-use crate::report::{Books, EconomyReport, FundReport, Info, MandateReport, PayOrder, PayReport};
+use crate::report::{
+    Books, EconomyReport, FundReport, Info, MandateReport, PayOrder, PayReport, StallOrder,
+    StallReport,
+};
 
 /// An economy, wherever it is.
 pub enum Access {
@@ -146,6 +149,22 @@ impl Client {
         let Some(running) = home.reach()? else { return Ok(None) };
         let http = reqwest::Client::builder().no_proxy().build().map_err(Failure::new)?;
         Ok(Some(Client { running, http }))
+    }
+
+    /// Opens a stall in the running economy.
+    ///
+    /// # Errors
+    /// If the order makes no sense.
+    pub async fn open_stall(&self, order: &StallOrder) -> Result<StallReport, Failure> {
+        self.post("stalls", order).await
+    }
+
+    /// Closes a stall of the running economy.
+    ///
+    /// # Errors
+    /// If none of that name is open.
+    pub async fn close_stall(&self, name: &str) -> Result<StallReport, Failure> {
+        self.ask(Method::DELETE, &format!("stalls/{name}"), None::<&()>).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {

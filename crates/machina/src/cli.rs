@@ -76,6 +76,14 @@ pub enum Command {
         after_help = "Example:\n  machina pay http://localhost:4020/m/vision/classify --data @cat.jpg --max 0.05"
     )]
     Pay(Pay),
+    /// Sell a service that runs elsewhere: any HTTP API, behind the gate.
+    ///
+    /// Buyers reach it under /s/NAME/ of this economy and pay by x402. If no economy runs in the
+    /// home, one is opened. A service that fails costs its buyer nothing.
+    #[command(
+        after_help = "Examples:\n  machina sell --price 0.001 --to http://localhost:11434\n  machina sell --price 0.00002 --per token --most 0.02 --to http://localhost:11434\n  machina sell --prices prices.toml --to http://localhost:8000"
+    )]
+    Sell(Sell),
     /// Show a party's books: what it owns, earned and spent, and what its mandate leaves.
     #[command(
         after_help = "Examples:\n  machina books            all parties of this home\n  machina books vision     one of them, with its entries"
@@ -118,6 +126,35 @@ pub struct Pay {
     /// Write the answer here instead of to standard output.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// What to sell.
+#[derive(Debug, Clone, Args)]
+pub struct Sell {
+    /// The service's address.
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// What each unit costs, in dollars: `0.001`.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, conflicts_with = "prices")]
+    pub price: Option<String>,
+    /// The unit: request, kB or token.
+    #[arg(long, value_name = "UNIT", default_value = "request", conflicts_with = "prices")]
+    pub per: String,
+    /// The most that one request may cost; needed with `--per kB` or `--per token`.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, conflicts_with = "prices")]
+    pub most: Option<String>,
+    /// A price list by method and path, in TOML.
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// What the stall is called, in its address.
+    #[arg(long, value_name = "NAME", default_value = "stall")]
+    pub name: String,
+    /// What it does, for people.
+    #[arg(long, value_name = "TEXT")]
+    pub describe: Option<String>,
+    /// A header for the service, as `Name: value`, or `@FILE` with that line: its own key.
+    #[arg(long, value_name = "HEADER")]
+    pub header: Vec<String>,
 }
 
 /// Whose books.

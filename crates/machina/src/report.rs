@@ -11,6 +11,75 @@ use serde_json::Value;
 
 use crate::say;
 
+/// A service to sell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StallOrder {
+    /// What it is called, in its address.
+    pub name: String,
+    /// Where it is.
+    pub to: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// What each unit costs, in whole dollars; or there is a price list.
+    pub price: Option<String>,
+    /// The unit.
+    pub per: String,
+    /// The most that one request may cost.
+    pub most: Option<String>,
+    /// A price list in TOML.
+    pub prices: Option<String>,
+    /// Headers for the service.
+    #[serde(default)]
+    pub headers: Vec<String>,
+}
+
+/// A stall that is open.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StallReport {
+    /// What it is called.
+    pub name: String,
+    /// Where buyers reach it.
+    pub url: String,
+    /// Where the service is.
+    pub to: String,
+    /// What it costs.
+    pub prices: Vec<StallPrice>,
+    /// Who is paid.
+    pub payee: Party,
+}
+
+/// One price of a stall.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StallPrice {
+    /// Which requests.
+    pub what: String,
+    /// What a unit costs; none if it is free.
+    pub price: Option<Amount>,
+    /// The unit.
+    pub per: String,
+    /// The most that one request may cost.
+    pub most: Option<Amount>,
+}
+
+impl StallReport {
+    /// The stall as a person reads it.
+    pub fn text(&self) -> String {
+        let mut table = Table::new(&[false, true, false]);
+        for line in &self.prices {
+            let (price, unit) = match (line.price, line.most) {
+                (None, _) => ("free".to_string(), String::new()),
+                (Some(price), Some(most)) if line.per != "request" => {
+                    (price.to_string(), format!("per {}, at most {most}", line.per))
+                }
+                (Some(price), _) => (price.to_string(), format!("per {}", line.per)),
+            };
+            table.row([line.what.clone(), price, unit]);
+        }
+        format!("{} sells {}\n{}", say::strong(&self.url), self.to, table.text())
+    }
+}
+
 /// All that a client needs to trade here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -56,6 +56,13 @@ impl Order {
         }
     }
 
+    /// Whether less than the most may be moved by it, as the work turns out to cost.
+    pub fn is_metered(&self) -> bool {
+        match self {
+            Order::Authorization(_) => false,
+        }
+    }
+
     /// The last moment at which it can be used.
     pub fn ends_at(&self) -> Timestamp {
         match self {

@@ -24,6 +24,7 @@ sol! {
         function decimals() external view returns (uint8);
         function totalSupply() external view returns (uint256);
         function balanceOf(address account) external view returns (uint256);
+        function allowance(address owner, address spender) external view returns (uint256);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
         function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
         function mint(address to, uint256 amount) external;
@@ -224,6 +225,18 @@ impl Settlement {
     pub async fn balance(&self, party: Party) -> Result<Amount, SettlementError> {
         let value = self.call(Dollar::balanceOfCall { account: party.into() }).await?;
         self.amount(value)
+    }
+
+    /// How much of an owner's money a spender may move, in minor units; often without bound.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn token_allowance(
+        &self,
+        owner: Address,
+        spender: Address,
+    ) -> Result<U256, SettlementError> {
+        self.call(Dollar::allowanceCall { owner, spender }).await
     }
 
     /// How much of the token exists.

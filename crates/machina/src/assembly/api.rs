@@ -8,14 +8,14 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use super::Assembly;
 use crate::failure::Failure;
-use crate::report::PayOrder;
+use crate::report::{PayOrder, StallOrder, StallReport};
 
 /// The largest request: a picture in base64, and some room.
 const MAX_REQUEST: usize = 32 * 1024 * 1024;
@@ -59,6 +59,8 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/pay", post(pay))
             .route("/fund", post(fund))
             .route("/grant", post(grant))
+            .route("/stalls", post(open_stall))
+            .route("/stalls/{name}", delete(close_stall))
             .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
                 let token = token.clone();
                 async move {
@@ -148,6 +150,20 @@ async fn fund(
     Json(order): Json<FundOrder>,
 ) -> Answer<crate::report::FundReport> {
     assembly.fund(&order.to, &order.amount).await.map(Json)
+}
+
+async fn open_stall(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<StallOrder>,
+) -> Answer<StallReport> {
+    assembly.stalls().open(&order).map(Json)
+}
+
+async fn close_stall(
+    State(assembly): State<Arc<Assembly>>,
+    Path(name): Path<String>,
+) -> Answer<StallReport> {
+    assembly.stalls().close(&name).map(Json)
 }
 
 async fn grant(

@@ -1,6 +1,7 @@
-//! Who lives in a home: two people, the machine that each of them owns, and two services.
+//! Who lives in a home: two people, the machines that they own, and two services.
 //!
-//! Ada owns the shopper, which buys for her; Grace owns the vision machine, which sells. The mint
+//! Ada owns the shopper, which buys for her; Grace owns the vision machine, which sells, and the
+//! seller, which sells what runs elsewhere. The mint
 //! makes play dollars on the embedded chain, the facilitator carries payments there. Each has a key
 //! of its own: a machine never holds its owner's.
 
@@ -24,6 +25,8 @@ pub struct Cast {
     pub grace: Key,
     /// Sells the classification of photographs.
     pub vision: Key,
+    /// Sells what `machina sell` puts behind the gate.
+    pub seller: Key,
     /// Makes play dollars.
     pub mint: Key,
     /// Carries payments to the chain.
@@ -41,6 +44,7 @@ impl Cast {
             shopper: home.key("shopper")?,
             grace: home.key("grace")?,
             vision: home.key("vision")?,
+            seller: home.key("seller")?,
             mint: home.key("mint")?,
             facilitator: home.key("facilitator")?,
         })
@@ -48,7 +52,7 @@ impl Cast {
 
     /// Whose books are kept here: people and machines.
     pub fn booked(&self) -> Vec<Party> {
-        vec![self.ada.party(), self.shopper.party(), self.grace.party(), self.vision.party()]
+        [&self.ada, &self.shopper, &self.grace, &self.vision, &self.seller].map(Key::party).to_vec()
     }
 
     /// Everyone, as they are told to people and programs.
@@ -64,6 +68,7 @@ impl Cast {
             one("shopper", &self.shopper, "machine", Some("ada")),
             one("grace", &self.grace, "person", None),
             one("vision", &self.vision, "machine", Some("grace")),
+            one("seller", &self.seller, "machine", Some("grace")),
             one("facilitator", &self.facilitator, "service", None),
             one("mint", &self.mint, "service", None),
         ]
@@ -92,12 +97,10 @@ impl Cast {
             self.ada.party(),
             application,
         ))?;
-        registry.insert(Unit::machine(
-            self.vision.party(),
-            "vision",
-            self.grace.party(),
-            application,
-        ))?;
+        for (key, name) in [(&self.vision, "vision"), (&self.seller, "seller")] {
+            let owner = self.grace.party();
+            registry.insert(Unit::machine(key.party(), name, owner, application))?;
+        }
         Ok(Arc::new(registry))
     }
 }

@@ -11,6 +11,7 @@ pub mod server;
 
 mod api;
 mod square;
+mod stalls;
 mod vision;
 
 use std::str::FromStr as _;
@@ -27,7 +28,7 @@ use mandates::{Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
 use payments::{
-    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Gate, GateLimits, Offer, Purchase,
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Gate, GateLimits, Offer, Purchase, Way,
 };
 use settlement::{Endpoint, LocalNode, SenderLimits, Settlement};
 
@@ -41,6 +42,7 @@ use crate::report::{
 use cast::Cast;
 use measure::Measure;
 use square::Square;
+use stalls::Stalls;
 
 /// What one photograph costs, in whole dollars.
 const PRICE: &str = "0.01";
@@ -75,6 +77,7 @@ pub struct Assembly {
     offer: Offer,
     vision: Option<Arc<VisionWorker>>,
     square: Arc<Square>,
+    stalls: Arc<Stalls>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -212,6 +215,15 @@ impl Assembly {
             working: vision.is_some(),
         });
 
+        let stalls = Arc::new(Stalls::new(
+            gate.clone(),
+            cast.seller.party(),
+            chain.token().clone(),
+            format!("http://localhost:{}", place.port),
+            vec![Way::Authorization],
+            Vec::new(),
+        )?);
+
         let assembly = Arc::new(Assembly {
             _home: home,
             place,
@@ -231,6 +243,7 @@ impl Assembly {
             offer,
             vision,
             square,
+            stalls,
             tasks: Mutex::default(),
         });
         assembly.resolve_leftovers().await?;
@@ -244,11 +257,27 @@ impl Assembly {
 
     /// What an earlier run left unfinished: sales first, since purchases may wait for them.
     async fn resolve_leftovers(&self) -> Result<(), Failure> {
-        let (resolved, open) = self.gate.recover(self.offer.payee).await;
+        let (resolved, open) = self.recover_sales().await;
         if resolved + open > 0 {
             tracing::warn!(resolved, open, "sales of an earlier run were left unfinished");
         }
         Ok(())
+    }
+
+    /// Resolves the sales of every seller here that were left held: how many, and how many stay.
+    async fn recover_sales(&self) -> (usize, usize) {
+        let (mut resolved, mut open) = (0, 0);
+        for payee in [self.cast.vision.party(), self.cast.seller.party()] {
+            let (now, still) = self.gate.recover(payee).await;
+            resolved += now;
+            open += still;
+        }
+        (resolved, open)
+    }
+
+    /// The services that run elsewhere and are sold here.
+    pub fn stalls(&self) -> &Stalls {
+        &self.stalls
     }
 
     /// A home's first money and mandate, once.
@@ -344,7 +373,7 @@ impl Assembly {
             loop {
                 ticks.tick().await;
                 let Some(assembly) = keeper.upgrade() else { return };
-                assembly.gate.recover(assembly.offer.payee).await;
+                assembly.recover_sales().await;
                 if let Err(failure) = assembly.compare(false).await {
                     assembly.could_not_compare(failure);
                 }
@@ -416,7 +445,10 @@ impl Assembly {
                 price: self.offer.price,
                 payee: self.offer.payee,
                 takes: ["image/jpeg", "image/png", "image/webp"].map(str::to_string).to_vec(),
-            }],
+            }]
+            .into_iter()
+            .chain(self.stalls.list().into_iter().flat_map(stall_offers))
+            .collect(),
             parties: self.cast.everyone(),
             url,
         }
@@ -615,6 +647,22 @@ impl Assembly {
         let per_payment = limit(&grant.per_payment)?;
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
+}
+
+/// What a stall sells, route by route.
+fn stall_offers(stall: crate::report::StallReport) -> impl Iterator<Item = OfferInfo> {
+    stall.prices.into_iter().filter_map(move |line| {
+        let (method, _) = line.what.split_once(' ').unwrap_or(("any", ""));
+        Some(OfferInfo {
+            name: format!("sell/{}", stall.name),
+            description: format!("{}, per {}", line.what, line.per),
+            method: method.to_string(),
+            url: stall.url.clone(),
+            price: line.most?,
+            payee: stall.payee,
+            takes: Vec::new(),
+        })
+    })
 }
 
 fn positive(asset: money::Asset, text: &str) -> Result<Amount, Failure> {

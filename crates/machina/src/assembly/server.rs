@@ -119,6 +119,7 @@ async fn listen(port: u16, flag: &str) -> Result<TcpListener, Failure> {
 fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
     let mut router = Router::new()
         .nest("/facilitator", payments::facilitator::router(assembly.facilitator.clone()))
+        .merge(assembly.stalls.router())
         .nest("/api/v1", api::router(assembly.clone(), running.token.clone()));
     if let Some(worker) = &assembly.vision {
         router =

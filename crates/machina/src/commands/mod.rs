@@ -8,6 +8,7 @@ mod grant;
 mod info;
 mod models;
 mod pay;
+mod sell;
 mod up;
 
 use serde::Serialize;
@@ -24,6 +25,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Up => up::run(&arguments).await,
         Command::Demo => demo::run(&arguments).await,
         Command::Pay(pay) => pay::run(&arguments, pay).await,
+        Command::Sell(sell) => sell::run(&arguments, sell).await,
         Command::Books(books) => books::run(&arguments, books).await,
         Command::Economy => economy::run(&arguments).await,
         Command::Models(models) => models::run(&arguments, models).await,

@@ -58,7 +58,7 @@ async fn load_vision() -> Result<Arc<VisionWorker>, Failure> {
 }
 
 /// Ctrl-C, or the polite signal of whoever runs us.
-async fn until_told_to_stop() {
+pub(super) async fn until_told_to_stop() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {

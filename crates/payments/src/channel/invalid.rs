@@ -74,6 +74,9 @@ pub enum ChannelInvalid {
     /// Permit2 may not move so much of the payer's token.
     #[error("the payer has not approved Permit2 for the deposit")]
     Permit2Allowance,
+    /// The approval cannot be read.
+    #[error("the EIP-2612 permit is malformed")]
+    PermitFormat,
     /// The approval is for another amount than the deposit.
     #[error("the EIP-2612 permit is for another amount than the deposit")]
     PermitAmount,
@@ -180,7 +183,7 @@ pub enum ChannelInvalid {
 impl ChannelInvalid {
     /// All reasons: a buyer's payload in the order in which it is checked, then what sellers ask,
     /// then what only a seller says.
-    pub const ALL: [ChannelInvalid; 56] = [
+    pub const ALL: [ChannelInvalid; 57] = [
         ChannelInvalid::Scheme,
         ChannelInvalid::Network,
         ChannelInvalid::PayloadType,
@@ -203,6 +206,7 @@ impl ChannelInvalid {
         ChannelInvalid::Permit2Amount,
         ChannelInvalid::Permit2Deadline,
         ChannelInvalid::Permit2Signature,
+        ChannelInvalid::PermitFormat,
         ChannelInvalid::PermitOwner,
         ChannelInvalid::PermitAsset,
         ChannelInvalid::PermitSpender,
@@ -291,6 +295,8 @@ impl ChannelInvalid {
             ChannelInvalid::Permit2Allowance => {
                 "invalid_batch_settlement_evm_permit2_allowance_required"
             }
+            // The specification's: the SDK has its own checks of other schemes answer here.
+            ChannelInvalid::PermitFormat => "invalid_batch_settlement_evm_eip2612_invalid_format",
             ChannelInvalid::PermitAmount => "invalid_batch_settlement_evm_eip2612_amount_mismatch",
             ChannelInvalid::PermitOwner => "invalid_batch_settlement_evm_eip2612_owner_mismatch",
             ChannelInvalid::PermitAsset => "invalid_batch_settlement_evm_eip2612_asset_mismatch",
@@ -382,7 +388,7 @@ mod tests {
     fn each_reason_has_a_code_and_words_of_its_own() {
         let codes: HashSet<_> = ChannelInvalid::ALL.iter().map(|reason| reason.code()).collect();
         let words: HashSet<_> = ChannelInvalid::ALL.iter().map(ToString::to_string).collect();
-        assert_eq!((codes.len(), words.len()), (56, 56));
+        assert_eq!((codes.len(), words.len()), (57, 57));
         for reason in ChannelInvalid::ALL {
             let of_the_scheme = reason.code().starts_with("invalid_batch_settlement_evm_");
             assert_eq!(of_the_scheme, reason != ChannelInvalid::Pending);

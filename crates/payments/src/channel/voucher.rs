@@ -3,26 +3,12 @@
 //! A gate judges a voucher for each request, so nothing here allocates but [`Domain::claims_hash`]:
 //! a struct's words are laid into an array and hashed.
 
-use alloy_primitives::{Address, B256, Keccak256, Signature, U256, address, keccak256};
-use alloy_sol_types::Eip712Domain;
+use alloy_primitives::{Address, B256, Keccak256, Signature, U256, keccak256};
+use alloy_sol_types::SolStruct;
+pub use protocol::channels::deposit_nonce;
+use protocol::channels::{self, ClaimBatch, ClaimEntry, Refund, Voucher};
 
 use super::wire::{ChannelConfig, Claim};
-
-/// The contract that holds all channels; the same address on every chain.
-pub const CONTRACT: Address = address!("0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003");
-
-const NAME: &str = "x402 Batch Settlement";
-const VERSION: &str = "1";
-
-/// The types, as EIP-712 encodes them. A row of a batch is a struct in it.
-const CHANNEL_TYPE: &str = "ChannelConfig(address payer,address payerAuthorizer,address receiver,\
-    address receiverAuthorizer,address token,uint40 withdrawDelay,bytes32 salt)";
-const VOUCHER_TYPE: &str = "Voucher(bytes32 channelId,uint128 maxClaimableAmount)";
-const REFUND_TYPE: &str = "Refund(bytes32 channelId,uint256 nonce,uint128 amount)";
-const ROW_TYPE: &str =
-    "ClaimEntry(bytes32 channelId,uint128 maxClaimableAmount,uint128 totalClaimed)";
-const BATCH_TYPE: &str = "ClaimBatch(ClaimEntry[] claims)\
-    ClaimEntry(bytes32 channelId,uint128 maxClaimableAmount,uint128 totalClaimed)";
 
 /// What binds a signature to the channels of one chain. Make one and keep it: the hashes in it are
 /// those that no request changes.
@@ -40,21 +26,17 @@ pub struct Domain {
 impl Domain {
     /// The channels of the chain with this id.
     pub fn new(chain_id: u64) -> Domain {
-        let domain = Eip712Domain::new(
-            Some(NAME.into()),
-            Some(VERSION.into()),
-            Some(U256::from(chain_id)),
-            Some(CONTRACT),
-            None,
-        );
+        fn type_hash<T: SolStruct>() -> B256 {
+            keccak256(T::eip712_encode_type().as_bytes())
+        }
         Domain {
             chain_id,
-            separator: domain.separator(),
-            channel_type: keccak256(CHANNEL_TYPE),
-            voucher_type: keccak256(VOUCHER_TYPE),
-            refund_type: keccak256(REFUND_TYPE),
-            row_type: keccak256(ROW_TYPE),
-            batch_type: keccak256(BATCH_TYPE),
+            separator: channels::channel_domain(chain_id).separator(),
+            channel_type: type_hash::<channels::ChannelConfig>(),
+            voucher_type: type_hash::<Voucher>(),
+            refund_type: type_hash::<Refund>(),
+            row_type: type_hash::<ClaimEntry>(),
+            batch_type: type_hash::<ClaimBatch>(),
         }
     }
 
@@ -142,15 +124,9 @@ pub fn signed_by(hash: B256, signature: &[u8], signer: Address) -> bool {
         .is_ok_and(|recovered| recovered == signer)
 }
 
-/// The EIP-3009 nonce of a deposit: it binds the payer's order, which has no room for a channel, to
-/// one channel.
-pub fn deposit_nonce(channel: B256, salt: U256) -> B256 {
-    hash_words(&[channel, salt.into()])
-}
-
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{Bytes, b256, bytes};
+    use alloy_primitives::{Bytes, address, b256, bytes};
     use alloy_signer::SignerSync as _;
     use alloy_signer_local::PrivateKeySigner;
 

@@ -6,6 +6,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use settlement::channels::{Config, Row};
 
 /// The shortest and the longest time that the contract takes for a withdrawal, in seconds.
 pub const WITHDRAW_DELAY: std::ops::RangeInclusive<u64> = 15 * 60..=30 * 24 * 60 * 60;
@@ -231,6 +232,31 @@ pub struct ClaimedVoucher {
     pub channel: ChannelConfig,
     /// The most that may be claimed, all in all.
     pub max_claimable_amount: Units,
+}
+
+impl From<ChannelConfig> for Config {
+    fn from(config: ChannelConfig) -> Config {
+        Config {
+            payer: config.payer,
+            payer_authorizer: config.payer_authorizer,
+            receiver: config.receiver,
+            receiver_authorizer: config.receiver_authorizer,
+            token: config.token,
+            withdraw_delay: config.withdraw_delay,
+            salt: config.salt,
+        }
+    }
+}
+
+impl From<&Claim> for Row {
+    fn from(claim: &Claim) -> Row {
+        Row {
+            config: claim.voucher.channel.into(),
+            most: claim.voucher.max_claimable_amount.0,
+            signature: claim.signature.clone(),
+            total: claim.total_claimed.0,
+        }
+    }
 }
 
 /// A channel as chain and seller have it: `extra.channelState`.

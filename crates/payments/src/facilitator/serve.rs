@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{EmbeddedFacilitator, Facilitator as _};
+use super::{Asker, EmbeddedFacilitator, Facilitator as _};
 use crate::exact::Invalid;
 use crate::wire::{self, FacilitatorRequest, SettleResponse, Supported, VerifyResponse};
 
@@ -87,13 +87,14 @@ async fn settle(
     // The seller may hang up; the settlement goes on, and the chain tells its end.
     let task = tokio::spawn(async move {
         let _place = place;
-        facilitator.settle(&request.payment_payload, &request.payment_requirements).await
+        let (payment, terms) = (&request.payment_payload, &request.payment_requirements);
+        facilitator.settle_for(Asker::Stranger, payment, terms).await
     });
     let answer = task.await.map_err(|_| {
         let message = "the settlement broke off; ask the chain what became of it";
         unreadable(StatusCode::INTERNAL_SERVER_ERROR, Invalid::ChainUnreachable.code(), message)
     })?;
-    Ok(Json(answer.expect("the embedded facilitator always answers")))
+    Ok(Json(answer))
 }
 
 async fn supported(State(served): State<Served>) -> Json<Supported> {

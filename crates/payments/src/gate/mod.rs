@@ -14,7 +14,8 @@
 //!
 //! The same payment again finds its hold: it waits for the running work, or gets the stored
 //! answer. With another request it is refused with 409. A failed piece of work costs nothing, and
-//! its failure is stored as the answer. If the process dies, [`Gate::recover`] resolves what is
+//! its failure is stored as the answer. Where a payment is for *up to* the price, the price is
+//! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`] resolves what is
 //! left by asking the chain.
 //!
 //! Everything from the body on runs in a task of its own: a buyer who hangs up between any two
@@ -463,11 +464,17 @@ impl Gate {
         S::Future: Send + 'static,
     {
         let reference = paid.reference;
-        let stored = self.work(request, work).await;
+        let mut stored = self.work(request, work).await;
         if !stored.is_delivery() {
             // Nothing was delivered, so nothing is charged; the failure is the stored answer.
             return self.failed(reference, &stored).await;
         }
+        let charge = match paid.order.is_metered() {
+            true => charge::charged(&offer.name, offer.price, stored.head.charge),
+            false => offer.price,
+        };
+        // Kept with the answer: after a crash the same is charged.
+        stored.head.charge = Some(charge);
         // The answer is durable before money moves: a crash in between loses neither.
         let evidence = vec![
             documents::json(reference, stage::ANSWER, &stored.head),
@@ -486,6 +493,7 @@ impl Gate {
             payment: &paid.payment,
             order: &paid.order,
             requirements: &paid.requirements,
+            charge,
             patience: self.limits.settle_wait,
         };
         match self.settle(&due).await {
@@ -517,7 +525,8 @@ impl Gate {
                 .await
                 .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
                 .to_bytes();
-            let head = AnswerHead::of(parts.status, &parts.headers);
+            let mut head = AnswerHead::of(parts.status, &parts.headers);
+            head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
             Ok::<_, String>(Stored { head, body, settlement: None })
         });
         let abort = run.abort_handle();

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use money::Amount;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -98,6 +99,9 @@ impl Reply {
 pub(super) struct AnswerHead {
     pub(super) status: u16,
     headers: Vec<(String, String)>,
+    /// What is charged for it; the price, if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) charge: Option<Amount>,
 }
 
 impl AnswerHead {
@@ -116,7 +120,7 @@ impl AnswerHead {
                 Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_string()))
             })
             .collect();
-        AnswerHead { status: status.as_u16(), headers }
+        AnswerHead { status: status.as_u16(), headers, charge: None }
     }
 
     pub(super) fn media_type(&self) -> Option<&str> {
@@ -143,6 +147,7 @@ impl Stored {
         let head = AnswerHead {
             status: StatusCode::BAD_GATEWAY.as_u16(),
             headers: vec![("content-type".into(), "application/json".into())],
+            charge: None,
         };
         Stored { head, body: Bytes::from(body.to_string()), settlement: None }
     }

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use alloy_primitives::U256;
 use bytes::Bytes;
 use ledger::{
     Evidence, LedgerError, Operation, Outcome, Reason, Reference, Refusal, Status, Write,
 };
 use mandates::books::{self, Line};
-use money::Party;
+use money::{Amount, Party};
 use settlement::AuthorizationState;
 
 use super::reply::{AnswerHead, Reply, Stored};
@@ -30,6 +31,8 @@ pub(super) struct Due<'a> {
     pub(super) order: &'a Order,
     /// What this seller asks; never what the buyer claims to have accepted.
     pub(super) requirements: &'a PaymentRequirements,
+    /// What the answer costs: the price, or less where the payment is for up to the price.
+    pub(super) charge: Amount,
     /// How long to ask the chain about an outcome that is not clear; at least once.
     pub(super) patience: Duration,
 }
@@ -46,20 +49,37 @@ impl Due<'_> {
         }
     }
 
+    fn settled(&self, transaction: String, amount: String) -> SettleResponse {
+        SettleResponse {
+            success: true,
+            payer: Some(self.order.payer().to_string()),
+            transaction,
+            network: self.requirements.network.clone(),
+            amount: Some(amount),
+            ..SettleResponse::default()
+        }
+    }
+
+    /// What the facilitator is asked to move.
+    fn asked(&self) -> PaymentRequirements {
+        PaymentRequirements { amount: self.charge.minor().to_string(), ..self.requirements.clone() }
+    }
+
+    /// What moved by a settlement that succeeded.
+    fn moved(&self, response: &SettleResponse) -> Amount {
+        let told = response.amount.as_deref().and_then(|a| a.parse::<i128>().ok());
+        told.map_or(self.charge, |minor| Amount::from_minor(self.charge.asset(), minor))
+    }
+
     /// What the chain's word comes to, if it is one.
     fn said(&self, state: &AuthorizationState) -> Option<SettleResponse> {
         match state {
             AuthorizationState::Used { transaction, to, value, .. }
-                if Party::from(*to) == self.payee && *value == self.order.most() =>
+                if Party::from(*to) == self.payee
+                    && U256::try_from(self.charge.minor()).is_ok_and(|charge| *value >= charge)
+                    && *value <= self.order.most() =>
             {
-                Some(SettleResponse {
-                    success: true,
-                    payer: Some(self.order.payer().to_string()),
-                    transaction: transaction.to_string(),
-                    network: self.requirements.network.clone(),
-                    amount: Some(self.requirements.amount.clone()),
-                    ..SettleResponse::default()
-                })
+                Some(self.settled(transaction.to_string(), value.to_string()))
             }
             AuthorizationState::Used { .. } | AuthorizationState::Cancelled => {
                 Some(self.failed(Invalid::NonceUsed))
@@ -81,24 +101,15 @@ impl Gate {
     ///
     /// `None`: the outcome is still open, and the hold stays.
     pub(super) async fn settle(&self, due: &Due<'_>) -> Option<SettleResponse> {
-        let settling = self.facilitator.settle(due.payment, due.requirements);
-        // One that never answers must not keep a place for ever.
-        let answer = tokio::time::timeout(self.limits.settle_wait, settling).await;
-        let response = match answer {
-            Ok(Ok(response)) if response.success && self.facilitator.proves_success() => response,
-            Ok(Ok(unproven)) => self.ask_chain(due, Some(unproven)).await?,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a settlement got no answer; the chain is asked");
-                self.ask_chain(due, None).await?
-            }
-            Err(_) => {
-                tracing::warn!("a settlement got no answer in time; the chain is asked");
-                self.ask_chain(due, None).await?
-            }
+        let response = match due.charge.is_zero() {
+            // What costs nothing needs no transaction: the signed payment ends unused.
+            true => due.settled(String::new(), "0".into()),
+            false => self.carry(due).await?,
         };
         let hold = books::sale_id(due.reference);
-        let operation = if response.success {
-            Operation::Post { hold, amount: None }
+        let moved = due.moved(&response);
+        let operation = if response.success && moved.is_positive() {
+            Operation::Post { hold, amount: Some(moved) }
         } else {
             Operation::Void { hold }
         };
@@ -119,6 +130,27 @@ impl Gate {
                 Some(response)
             }
             Ok(Outcome::Refused(_)) | Err(_) => None,
+        }
+    }
+
+    /// Has the money moved; `None` if it is not clear whether it did.
+    async fn carry(&self, due: &Due<'_>) -> Option<SettleResponse> {
+        let asked = due.asked();
+        let settling = self.facilitator.settle(due.payment, &asked);
+        // One that never answers must not keep a place for ever.
+        match tokio::time::timeout(self.limits.settle_wait, settling).await {
+            Ok(Ok(response)) if response.success && self.facilitator.proves_success() => {
+                Some(response)
+            }
+            Ok(Ok(unproven)) => self.ask_chain(due, Some(unproven)).await,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a settlement got no answer; the chain is asked");
+                self.ask_chain(due, None).await
+            }
+            Err(_) => {
+                tracing::warn!("a settlement got no answer in time; the chain is asked");
+                self.ask_chain(due, None).await
+            }
         }
     }
 
@@ -198,9 +230,10 @@ impl Gate {
     /// The same payment again, after the first request with it has ended.
     pub(super) async fn again(&self, offer: &Offer, paid: &Paid) -> Reply {
         let record = self.ledger.read(|state| {
-            state.transfer(&books::sale_id(paid.reference)).map(|r| (r.transfer.digest, r.status))
+            let record = state.transfer(&books::sale_id(paid.reference))?;
+            Some((record.transfer.digest, record.transfer.amount, record.status))
         });
-        let Some((digest, status)) = record else {
+        let Some((digest, held, status)) = record else {
             return Reply::busy("the payment is being recorded; try again in a moment");
         };
         if digest != paid.digest {
@@ -233,12 +266,18 @@ impl Gate {
             payment: &paid.payment,
             order: &paid.order,
             requirements: kept.requirements.as_ref().unwrap_or(&paid.requirements),
+            charge: stored.head.charge.unwrap_or(held),
             patience: self.limits.settle_wait,
         };
         match status {
             Status::Posted { .. } => stored.reply(),
             Status::Voided { .. } | Status::Expired { .. } if !stored.is_delivery() => {
                 stored.reply()
+            }
+            // Delivered, and it cost nothing.
+            Status::Voided { .. } | Status::Expired { .. } if due.charge.is_zero() => {
+                let free = due.settled(String::new(), "0".into());
+                Stored { settlement: Some(free), ..stored }.reply()
             }
             // Delivered, and not known to be settled: the process was interrupted.
             Status::Held => match self.settle(&due).await {
@@ -287,23 +326,23 @@ impl Gate {
     /// delivered ones are settled, the others let go. Payments in work are left alone. Returns
     /// how many it resolved and how many stay open.
     pub async fn recover(&self, payee: Party) -> (usize, usize) {
-        let held: Vec<Reference> = self.ledger.read(|state| {
+        let held: Vec<(Reference, Amount)> = self.ledger.read(|state| {
             let sales = Line::Sales.of(payee, self.chain.token().asset);
             state
                 .holds()
                 .filter(|e| e.transfer.credit == sales)
-                .map(|e| e.transfer.reference)
+                .map(|e| (e.transfer.reference, e.transfer.amount))
                 .collect()
         });
         let all = held.len();
         let mut resolved = 0;
-        for reference in held {
-            resolved += usize::from(self.recover_one(payee, reference).await.is_some());
+        for (reference, price) in held {
+            resolved += usize::from(self.recover_one(payee, reference, price).await.is_some());
         }
         (resolved, all - resolved)
     }
 
-    async fn recover_one(&self, payee: Party, reference: Reference) -> Option<()> {
+    async fn recover_one(&self, payee: Party, reference: Reference, price: Amount) -> Option<()> {
         // Looked at first: whoever is in work now has noted it before the hold was made.
         let _seat = self.take_recovery_seat(reference)?;
         let kept = self.kept(reference).ok()?;
@@ -322,6 +361,7 @@ impl Gate {
             payment: &payment,
             order: &order,
             requirements: kept.requirements.as_ref().unwrap_or(&payment.accepted),
+            charge: stored.head.charge.unwrap_or(price),
             // One look: others wait, and there will be another round.
             patience: Duration::ZERO,
         };
