@@ -18,20 +18,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use ledger::{Evidence, LedgerError, Reference, Write};
+use ledger::{Evidence, LedgerError, Reference, StoredEvidence, Write};
 use mandates::books::{ChannelId, Line};
-use mandates::{ChannelBook, MandateError};
+use mandates::{ChannelBook, MandateError, VoucherSpend};
 use money::{Amount, Party};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use closing::Closed;
+use paying::{DepositOrder, FIRST_VOUCHER, numbered};
 
 use super::voucher::{self, Domain};
 use super::wire::{ChannelConfig, WITHDRAW_DELAY};
-use crate::buyer::{BuyError, Buyer, Purchase, shown};
+use crate::buyer::{BuyError, Buyer, Purchase, shown, stage};
 use crate::documents;
-use crate::wire::{PaymentRequired, PaymentRequirements};
+use crate::wire::{PaymentPayload, PaymentRequired, PaymentRequirements};
 
 /// How many channels are tried for the same terms; one is given up only if its seller lied or its
 /// money is on its way back.
@@ -177,6 +178,35 @@ pub(crate) fn opened_by(
         all.extend(opened.map(|opened| (opened, stopped)));
     }
     Ok(all)
+}
+
+/// What a channel of a buyer is, by the document kept with its account.
+pub(crate) fn config_of(
+    ledger: &ledger::Ledger,
+    book: Party,
+    account: &str,
+) -> Result<Option<ChannelConfig>, LedgerError> {
+    let documents = ledger.evidence(document_reference(book, account))?;
+    let opened = documents.iter().find(|d| d.evidence.stage == OPENED);
+    Ok(opened
+        .and_then(|d| serde_json::from_slice::<Opened>(&d.evidence.body).ok())
+        .map(|opened| opened.config))
+}
+
+/// The deposit that was signed last under a reference: who pays it, its order, and the voucher that
+/// went with it. `None` if it was no deposit, or was never signed.
+pub(crate) fn kept_deposit(
+    documents: &[StoredEvidence],
+) -> Option<(Address, DepositOrder, Option<VoucherSpend>)> {
+    let find = |stage: &str| documents.iter().find(|d| d.evidence.stage == stage);
+    let (payment, voucher) = [1, 0].into_iter().find_map(|attempt| {
+        let payment = find(&numbered(stage::PAYMENT, attempt))?;
+        Some((payment, find(&numbered(FIRST_VOUCHER, attempt))))
+    })?;
+    let payment: PaymentPayload = serde_json::from_slice(&payment.evidence.body).ok()?;
+    let (payer, order) = DepositOrder::read(&payment.payload)?;
+    let voucher = voucher.and_then(|d| serde_json::from_slice(&d.evidence.body).ok());
+    Some((payer, order, voucher))
 }
 
 impl Buyer {

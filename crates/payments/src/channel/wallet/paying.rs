@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolStruct as _;
 use http::StatusCode;
 use ledger::{Evidence, Outcome, Status, TransferId, TransferRecord, Write};
@@ -59,18 +59,17 @@ pub(crate) struct DepositOrder {
 }
 
 impl DepositOrder {
-    /// The deposit in a kept payload, if there is one.
-    pub(crate) fn read(payload: &Value) -> Option<DepositOrder> {
+    /// The payer and the deposit in a kept payload, if there is one.
+    pub(crate) fn read(payload: &Value) -> Option<(Address, DepositOrder)> {
         let payload = Payload::deserialize(payload).ok()?;
-        let Payload::Deposit { voucher, deposit, .. } = payload else { return None };
+        let Payload::Deposit { channel_config, voucher, deposit } = payload else { return None };
         let DepositAuthorization::Erc3009 { valid_before, salt, .. } = deposit.authorization else {
             return None;
         };
         let ends = valid_before.saturating_to::<u64>();
-        Some(DepositOrder {
-            nonce: deposit_nonce(voucher.channel_id, salt),
-            ends_at: Timestamp::from_secs(ends),
-        })
+        let nonce = deposit_nonce(voucher.channel_id, salt);
+        let order = DepositOrder { nonce, ends_at: Timestamp::from_secs(ends) };
+        Some((channel_config.payer, order))
     }
 }
 
