@@ -72,6 +72,21 @@ sol! {
         function settle(address receiver, address token) external;
         function refundWithSignature(ChannelConfig config, uint128 amount, uint256 nonce, bytes receiverAuthorizerSignature) external;
         function multicall(bytes[] data) external returns (bytes[] results);
+        error InvalidChannel();
+        error WithdrawDelayOutOfRange();
+        error ZeroDeposit();
+        error DepositOverflow();
+        error InvalidCollector();
+        error DepositCollectionFailed();
+        error EmptyBatch();
+        error NotAuthorizedToClaim();
+        error NotReceiverAuthorizer();
+        error ClaimExceedsCeiling();
+        error ClaimExceedsBalance();
+        error InvalidSignature();
+        error NotAuthorizedToRefund();
+        error InvalidRefundNonce();
+        error ZeroRefund();
         event Deposited(bytes32 indexed channelId, address indexed sender, uint128 amount, uint128 newBalance);
         event Claimed(bytes32 indexed channelId, address indexed sender, uint128 claimAmount, uint128 newTotalClaimed);
         event Settled(address indexed receiver, address indexed token, address indexed sender, uint128 amount);
@@ -359,7 +374,8 @@ impl Settlement {
     /// [`SettlementError::Reverted`] with the contract's reason if it would fail;
     /// [`SettlementError::Refused`] for a claim of no rows or more than [`MAX_CLAIMS`].
     pub async fn try_in_channels(&self, act: &Act) -> Result<(), SettlementError> {
-        self.simulate_call(CONTRACT, act.call()?, act.most_gas()).await.map(drop)
+        let tried = self.simulate_call(CONTRACT, act.call()?, act.most_gas()).await;
+        tried.map(drop).map_err(named)
     }
 
     /// Sends an act, and waits until it is mined.
@@ -367,7 +383,7 @@ impl Settlement {
     /// # Errors
     /// As [`crate::Sender::send`]; [`SettlementError::Refused`] as when it is tried.
     pub async fn do_in_channels(&self, act: &Act) -> Result<Receipt, SettlementError> {
-        self.send(CONTRACT, act.call()?, act.most_gas()).await
+        self.send(CONTRACT, act.call()?, act.most_gas()).await.map_err(named)
     }
 
     /// What happened in these channels, and which payouts these receivers got in this token, in
@@ -480,6 +496,16 @@ fn event(log: &Log) -> Result<ChannelEvent, SettlementError> {
         block: log.block_number.ok_or_else(missing)?,
         log_index: log.log_index.ok_or_else(missing)?,
     })
+}
+
+/// The contract's own name for why it reverted, where it has one.
+fn named(error: SettlementError) -> SettlementError {
+    let SettlementError::Reverted { reason, data, transaction } = error else { return error };
+    let name = data
+        .first_chunk()
+        .and_then(|selector| Contract::ContractErrors::name_by_selector(*selector))
+        .map_or(reason, str::to_string);
+    SettlementError::Reverted { reason: name, data, transaction }
 }
 
 fn unreadable(cause: String) -> SettlementError {

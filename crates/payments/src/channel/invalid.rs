@@ -117,9 +117,7 @@ pub enum ChannelInvalid {
     #[error("the chain refused the deposit")]
     DepositTransaction,
     /// Nobody here signs for the receiver.
-    #[error(
-        "the receiver authorizer's signature is missing, and this facilitator signs for nobody"
-    )]
+    #[error("the receiver authorizer's signature is missing, and none is given here")]
     AuthorizerMissing,
     /// The receiver authorizer is not the key that signs here.
     #[error("the receiver authorizer is not this facilitator's, and its signature is missing")]

@@ -10,6 +10,8 @@
 pub(crate) mod bookkeeping;
 mod invalid;
 pub mod tab;
+pub mod till;
+pub(crate) mod till_claims;
 pub mod voucher;
 pub mod wallet;
 pub mod wire;
@@ -18,10 +20,16 @@ use alloy_primitives::{Address, B256};
 use ledger::Reference;
 
 pub use invalid::ChannelInvalid;
+pub use till::TillLimits;
+pub use till_claims::{Collect, Collected};
 pub use voucher::Domain;
 
 /// The scheme's name on the wire.
 pub const SCHEME: &str = "batch-settlement";
+
+/// How many vouchers of one channel may be under way at once, for buyers who say `"ahead": true` in
+/// their payload; quotes say it in `extra.lanes`. See [`tab`].
+pub const LANES: u16 = 32;
 
 /// How many requests a first deposit should last for, as a quote says it in `extra.minDeposit`; the
 /// reference server hints the same.
@@ -57,7 +65,7 @@ pub fn return_reference(chain_id: u64, channel: B256, transaction: B256) -> Refe
 }
 
 fn named(act: &str, chain_id: u64, channel: B256, what: &[u8]) -> Reference {
-    let contract = voucher::CONTRACT;
+    let contract = settlement::channels::CONTRACT;
     let chain_id = chain_id.to_be_bytes();
     Reference::derive(act, &[&chain_id, contract.as_slice(), channel.as_slice(), what])
 }

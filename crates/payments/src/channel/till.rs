@@ -23,6 +23,7 @@ use mandates::Key;
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Asset, Clock, Party, Timestamp};
 use serde::{Deserialize, Serialize};
+use settlement::channels::CONTRACT;
 use settlement::{Settlement, SettlementError};
 
 use super::tab::{Proof, Tab};
@@ -30,9 +31,6 @@ use super::voucher::{self, Domain};
 use super::wire::{ChannelConfig, ChannelState, Units, Voucher};
 use super::{ChannelInvalid, Terms};
 use crate::documents;
-
-/// How many vouchers of one channel may be under way at once, as quotes say it in `extra.lanes`.
-pub const LANES: u16 = 32;
 
 /// The documents that a till keeps.
 pub mod stage {
@@ -118,15 +116,14 @@ pub(crate) struct Channel {
     /// Since when something is charged and not claimed.
     pub(crate) unclaimed_since: Option<Timestamp>,
     pub(crate) used_at: Timestamp,
+    /// A write of it failed, and nobody knows how: it is read from the books again, once nothing is
+    /// under way.
+    pub(crate) doubtful: bool,
     /// Taken out of the till; whoever still has it looks again.
     pub(crate) gone: bool,
 }
 
 impl Channel {
-    pub(crate) fn payee(&self) -> Party {
-        self.config.receiver.into()
-    }
-
     /// As buyers are told.
     pub(crate) fn state(&self, charged: u128) -> ChannelState {
         ChannelState {
@@ -248,6 +245,8 @@ pub(crate) struct Till {
     channels: Mutex<HashMap<B256, Shared>>,
     /// Holds whose work is under way in this process: recovery leaves them alone.
     under_way: Mutex<HashSet<TransferId>>,
+    /// Whose channels were brought back since the start.
+    recalled: Mutex<HashSet<Party>>,
     /// One channel at a time is read from the books, so that none is there twice.
     entering: Mutex<()>,
     /// One collection at a time.
@@ -283,6 +282,7 @@ impl Till {
             limits,
             channels: Mutex::default(),
             under_way: Mutex::default(),
+            recalled: Mutex::default(),
             entering: Mutex::default(),
             collecting: tokio::sync::Mutex::default(),
         }
@@ -310,6 +310,15 @@ impl Till {
         self.channels.lock().expect("nothing panics under this lock").get(&id).cloned()
     }
 
+    /// Takes a channel out of memory; whoever marked it as gone.
+    pub(crate) fn forget(&self, id: B256) {
+        let mut channels = self.channels.lock().expect("nothing panics under this lock");
+        let gone = |c: &Shared| c.lock().expect("nothing panics under this lock").gone;
+        if channels.get(&id).is_some_and(gone) {
+            channels.remove(&id);
+        }
+    }
+
     /// All channels in memory.
     pub(crate) fn all(&self) -> Vec<Shared> {
         self.channels.lock().expect("nothing panics under this lock").values().cloned().collect()
@@ -325,11 +334,11 @@ impl Till {
     pub(crate) async fn ask(&self, channels: &[B256]) -> Result<Vec<Mirror>, SettlementError> {
         let asked_at = self.clock.now();
         let states = self.chain.channels(channels).await?;
-        let mirror = |state: settlement::ChannelState| Mirror {
+        let mirror = |state: settlement::channels::ChannelState| Mirror {
             balance: state.balance,
             claimed: state.total_claimed,
             withdrawing: state.withdrawal.map_or(0, |withdrawal| withdrawal.amount),
-            withdraw_at: state.withdrawal.map_or(0, |withdrawal| withdrawal.initiated_at),
+            withdraw_at: state.withdrawal.map_or(0, |withdrawal| withdrawal.begun_at),
             refund_nonce: state.refund_nonce,
             seen_at: Some(asked_at),
         };
@@ -346,11 +355,7 @@ impl Till {
 
     /// The channel of a payload that was checked, brought into memory if it is not there: from the
     /// chain, which knows its money, and from the books, which know what was charged.
-    pub(crate) async fn enter(
-        &self,
-        id: B256,
-        config: &ChannelConfig,
-    ) -> Result<Shared, NotHere> {
+    pub(crate) async fn enter(&self, id: B256, config: &ChannelConfig) -> Result<Shared, NotHere> {
         if let Some(channel) = self.find(id) {
             return Ok(channel);
         }
@@ -399,6 +404,7 @@ impl Till {
             mirror: Mirror::default(),
             unclaimed_since: Some(now),
             used_at: now,
+            doubtful: false,
             gone: false,
         };
         if let Some(mirror) = mirror {
@@ -463,6 +469,9 @@ impl Till {
 
     /// Brings the channels of a payee back into memory after a start, as many as there is room for.
     pub(crate) fn recall(&self, payee: Party) -> Result<usize, LedgerError> {
+        if !self.recalled.lock().expect("nothing panics under this lock").insert(payee) {
+            return Ok(0);
+        }
         let names: Vec<String> = self.ledger.read(|state| {
             let accounts = state.accounts_of(payee);
             let unearned = accounts.filter_map(|a| a.name.strip_prefix("unearned/"));
@@ -513,29 +522,6 @@ impl Till {
         let outcome = self.ledger.submit(Write::operation(entry.transfer())).await?;
         if !outcome.holds() {
             tracing::error!(channel = %id, ?outcome, "a deposit could not be booked");
-        }
-        Ok(())
-    }
-
-    /// Books all money that the chain says was put into a channel and the books do not have: by
-    /// hand, past this seller, or just before a crash.
-    pub(crate) async fn book_deposits(
-        &self,
-        id: B256,
-        config: &ChannelConfig,
-    ) -> Result<(), NotHere> {
-        let deposits = self.chain.channel_deposits(id).await.map_err(NotHere::Chain)?;
-        let mut sums: Vec<(B256, U256)> = Vec::new();
-        for (transaction, amount) in deposits {
-            let amount = U256::from(amount);
-            match sums.iter_mut().find(|(t, _)| *t == transaction) {
-                Some((_, sum)) => *sum += amount,
-                None => sums.push((transaction, amount)),
-            }
-        }
-        for (transaction, amount) in sums {
-            let amount = self.chain.amount(amount).map_err(NotHere::Chain)?;
-            self.book_deposit(id, config, transaction, amount).await.map_err(NotHere::Books)?;
         }
         Ok(())
     }
@@ -637,7 +623,7 @@ pub(crate) fn config_of(
 }
 
 fn reference_of_short(short: &[u8; 20]) -> Reference {
-    Reference::derive("x402/batch-settlement/channel", &[voucher::CONTRACT.as_slice(), short])
+    Reference::derive("x402/batch-settlement/channel", &[CONTRACT.as_slice(), short])
 }
 
 fn short_of(text: &str) -> Option<[u8; 20]> {

@@ -37,11 +37,11 @@ use serde_json::value::RawValue;
 use tower::Service;
 
 use super::reply::{AnswerHead, Reply, Stored};
-use super::{Asked, Errand, Gate, asked, request_digest, without_payment};
+use super::{Asked, Errand, Gate, asked, charge, request_digest, without_payment};
 use crate::channel::tab::{Place, Proof};
-use crate::channel::till::{self, LANES, NotHere, Sale, Shared, Till};
+use crate::channel::till::{self, NotHere, Sale, Shared, Till};
 use crate::channel::wire::{ChannelConfig, ChannelState, Deposit, Units, Voucher};
-use crate::channel::{ChannelInvalid, Terms, wire as channel_wire};
+use crate::channel::{ChannelInvalid, LANES, Terms, wire as channel_wire};
 use crate::documents;
 use crate::facilitator;
 use crate::offer::Offer;
@@ -202,8 +202,8 @@ pub(super) fn read(
     asked: PaymentRequirements,
 ) -> Result<Drawn, ChannelInvalid> {
     let ahead = payment.payload.get("ahead").and_then(serde_json::Value::as_bool) == Some(true);
-    let payload = serde_json::from_value(payment.payload.clone())
-        .map_err(|_| ChannelInvalid::PayloadType)?;
+    let payload =
+        serde_json::from_value(payment.payload.clone()).map_err(|_| ChannelInvalid::PayloadType)?;
     let (payment, asked) = (Box::new(payment), Box::new(asked));
     let (config, voucher, want) = match payload {
         channel_wire::Payload::Voucher { channel_config, voucher } => {
@@ -336,7 +336,7 @@ impl Gate {
             })
         })?;
         let sale = Sale { reference, attempt: u32::try_from(attempt).ok()? };
-        Some(self.again(till, sale, draw))
+        Some(self.sold_before(till, sale, draw))
     }
 
     /// Which attempt at this voucher's sale is the next.
@@ -515,8 +515,8 @@ impl Gate {
             Ok(Ok(verdict)) if verdict.is_valid => Ok(()),
             Ok(Ok(verdict)) => {
                 let reason = verdict.invalid_reason.unwrap_or_else(|| "invalid_payload".into());
-                let unsure = facilitator::is_unsure(&reason)
-                    || reason == ChannelInvalid::ReadFailed.code();
+                let unsure =
+                    facilitator::is_unsure(&reason) || reason == ChannelInvalid::ReadFailed.code();
                 Err(Box::new(match unsure {
                     true => Reply::busy(UNSURE),
                     false => Reply::quote(offer, Some(reason)),
@@ -565,8 +565,11 @@ impl Gate {
         // A panic here must not keep the place for ever.
         let run = std::panic::AssertUnwindSafe(self.work(request, work)).catch_unwind();
         let stored = run.await.unwrap_or_else(|_| Stored::failure("the machine broke down"));
-        let price = offer.price.minor().unsigned_abs();
-        let charge = if stored.is_delivery() { price } else { 0 };
+        let charge = match stored.is_delivery() {
+            true => charge::charged(&offer.name, offer.price, stored.head.charge),
+            false => Amount::zero(offer.price.asset()),
+        };
+        let charge = charge.minor().unsigned_abs();
         if charge == 0 {
             let void = Operation::Void { hold: held.sale.id() };
             let resolved = self.resolve(void, Vec::new()).await;
@@ -656,12 +659,7 @@ impl Gate {
         if output.is_none() {
             let stage = held.sale.stage(till::stage::OUTPUT);
             let media_type = stored.head.media_type();
-            evidence.push(documents::body(
-                held.sale.reference,
-                &stage,
-                media_type,
-                &stored.body,
-            ));
+            evidence.push(documents::body(held.sale.reference, &stage, media_type, &stored.body));
         }
         let kept = Kept {
             signed_max_claimable: voucher.max_claimable_amount,
@@ -703,7 +701,7 @@ impl Gate {
     }
 
     /// The stored answer to a voucher that was charged for this request.
-    fn again(&self, till: &Till, sale: Sale, draw: &Draw) -> Reply {
+    fn sold_before(&self, till: &Till, sale: Sale, draw: &Draw) -> Reply {
         let documents = match self.ledger.evidence(sale.reference) {
             Ok(documents) => documents,
             Err(error) => {
@@ -806,10 +804,11 @@ pub(super) fn not_here(offer: &Offer, why: NotHere) -> Reply {
 pub(super) fn correction(offer: &Offer, channel: &till::Channel) -> Reply {
     let reason = ChannelInvalid::CumulativeMismatch;
     let state = channel.state(channel.tab.charged());
-    let proof = channel.tab.newest().map(|Proof { amount, signature }| channel_wire::VoucherState {
-        signed_max_claimable: Some(Units(*amount)),
-        signature: Some(signature.clone()),
-    });
+    let proof =
+        channel.tab.newest().map(|Proof { amount, signature }| channel_wire::VoucherState {
+            signed_max_claimable: Some(Units(*amount)),
+            signature: Some(signature.clone()),
+        });
     Reply::corrective(offer, reason.code(), &state, proof.as_ref())
 }
 

@@ -16,7 +16,8 @@ use ledger::{Kind, Operation, Outcome, Reference, TransferId, Write};
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Party};
 use serde_json::json;
-use settlement::{AuthorizationState, Happened};
+use settlement::AuthorizationState;
+use settlement::channels::{ChannelEvent, Happened};
 
 use super::Gate;
 use super::channel::{
@@ -347,7 +348,10 @@ impl Gate {
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
         let minor = self.chain.amount(U256::from(amount));
         let minor = minor.map_err(|e| Box::new(not_here(offer, NotHere::Chain(e))))?;
-        let hold = refund_hold(id, nonce);
+        // The channel is this refund's alone, so nobody else takes the next number of its account.
+        let unearned = Line::Unearned(id.0).of(offer.payee, offer.price.asset());
+        let number = self.ledger.read(|state| state.entries_of(unearned).len()) as u64;
+        let hold = TransferId::derive("channel/refund", &[id.as_slice(), &number.to_be_bytes()]);
         let entry = Entry {
             id: hold,
             book: offer.payee,
@@ -356,17 +360,17 @@ impl Gate {
             amount: minor,
             kind: Kind::Financial,
             counterparty: config.payer.into(),
-            reference: Reference::derive("x402/batch-settlement/refund", &[
-                id.as_slice(),
-                &nonce.to_be_bytes::<32>(),
-            ]),
+            reference: Reference::derive(
+                "x402/batch-settlement/refund",
+                &[id.as_slice(), &nonce.to_be_bytes::<32>()],
+            ),
             digest: nonce.to_be_bytes(),
             hold_until: Some(self.clock.now().plus(self.limits.grace)),
         };
         for attempt in 0..2 {
             match self.ledger.submit(Write::operation(entry.transfer())).await {
                 Ok(Outcome::Applied | Outcome::Exists) => return Ok(hold),
-                // A try of before, for another amount, that never came to the chain.
+                // The chain says that there is more than the books know of.
                 Ok(Outcome::Refused(_)) if attempt == 0 => {
                     if let Err(why) = till.catch_up(id, config).await {
                         return Err(Box::new(not_here(offer, why)));
@@ -384,11 +388,6 @@ impl Gate {
         }
         Err(Box::new(Reply::busy(BOOKS)))
     }
-}
-
-/// The hold of a refund: a channel has one of each number.
-fn refund_hold(id: B256, nonce: U256) -> TransferId {
-    TransferId::derive("channel/refund", &[id.as_slice(), &nonce.to_be_bytes::<32>()])
 }
 
 /// What the facilitator is asked for a refund: all that was charged is claimed before.
@@ -470,16 +469,14 @@ impl Till {
             }
         }
         let book = Party::from(config.receiver);
-        let mut operations: Vec<Operation> =
-            hold.map(|hold| Operation::Void { hold }).into_iter().collect();
+        let mut operations = Vec::new();
         for (transaction, amount) in &sums {
             let entry = books::returned_id(&id.0, &transaction.0);
             let booked = self.ledger.read(|state| state.transfer(&entry).is_some());
             if booked || *amount == 0 {
                 continue;
             }
-            let amount: Amount =
-                self.chain.amount(U256::from(*amount)).map_err(NotHere::Chain)?;
+            let amount: Amount = self.chain.amount(U256::from(*amount)).map_err(NotHere::Chain)?;
             let entry = Entry {
                 id: entry,
                 book,
@@ -494,8 +491,10 @@ impl Till {
             };
             operations.push(entry.transfer());
         }
-        for some in operations.chunks(ledger::MAX_LINKED) {
-            let write = Write::operation(Operation::Linked(some.to_vec()));
+        // The hold first: what it set aside is what went back.
+        let void = hold.map(|hold| Operation::Void { hold });
+        for operation in void.into_iter().chain(operations) {
+            let write = Write::operation(operation);
             let outcome = self.ledger.submit(write).await.map_err(NotHere::Books)?;
             if !outcome.holds() {
                 tracing::error!(channel = %id, ?outcome, "a return could not be booked");
@@ -505,7 +504,7 @@ impl Till {
     }
 
     /// What happened in a channel lately, from the newest block back.
-    async fn events(&self, id: B256) -> Result<Vec<settlement::ChannelEvent>, NotHere> {
+    async fn events(&self, id: B256) -> Result<Vec<ChannelEvent>, NotHere> {
         let newest = self.chain.block_number().await.map_err(NotHere::Chain)?;
         let oldest = newest.saturating_sub(BLOCKS_BACK);
         let mut found = Vec::new();

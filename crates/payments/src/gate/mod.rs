@@ -24,6 +24,8 @@
 //! Bounds: headers by [`wire::MAX_HEADER`], bodies by [`Offer::max_body`], answers, waits, and the
 //! numbers of bodies and of pieces of work at once by [`GateLimits`].
 
+pub(crate) mod channel;
+mod channel_money;
 mod charge;
 mod reply;
 mod settling;
@@ -40,19 +42,23 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use ledger::{Kind, Ledger, LedgerError, Outcome, Reference, Write};
+use mandates::Key;
 use mandates::books::{self, Entry, Line};
 use money::{Clock, Party};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use settlement::Settlement;
 use tokio::sync::{Semaphore, watch};
 use tower::{Layer, Service, ServiceExt as _};
 
+use crate::channel::till::{Till, TillLimits};
+use crate::channel::{Collect, Collected};
 use crate::documents;
 use crate::exact::Invalid;
 use crate::facilitator::{self, Facilitator};
 use crate::offer::Offer;
 use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
+use channel::Echoes;
 pub use charge::Charge;
 use reply::{AnswerHead, Reply, Stored};
 use settling::Due;
@@ -124,6 +130,8 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
     classify: Classify,
     limits: GateLimits,
+    /// The channels in which sellers of this home are paid, if they are.
+    till: Option<Till>,
     seats: Seats,
     readers: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -157,7 +165,7 @@ impl Drop for Seat {
 }
 
 /// A request, as far as a payment is bound to it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Asked {
     offer: String,
     method: String,
@@ -191,6 +199,36 @@ impl Gate {
         classify: Classify,
         limits: GateLimits,
     ) -> Arc<Gate> {
+        Gate::build(ledger, facilitator, chain, clock, classify, limits, None)
+    }
+
+    /// As [`Gate::new`], and offers may also be paid from channels. `keys` are those with which
+    /// sellers themselves authorize claims and refunds; where an offer's terms name another, the
+    /// facilitator signs. Call [`Gate::recover`] for each payee after a start.
+    #[allow(clippy::too_many_arguments)] // each is a part of its own, wired once
+    pub fn with_channels(
+        ledger: Ledger,
+        facilitator: Arc<dyn Facilitator>,
+        chain: Settlement,
+        clock: Arc<dyn Clock>,
+        classify: Classify,
+        limits: GateLimits,
+        keys: Vec<Key>,
+        till: TillLimits,
+    ) -> Arc<Gate> {
+        let till = Till::new(ledger.clone(), chain.clone(), clock.clone(), keys, till);
+        Gate::build(ledger, facilitator, chain, clock, classify, limits, Some(till))
+    }
+
+    fn build(
+        ledger: Ledger,
+        facilitator: Arc<dyn Facilitator>,
+        chain: Settlement,
+        clock: Arc<dyn Clock>,
+        classify: Classify,
+        limits: GateLimits,
+        till: Option<Till>,
+    ) -> Arc<Gate> {
         Arc::new(Gate {
             ledger,
             facilitator,
@@ -198,24 +236,46 @@ impl Gate {
             clock,
             classify,
             limits,
+            till,
             seats: Arc::default(),
             readers: Arc::new(Semaphore::new(limits.reading)),
             places: Arc::new(Semaphore::new(limits.in_flight)),
         })
     }
 
-    /// Puts an offer's price before a service.
-    pub fn layer(self: &Arc<Self>, offer: Offer) -> GateLayer {
-        GateLayer { gate: self.clone(), offer: Arc::new(offer) }
+    /// Claims what was charged in channels, and has it paid out. A running seller calls this every
+    /// few seconds for what is due, and once for all before it shuts down.
+    pub async fn collect(&self, what: Collect) -> Collected {
+        match &self.till {
+            Some(till) => till.collect(&*self.facilitator, what).await,
+            None => Collected::default(),
+        }
     }
 
-    async fn serve<S>(self: Arc<Self>, offer: Arc<Offer>, request: Request<Body>, work: S) -> Reply
+    /// Puts an offer's price before a service.
+    pub fn layer(self: &Arc<Self>, offer: Offer) -> GateLayer {
+        GateLayer { gate: self.clone(), offer: Arc::new(offer), echoes: Arc::default() }
+    }
+
+    async fn serve<S>(
+        self: Arc<Self>,
+        offer: Arc<Offer>,
+        echoes: Arc<Echoes>,
+        request: Request<Body>,
+        work: S,
+    ) -> Reply
     where
         S: Service<Request<Body>, Response = Response> + Send + 'static,
         S::Error: std::fmt::Display + Send,
         S::Future: Send + 'static,
     {
         let (parts, body) = request.into_parts();
+        let terms = offer.channel_terms();
+        if let Some(terms) = terms
+            && let Some(drawn) = channel::quick(&parts.headers, &offer, &echoes)
+        {
+            return self.serve_channel(offer, terms, drawn, parts, body, work).await;
+        }
         let payment = match wire::decode::<PaymentPayload>(&parts.headers, wire::PAYMENT_SIGNATURE)
         {
             Ok(Some(payment)) => payment,
@@ -237,6 +297,17 @@ impl Gate {
                 return self.after_body(&offer, body, reply).await;
             }
         };
+        if let Some(terms) = terms
+            && requirements.scheme == crate::channel::SCHEME
+        {
+            return match channel::read(payment, requirements) {
+                Ok(drawn) => self.serve_channel(offer, terms, drawn, parts, body, work).await,
+                Err(reason) => {
+                    let reply = channel::invalid(&offer, reason);
+                    self.after_body(&offer, body, reply).await
+                }
+            };
+        }
         let order = match Order::read(&payment.payload) {
             Ok(order) => order,
             Err(reason) => {
@@ -554,15 +625,7 @@ impl Paid {
         input: Bytes,
     ) -> Paid {
         let digest = request_digest(offer, parts, &input);
-        let media_type = parts.headers.get(header::CONTENT_TYPE);
-        let asked = Asked {
-            offer: offer.name.clone(),
-            method: parts.method.to_string(),
-            target: parts.uri.path_and_query().map(|p| p.to_string()).unwrap_or_default(),
-            media_type: media_type.and_then(|v| v.to_str().ok()).map(str::to_string),
-            digest: alloy_primitives::hex::encode(digest),
-            bytes: input.len(),
-        };
+        let asked = asked(offer, parts, digest, input.len());
         let reference = order.reference(&offer.token);
         Paid { payment, requirements, order, reference, digest, asked, input }
     }
@@ -572,6 +635,19 @@ impl Paid {
         let payload = self.order.payload().to_string();
         let digest = documents::digest(&[payload.as_bytes(), &self.digest]);
         Errand { reference: self.reference, digest }
+    }
+}
+
+/// A request, in short.
+fn asked(offer: &Offer, parts: &http::request::Parts, digest: [u8; 32], bytes: usize) -> Asked {
+    let media_type = parts.headers.get(header::CONTENT_TYPE);
+    Asked {
+        offer: offer.name.clone(),
+        method: parts.method.to_string(),
+        target: parts.uri.path_and_query().map(|p| p.to_string()).unwrap_or_default(),
+        media_type: media_type.and_then(|v| v.to_str().ok()).map(str::to_string),
+        digest: alloy_primitives::hex::encode(digest),
+        bytes,
     }
 }
 
@@ -598,13 +674,15 @@ fn without_payment(mut parts: http::request::Parts) -> http::request::Parts {
 pub struct GateLayer {
     gate: Arc<Gate>,
     offer: Arc<Offer>,
+    echoes: Arc<Echoes>,
 }
 
 impl<S> Layer<S> for GateLayer {
     type Service = GateService<S>;
 
     fn layer(&self, inner: S) -> GateService<S> {
-        GateService { gate: self.gate.clone(), offer: self.offer.clone(), inner }
+        let GateLayer { gate, offer, echoes } = self.clone();
+        GateService { gate, offer, echoes, inner }
     }
 }
 
@@ -613,6 +691,7 @@ impl<S> Layer<S> for GateLayer {
 pub struct GateService<S> {
     gate: Arc<Gate>,
     offer: Arc<Offer>,
+    echoes: Arc<Echoes>,
     inner: S,
 }
 
@@ -639,6 +718,7 @@ where
         let (gate, offer, inner) = (self.gate.clone(), self.offer.clone(), self.inner.clone());
         let request = request.map(Body::new);
         let inner = inner.map_response(|response: http::Response<R>| response.map(Body::new));
-        Box::pin(async move { Ok(gate.serve(offer, request, inner).await.into()) })
+        let echoes = self.echoes.clone();
+        Box::pin(async move { Ok(gate.serve(offer, echoes, request, inner).await.into()) })
     }
 }

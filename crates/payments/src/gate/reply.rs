@@ -8,6 +8,7 @@ use money::Amount;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::channel::wire::{ChannelState, VoucherState};
 use crate::exact::Invalid;
 use crate::offer::Offer;
 use crate::wire::{self, SettleResponse};
@@ -46,7 +47,7 @@ impl Reply {
         reply.with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 
-    fn with(mut self, name: impl header::IntoHeaderName, value: HeaderValue) -> Reply {
+    pub(super) fn with(mut self, name: impl header::IntoHeaderName, value: HeaderValue) -> Reply {
         self.headers.insert(name, value);
         self
     }
@@ -61,6 +62,34 @@ impl Reply {
         });
         Reply::json(StatusCode::PAYMENT_REQUIRED, &body)
             .with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
+    }
+
+    /// 402 with the quote and, in its way to pay from channels, what a channel's state is and the
+    /// voucher that proves it: `specs/schemes/batch-settlement`, "Corrective 402".
+    pub(super) fn corrective(
+        offer: &Offer,
+        code: &str,
+        state: &ChannelState,
+        proof: Option<&VoucherState>,
+    ) -> Reply {
+        let mut quote = offer.quote(Some(code.into()));
+        for way in quote.accepts.iter_mut().filter(|w| w.scheme == crate::channel::SCHEME) {
+            let extra = way.extra.get_or_insert_default();
+            extra.insert("channelState".into(), json!(state));
+            if let Some(proof) = proof {
+                extra.insert("voucherState".into(), json!(proof));
+            }
+        }
+        let message = "the voucher's total does not follow what was charged; \
+            the quote tells the channel's state: sign the next total";
+        let body = json!({ "error": code, "message": message, "quote": quote });
+        Reply::json(StatusCode::PAYMENT_REQUIRED, &body)
+            .with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
+    }
+
+    /// Something was done that is no work.
+    pub(super) fn told(body: &serde_json::Value) -> Reply {
+        Reply::json(StatusCode::OK, body)
     }
 
     /// A refusal with its code for programs and its reason for people.

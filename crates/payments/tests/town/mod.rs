@@ -2,8 +2,10 @@
 //! people with money. Only faults are made up: at the facilitator's seam, and by crashing.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod canal;
 pub mod faulty;
 pub mod shop;
+pub mod vouchers;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -297,7 +299,16 @@ fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>, directory: Option<P
 }
 
 async fn connect(node: &Node, key: PrivateKeySigner, limits: SenderLimits) -> Settlement {
-    let endpoint = Endpoint::Local(Arc::new(InProcess(node.clone())));
+    connect_by(Arc::new(InProcess(node.clone())), key, limits).await
+}
+
+/// As all connect, by a way of the test's own.
+pub async fn connect_by(
+    way: Arc<dyn LocalNode>,
+    key: PrivateKeySigner,
+    limits: SenderLimits,
+) -> Settlement {
+    let endpoint = Endpoint::Local(way);
     Settlement::connect(endpoint, Some(EMBEDDED_CHAIN_ID), MACHINA_DOLLAR, key, limits)
         .await
         .unwrap()
@@ -332,7 +343,8 @@ pub async fn transfer(town: &Town, from: &Key, to: Party, minor: u64) {
     transact(town, from, town.token().address, data).await;
 }
 
-async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
+/// A transaction of a person's own.
+pub async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
     use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
     use alloy_primitives::TxKind;
 
@@ -354,7 +366,7 @@ async fn transact(town: &Town, from: &Key, to: Address, data: Bytes) {
     assert_eq!(receipt["status"], "0x1");
 }
 
-async fn rpc(town: &Town, method: &str, params: Value) -> Value {
+pub async fn rpc(town: &Town, method: &str, params: Value) -> Value {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let answer = town.node.request(request).await;
     assert!(answer.get("error").is_none(), "{answer}");

@@ -78,6 +78,14 @@ async fn handler(State(work): State<Arc<Work>>, body: Bytes) -> Response {
         b"panic" => panic!("the handler was told to panic"),
         b"hang" => std::future::pending().await,
         b"huge" => return vec![b'x'; 1 << 20].into_response(),
+        // What it used, of the price.
+        b"used" => {
+            let used = body.split(|b| *b == b':').nth(1).unwrap_or_default();
+            let used: i128 = std::str::from_utf8(used).unwrap().parse().unwrap();
+            let mut response = axum::Json(serde_json::json!({ "turn": turn })).into_response();
+            response.extensions_mut().insert(payments::Charge::of(musd(used)));
+            return response;
+        }
         b"strange" => {
             let strange = "x".repeat(500);
             return ([("content-type", strange)], "strange").into_response();
@@ -102,6 +110,11 @@ impl Town {
             Arc::new(|_| Kind::Intermediate),
             limits,
         );
+        self.open_shop(gate, |url| offer(self.token(), url)).await
+    }
+
+    /// Opens a shop behind any gate, with what `sells` makes of its address.
+    pub async fn open_shop(&self, gate: Arc<Gate>, sells: impl FnOnce(&str) -> Offer) -> Shop {
         let work = Arc::new(Work {
             begun: AtomicUsize::new(0),
             jobs: Mutex::default(),
@@ -113,7 +126,7 @@ impl Town {
         let router = Router::new()
             .route("/work", post(handler))
             .route("/other", post(handler))
-            .layer(gate.layer(offer(self.token(), &url)))
+            .layer(gate.layer(sells(&url)))
             .with_state(work.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Shop { gate, work, url, server }

@@ -3,7 +3,6 @@
 use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use alloy_sol_types::{SolStruct as _, SolValue as _};
 use ledger::Reference;
-use money::Clock as _;
 use protocol::ReceiveWithAuthorization;
 use protocol::addresses::PERMIT2;
 use protocol::channels::{DepositPermit, DepositWitness, TokenPermissions, permit2_domain};
