@@ -360,7 +360,16 @@ impl Buyer {
         };
         if let Some(offered) = self.channel_for(purchase, &quote, scheme)? {
             self.below_maximum(purchase, offered.amount)?;
-            return self.buy_from_channel(purchase, &quote, offered).await;
+            match self.take_in_hand(purchase, &offered).await {
+                Ok(channel) => {
+                    return self.buy_from_channel(purchase, &quote, offered, channel).await;
+                }
+                // Nothing was signed, and there is another way.
+                Err(error) if scheme.is_none() && self.choose(purchase, &quote, None).is_ok() => {
+                    tracing::warn!(%error, "no payment channel can be used; this is paid at once");
+                }
+                Err(error) => return Err(error),
+            }
         }
         let (terms, amount, payee) = self.choose(purchase, &quote, scheme)?;
         self.below_maximum(purchase, amount)?;

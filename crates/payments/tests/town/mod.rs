@@ -4,6 +4,7 @@
 
 pub mod canal;
 pub mod faulty;
+pub mod meddler;
 pub mod shop;
 pub mod vouchers;
 

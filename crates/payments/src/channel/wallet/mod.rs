@@ -353,7 +353,7 @@ impl Buyer {
     }
 
     /// Takes the channel for these terms in hand: the first whose money can be used.
-    async fn take_in_hand(
+    pub(crate) async fn take_in_hand(
         &self,
         purchase: &Purchase,
         offered: &Offered,

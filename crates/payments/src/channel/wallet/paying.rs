@@ -17,6 +17,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolStruct as _;
 use http::StatusCode;
 use ledger::{Evidence, Outcome, Status, TransferId, TransferRecord, Write};
+use mandates::books::Line;
 use mandates::{
     DepositSpend, Fate, HeldDeposit, HeldVoucher, MandateError, Spend, VoucherSpend, books,
 };
@@ -96,8 +97,10 @@ impl Buyer {
         purchase: &Purchase,
         quote: &PaymentRequired,
         offered: Offered,
+        mut channel: InHand,
     ) -> Result<Bought, BuyError> {
-        let mut channel = self.take_in_hand(purchase, &offered).await?;
+        const TRIES: u32 = 8;
+        let mut tries = 1;
         let mut deposit: Option<SignedDeposit> = None;
         let mut may_correct = true;
         loop {
@@ -110,10 +113,22 @@ impl Buyer {
                     voucher
                 }
                 None => {
-                    let (voucher, new) =
-                        self.hold_from_channel(purchase, quote, &offered, &channel, spend).await?;
-                    deposit = new;
-                    voucher
+                    let held =
+                        self.hold_from_channel(purchase, quote, &offered, &channel, spend).await;
+                    match held {
+                        Ok((voucher, new)) => {
+                            deposit = new;
+                            voucher
+                        }
+                        // Another of this machine was charged in between: the total is another.
+                        Err(BuyError::Mandate(
+                            MandateError::NotHeld { .. } | MandateError::Ledger(_),
+                        )) if tries < TRIES => {
+                            tries += 1;
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
             };
             let signed =
@@ -137,7 +152,7 @@ impl Buyer {
                 if deposited {
                     deposit = None;
                 }
-                let own = held.then(|| Own { hold: voucher.spend().hold_id(), sent });
+                let own = held.then(|| self.own(&voucher, sent));
                 let said = match self.correct(&mut channel, &quote, own).await? {
                     // It may be wrong once; a seller that always is would have us sign for ever.
                     Corrected::GoOn if may_correct => {
@@ -162,6 +177,15 @@ impl Buyer {
                 .conclude_voucher(purchase, answer, word, voucher, deposit, held, channel)
                 .await;
         }
+    }
+
+    fn own(&self, voucher: &HeldVoucher, sent: u32) -> Own {
+        let spend = voucher.spend();
+        let hold = spend.hold_id();
+        let sequence =
+            self.ledger.read(|state| state.transfer(&hold).map_or(u64::MAX, |r| r.sequence));
+        let base = units(spend.cumulative).saturating_sub(units(spend.amount));
+        Own { hold, sequence, base, sent }
     }
 
     /// What never left can go at once. A deposit that left with an earlier voucher stays.
@@ -528,6 +552,11 @@ impl Buyer {
         let before = units(book.charged);
         let Some(more) = charged.checked_sub(before).filter(|more| *more > 0) else {
             let why = format!("its seller goes back to {charged} minor units of {before}");
+            if charged == before && own.is_some_and(|own| own.base < charged) {
+                // Another of this machine was faster: by now the book has what the seller proves.
+                self.mandates.settle_vouchers(&release, Vec::new()).await?;
+                return Ok(Corrected::GoOn);
+            }
             if charged < before {
                 self.stop(channel, &why).await?;
             } else {
@@ -544,23 +573,30 @@ impl Buyer {
         let fits = |hold: &&TransferRecord| {
             hold.transfer.reference == reference && hold.transfer.amount.minor() >= more.minor()
         };
-        let mine = open.iter().find(is_own).filter(fits);
         let other = open.iter().filter(|hold| !is_own(hold)).find(fits);
-        // If it was sent more than once, the first answer may have been lost: then it was this one.
-        let sent_once = own.is_some_and(|own| own.sent == 1);
-        let found = if sent_once { other.or(mine) } else { mine.or(other) };
+        // Sent more than once, its first answer may have been lost: then it was this one. Sent
+        // once, its answer is this correction, so it was another.
+        let mine = open.iter().find(is_own).filter(fits);
+        let found = mine.filter(|_| own.is_some_and(|own| own.sent > 1)).or(other);
+        // What was held later is somebody else's, who has it in hand.
+        let until = own.map_or(u64::MAX, |own| own.sequence);
+        let older = || open.iter().filter(move |hold| hold.sequence <= until);
         if let Some(found) = found {
-            let fates: Vec<Fate> = open
-                .iter()
-                .map(|hold| Fate {
-                    hold: hold.transfer.id,
-                    charged: if hold.transfer.id == found.transfer.id { more } else { zero },
-                })
-                .collect();
+            let mut fates = vec![Fate { hold: found.transfer.id, charged: more }];
+            fates.extend(
+                older()
+                    .map(|hold| hold.transfer.id)
+                    .filter(|hold| *hold != found.transfer.id)
+                    .map(|hold| Fate { hold, charged: zero }),
+            );
             self.mandates.settle_vouchers(&fates, Vec::new()).await?;
             return Ok(if is_own(&found) { Corrected::Charged(more) } else { Corrected::GoOn });
         }
-        let known = self.ledger.read(|state| !state.by_reference(reference).is_empty());
+        let purchases = Line::Purchases.of(self.party(), asset);
+        let known = self.ledger.read(|state| {
+            let mut records = state.by_reference(reference).into_iter();
+            records.any(|r| r.transfer.debit == purchases && !is_own(&r))
+        });
         let is_there = more.minor() <= book.balance.minor() - book.charged.minor();
         if known || !is_there {
             let why = format!("its seller charged {more} that nothing explains");
@@ -570,7 +606,7 @@ impl Buyer {
         // Our own signature, of which this journal knows nothing: it was lost. All that is open is
         // older than what the seller proves.
         let fates: Vec<Fate> =
-            open.iter().map(|hold| Fate { hold: hold.transfer.id, charged: zero }).collect();
+            older().map(|hold| Fate { hold: hold.transfer.id, charged: zero }).collect();
         self.mandates.settle_vouchers(&fates, Vec::new()).await?;
         let total = Amount::from_minor(asset, book.charged.minor() + more.minor());
         let contract = voucher::CONTRACT.into();
@@ -647,17 +683,17 @@ impl Buyer {
         let settled = match charged.filter(|_| held) {
             // A charge tells that no older voucher was charged: the total would be another.
             Some(charged) => {
-                let others = matches!(word, Word::Charged(_));
-                let open = self.mandates.open_vouchers(self.party(), amount.asset(), channel.id.0);
-                let fates: Vec<Fate> = open
-                    .iter()
-                    .map(|hold| hold.transfer.id)
-                    .filter(|hold| others || *hold == spend.hold_id())
-                    .map(|hold| Fate {
-                        hold,
-                        charged: if hold == spend.hold_id() { charged } else { zero },
-                    })
-                    .collect();
+                let own = self.own(&voucher, 1);
+                let mut fates = vec![Fate { hold: own.hold, charged }];
+                if matches!(word, Word::Charged(_)) {
+                    let open =
+                        self.mandates.open_vouchers(self.party(), amount.asset(), channel.id.0);
+                    fates.extend(
+                        open.iter()
+                            .filter(|hold| hold.sequence < own.sequence)
+                            .map(|hold| Fate { hold: hold.transfer.id, charged: zero }),
+                    );
+                }
                 self.mandates.settle_vouchers(&fates, evidence).await
             }
             None => self.mandates.settle_vouchers(&[], evidence).await,
@@ -749,6 +785,10 @@ impl Buyer {
 struct Own {
     /// Its hold.
     hold: TransferId,
+    /// Its hold's place in the journal.
+    sequence: u64,
+    /// What had been charged before it.
+    base: u128,
     /// How often it was sent.
     sent: u32,
 }
