@@ -22,12 +22,12 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::channel::bookkeeping::{Channels, Looked};
-use crate::channel::voucher::CONTRACT;
 use crate::channel::wallet;
 use crate::documents;
 use crate::exact;
 use crate::order::Order;
 use crate::wire::PaymentPayload;
+use settlement::channels::CONTRACT;
 
 /// How many blocks are searched at once; fewer where a node finds that too many.
 const BLOCKS_AT_ONCE: u64 = 1_000;

@@ -18,11 +18,10 @@ use ledger::{Kind, LedgerError, Operation, Outcome, Reason, Reference, TransferI
 use mandates::books::{self, Entry, Line};
 use mandates::{Fate, Returned};
 use money::{Amount, Party};
-use settlement::Happened;
-use settlement::channels::ChannelState;
+use settlement::channels::{CONTRACT, ChannelState, Happened};
 
 use super::till;
-use super::voucher::{CONTRACT, Domain};
+use super::voucher::Domain;
 use super::wallet;
 use super::wire::ChannelConfig;
 use crate::reconcile::{Bookkeeper, Break, ReconcileError};

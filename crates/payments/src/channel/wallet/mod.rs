@@ -28,7 +28,7 @@ use serde_json::Value;
 pub use closing::Closed;
 use paying::{DepositOrder, FIRST_VOUCHER, numbered};
 
-use super::voucher::{self, Domain};
+use super::voucher::Domain;
 use super::wire::{ChannelConfig, WITHDRAW_DELAY};
 use crate::buyer::{BuyError, Buyer, Purchase, shown, stage};
 use crate::documents;
@@ -422,7 +422,7 @@ impl Buyer {
         if balance.minor() > book.balance.minor() {
             // The journal was lost, or a part of it: the chain knows the rest.
             let charged = if claimed.minor() > could { claimed } else { book.charged };
-            let contract = Party::from(voucher::CONTRACT);
+            let contract = Party::from(settlement::channels::CONTRACT);
             self.mandates.adopt_channel(self.party(), id.0, balance, charged, contract).await?;
         }
         channel.known.compared = true;

@@ -31,7 +31,7 @@ use settlement::AuthorizationState;
 use super::{Buyer, InHand, Offered};
 use crate::buyer::{Answer, Bought, BuyError, Paid, Purchase, blame, may_be_repeated, receipt};
 use crate::buyer::{shown, stage, summary};
-use crate::channel::voucher::{self, deposit_nonce, signed_by};
+use crate::channel::voucher::{deposit_nonce, signed_by};
 use crate::channel::wire::{
     ChannelState, Deposit, DepositAuthorization, Payload, Units, Voucher, VoucherState,
 };
@@ -609,7 +609,7 @@ impl Buyer {
             older().map(|hold| Fate { hold: hold.transfer.id, charged: zero }).collect();
         self.mandates.settle_vouchers(&fates, Vec::new()).await?;
         let total = Amount::from_minor(asset, book.charged.minor() + more.minor());
-        let contract = voucher::CONTRACT.into();
+        let contract = settlement::channels::CONTRACT.into();
         self.mandates
             .adopt_channel(self.party(), channel.id.0, book.balance, total, contract)
             .await?;
