@@ -142,8 +142,9 @@ async fn serve(channels: usize, vouchers: usize) {
     }
     println!("{}", json!({ "address": address.to_string(), "asked": asked, "empty": empty }));
 
-    let mut orders = BufReader::new(tokio::io::stdin()).lines();
-    while let Ok(Some(order)) = orders.next_line().await {
+    loop {
+        let next = tokio::task::spawn_blocking(|| std::io::stdin().lines().next());
+        let Ok(Some(Ok(order))) = next.await else { return };
         let answer = match order.as_str() {
             "taken" => {
                 let (seconds, bytes) = taken();
@@ -229,16 +230,16 @@ fn signed(asked: &PaymentRequirements, number: usize, turn: usize) -> Vec<u8> {
 }
 
 /// A connection that is kept alive.
-struct Line1 {
+struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-impl Line1 {
-    async fn to(address: &str) -> Line1 {
+impl Connection {
+    async fn to(address: &str) -> Connection {
         let stream = TcpStream::connect(address).await.expect("it listens");
         stream.set_nodelay(true).expect("a socket");
-        Line1 { stream, buffer: Vec::with_capacity(16 * 1024) }
+        Connection { stream, buffer: Vec::with_capacity(16 * 1024) }
     }
 
     async fn exchange(&mut self, request: &[u8]) {
@@ -272,7 +273,7 @@ async fn send(address: &str, requests: Vec<Vec<Vec<u8>>>, pace: Option<f64>) -> 
     let lines = requests.into_iter().enumerate().map(|(line, requests)| {
         let address = address.to_string();
         tokio::spawn(async move {
-            let mut connection = Line1::to(&address).await;
+            let mut connection = Connection::to(&address).await;
             let mut took = Vec::with_capacity(requests.len());
             for (number, request) in requests.iter().enumerate() {
                 let mut due = Instant::now();

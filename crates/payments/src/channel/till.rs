@@ -23,7 +23,7 @@ use mandates::Key;
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Asset, Clock, Party, Timestamp};
 use serde::{Deserialize, Serialize};
-use settlement::channels::CONTRACT;
+use settlement::channels::{CONTRACT, MAX_CLAIMS};
 use settlement::{Settlement, SettlementError};
 
 use super::tab::{Proof, Tab};
@@ -54,7 +54,8 @@ pub struct TillLimits {
     pub claim_amount: u128,
     /// They are claimed when a charge has waited so long.
     pub claim_age: Duration,
-    /// The most channels that are claimed in one transaction.
+    /// The most channels that are claimed in one transaction, up to
+    /// [`MAX_CLAIMS`](settlement::channels::MAX_CLAIMS).
     pub claim_rows: usize,
 }
 
@@ -65,8 +66,7 @@ impl Default for TillLimits {
             fresh_for: Duration::from_secs(5 * 60),
             claim_amount: 10_000_000,
             claim_age: Duration::from_secs(60 * 60),
-            // About 20,000 gas a row beside the signature's check: 3 million a transaction.
-            claim_rows: 100,
+            claim_rows: MAX_CLAIMS,
         }
     }
 }

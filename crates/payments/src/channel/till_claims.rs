@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use settlement::channels::MAX_CLAIMS;
 
 use super::till::{Channel, Shared, Till};
-use super::wire::{Claim, ClaimedVoucher, Payload, Units};
+use super::wire::{ChannelConfig, Claim, ClaimedVoucher, Payload, Units};
 use crate::facilitator::Facilitator;
 use crate::gate::channel::payment_of;
 use crate::wire::{self, PaymentRequirements, SettleResponse};
@@ -54,6 +54,17 @@ struct Batch {
     authorizer: Address,
     token: Address,
     withdraw_delay: u64,
+}
+
+impl Batch {
+    fn of(config: &ChannelConfig) -> Batch {
+        Batch {
+            receiver: config.receiver,
+            authorizer: config.receiver_authorizer,
+            token: config.token,
+            withdraw_delay: config.withdraw_delay,
+        }
+    }
 }
 
 /// A channel's row, with where it came from.
@@ -92,38 +103,56 @@ impl Till {
         let mut batches: BTreeMap<Batch, Vec<Shared>> = BTreeMap::new();
         let open = |channel: &Channel| channel.unclaimed() > 0 || channel.mirror.seen_at.is_none();
         let mut channels = self.all();
+        let receivers = self.receivers(&channels);
         channels.retain(|c| open(&c.lock().expect("nothing panics under this lock")));
         self.look_again(&channels, false).await;
         for channel in channels {
             let config = channel.lock().expect("nothing panics under this lock").config;
-            let batch = Batch {
-                receiver: config.receiver,
-                authorizer: config.receiver_authorizer,
-                token: config.token,
-                withdraw_delay: config.withdraw_delay,
-            };
+            let batch = Batch::of(&config);
             batches.entry(batch).or_default().push(channel);
         }
-        let mut paid_out: Vec<Batch> = Vec::new();
+        let mut claimed: Vec<(Address, Address)> = Vec::new();
         for (batch, channels) in batches {
             if what == Collect::Due && !self.is_due(&channels) {
                 continue;
             }
             let before = collected.channels;
             self.claim_batch(facilitator, &batch, &channels, &mut collected).await;
-            let same =
-                |other: &Batch| (other.receiver, other.token) == (batch.receiver, batch.token);
-            if collected.channels > before && !paid_out.iter().any(same) {
-                paid_out.push(batch);
+            if collected.channels > before {
+                claimed.push((batch.receiver, batch.token));
             }
         }
-        for batch in paid_out {
+        for batch in receivers {
+            // A refund claims, too, and leaves the payout to the next who has reason for one.
+            let due = claimed.contains(&(batch.receiver, batch.token))
+                || what == Collect::All && self.has_claimed(&batch).await;
             let payload = Payload::Settle { receiver: batch.receiver, token: batch.token };
-            if self.ask_to(facilitator, &batch, &payload).await.is_some() {
+            if due && self.ask_to(facilitator, &batch, &payload).await.is_some() {
                 collected.transactions += 1;
             }
         }
         collected
+    }
+
+    /// Who is paid in these channels, each once.
+    fn receivers(&self, channels: &[Shared]) -> Vec<Batch> {
+        let batches = channels
+            .iter()
+            .map(|c| Batch::of(&c.lock().expect("nothing panics under this lock").config));
+        let each: BTreeMap<(Address, Address), Batch> =
+            batches.map(|batch| ((batch.receiver, batch.token), batch)).collect();
+        each.into_values().collect()
+    }
+
+    /// Whether something is claimed for a receiver and not paid out.
+    async fn has_claimed(&self, batch: &Batch) -> bool {
+        match self.chain.receiver_totals(batch.receiver, batch.token).await {
+            Ok(totals) => totals.due() > 0,
+            Err(error) => {
+                tracing::warn!(%error, "the chain cannot tell what is to be paid out");
+                false
+            }
+        }
     }
 
     fn is_due(&self, channels: &[Shared]) -> bool {

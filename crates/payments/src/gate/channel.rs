@@ -19,28 +19,24 @@
 //! Deposits and refunds are in `channel_money`; both go to the facilitator, and what they did is
 //! read from the chain.
 
-use std::sync::RwLock;
-
 use alloy_primitives::{B256, Bytes as SignatureBytes};
 use axum::body::Body;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use ledger::{Operation, Outcome, Reason, Refusal, Status, Write};
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Party};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tower::Service;
 
+use super::channel_payload::{Drawn, Want};
 use super::reply::{AnswerHead, Reply, Stored};
-use super::{Asked, Errand, Gate, asked, charge, request_digest, without_payment};
+use super::{Asked, Errand, Gate, answer_of, asked, charge, request_digest, without_payment};
 use crate::channel::tab::{Place, Proof};
 use crate::channel::till::{self, NotHere, Sale, Shared, Till};
-use crate::channel::wire::{ChannelConfig, ChannelState, Deposit, Units, Voucher};
+use crate::channel::wire::{ChannelConfig, ChannelState, Units};
 use crate::channel::{ChannelInvalid, LANES, Terms, wire as channel_wire};
 use crate::documents;
 use crate::facilitator;
@@ -49,44 +45,6 @@ use crate::wire::{self, PaymentPayload, PaymentRequirements};
 
 /// The longest text of an answer that is kept within the voucher's own document, in bytes.
 const SHORT: usize = 4 * 1024;
-
-/// How many echoes of a quote are remembered: clients write the same one in few ways.
-const ECHOES: usize = 16;
-
-/// Texts by which buyers echoed the way to pay, and that were found to be it. Clients send the same
-/// text each time, so the next time it is compared and not read.
-#[derive(Debug, Default)]
-pub(super) struct Echoes(RwLock<Vec<Box<str>>>);
-
-impl Echoes {
-    fn knows(&self, text: &str) -> bool {
-        self.0.read().expect("nothing panics under this lock").iter().any(|known| **known == *text)
-    }
-
-    fn learn(&self, text: &str) {
-        let mut known = self.0.write().expect("nothing panics under this lock");
-        if known.len() < ECHOES {
-            known.push(text.into());
-        }
-    }
-}
-
-/// What a buyer wants of a channel.
-pub(super) enum Want {
-    /// Work for a voucher; ahead of others, if it says so.
-    Work { ahead: bool },
-    /// The same, after money was put in.
-    Deposit { deposit: Deposit, payment: Box<PaymentPayload>, asked: Box<PaymentRequirements> },
-    /// Money back.
-    Refund { amount: Option<Units>, payment: Box<PaymentPayload>, asked: Box<PaymentRequirements> },
-}
-
-/// A payload that can be read.
-pub(super) struct Drawn {
-    pub(super) config: ChannelConfig,
-    pub(super) voucher: Voucher,
-    pub(super) want: Want,
-}
 
 /// A payload with the request that it pays for.
 pub(super) struct Draw {
@@ -148,78 +106,6 @@ struct Kept {
     /// The answer's body, if it is a short text; else it is a document of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     output: Option<String>,
-}
-
-/// A payload as most requests carry it, read without copies.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Quick<'a> {
-    x402_version: u32,
-    #[serde(borrow)]
-    accepted: &'a RawValue,
-    payload: QuickVoucher<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct QuickVoucher<'a> {
-    r#type: &'a str,
-    channel_config: ChannelConfig,
-    voucher: Voucher,
-    #[serde(default)]
-    ahead: bool,
-}
-
-/// Reads a voucher whose quote is echoed in a text that is known; `None` for everything else, which
-/// is read with more care and better words.
-pub(super) fn quick(headers: &HeaderMap, offer: &Offer, echoes: &Echoes) -> Option<Drawn> {
-    let mut values = headers.get_all(wire::PAYMENT_SIGNATURE).iter();
-    let value = values.next()?;
-    if values.next().is_some() || value.len() > wire::MAX_HEADER {
-        return None;
-    }
-    let bytes = STANDARD.decode(value.as_bytes()).ok()?;
-    let quick: Quick<'_> = serde_json::from_slice(&bytes).ok()?;
-    if quick.x402_version != wire::VERSION || quick.payload.r#type != "voucher" {
-        return None;
-    }
-    let echo = quick.accepted.get();
-    if !echoes.knows(echo) {
-        let accepted: PaymentRequirements = serde_json::from_str(echo).ok()?;
-        let requirements = offer.accepts(&accepted).ok()?;
-        if requirements.scheme != crate::channel::SCHEME {
-            return None;
-        }
-        echoes.learn(echo);
-    }
-    let QuickVoucher { channel_config, voucher, ahead, .. } = quick.payload;
-    Some(Drawn { config: channel_config, voucher, want: Want::Work { ahead } })
-}
-
-/// Reads any payload of the scheme.
-pub(super) fn read(
-    payment: PaymentPayload,
-    asked: PaymentRequirements,
-) -> Result<Drawn, ChannelInvalid> {
-    let ahead = payment.payload.get("ahead").and_then(serde_json::Value::as_bool) == Some(true);
-    let payload =
-        serde_json::from_value(payment.payload.clone()).map_err(|_| ChannelInvalid::PayloadType)?;
-    let (payment, asked) = (Box::new(payment), Box::new(asked));
-    let (config, voucher, want) = match payload {
-        channel_wire::Payload::Voucher { channel_config, voucher } => {
-            (channel_config, voucher, Want::Work { ahead })
-        }
-        channel_wire::Payload::Deposit { channel_config, voucher, deposit } => {
-            (channel_config, voucher, Want::Deposit { deposit, payment, asked })
-        }
-        channel_wire::Payload::Refund { channel_config, voucher, amount, .. } => {
-            (channel_config, voucher, Want::Refund { amount, payment, asked })
-        }
-        channel_wire::Payload::Claim { .. } | channel_wire::Payload::Settle { .. } => {
-            return Err(ChannelInvalid::PayloadType);
-        }
-    };
-    Ok(Drawn { config, voucher, want })
 }
 
 impl Gate {
@@ -562,9 +448,7 @@ impl Gate {
             return *reply;
         }
         let request = Request::from_parts(without_payment(parts), Body::from(draw.input.clone()));
-        // A panic here must not keep the place for ever.
-        let run = std::panic::AssertUnwindSafe(self.work(request, work)).catch_unwind();
-        let stored = run.await.unwrap_or_else(|_| Stored::failure("the machine broke down"));
+        let stored = self.work_here(request, work).await;
         let charge = match stored.is_delivery() {
             true => charge::charged(&offer.name, offer.price, stored.head.charge),
             false => Amount::zero(offer.price.asset()),
@@ -583,6 +467,26 @@ impl Gate {
             return with_receipt(stored.reply(), receipt.as_ref());
         }
         self.charge(offer, draw, &held, charge, stored, deposited).await
+    }
+
+    /// Runs the work in this task, which is the request's own: a voucher is too small for a second
+    /// one. A panic, an error or a wait that is too long is a failed answer.
+    async fn work_here<S>(&self, request: Request<Body>, work: S) -> Stored
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let most = self.limits.max_answer.min(documents::MAX_BODY);
+        let run = std::panic::AssertUnwindSafe(answer_of(request, work, most)).catch_unwind();
+        let failure = match tokio::time::timeout(self.limits.work_wait, run).await {
+            Ok(Ok(Ok(stored))) => return stored,
+            Ok(Ok(Err(cause))) => cause,
+            Ok(Err(_)) => "the machine broke down".to_string(),
+            Err(_) => format!("it took longer than {:?}", self.limits.work_wait),
+        };
+        tracing::error!(%failure, "a piece of work failed");
+        Stored::failure(&failure)
     }
 
     async fn hold_voucher(

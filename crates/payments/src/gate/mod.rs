@@ -18,6 +18,9 @@
 //! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`] resolves what is
 //! left by asking the chain.
 //!
+//! Payments from channels (scheme `batch-settlement`) have their own way, in the module `channel`: a voucher
+//! is judged, held and charged without a word to the chain, and claimed later with many others.
+//!
 //! Everything from the body on runs in a task of its own: a buyer who hangs up between any two
 //! steps changes nothing.
 //!
@@ -26,6 +29,7 @@
 
 pub(crate) mod channel;
 mod channel_money;
+mod channel_payload;
 mod charge;
 mod reply;
 mod settling;
@@ -58,7 +62,7 @@ use crate::facilitator::{self, Facilitator};
 use crate::offer::Offer;
 use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
-use channel::Echoes;
+use channel_payload::Echoes;
 pub use charge::Charge;
 use reply::{AnswerHead, Reply, Stored};
 use settling::Due;
@@ -272,7 +276,7 @@ impl Gate {
         let (parts, body) = request.into_parts();
         let terms = offer.channel_terms();
         if let Some(terms) = terms
-            && let Some(drawn) = channel::quick(&parts.headers, &offer, &echoes)
+            && let Some(drawn) = channel_payload::quick(&parts.headers, &offer, &echoes)
         {
             return self.serve_channel(offer, terms, drawn, parts, body, work).await;
         }
@@ -300,7 +304,7 @@ impl Gate {
         if let Some(terms) = terms
             && requirements.scheme == crate::channel::SCHEME
         {
-            return match channel::read(payment, requirements) {
+            return match channel_payload::read(payment, requirements) {
                 Ok(drawn) => self.serve_channel(offer, terms, drawn, parts, body, work).await,
                 Err(reason) => {
                     let reply = channel::invalid(&offer, reason);
@@ -588,18 +592,7 @@ impl Gate {
         S::Future: Send + 'static,
     {
         let most = self.limits.max_answer.min(documents::MAX_BODY);
-        let run = tokio::spawn(async move {
-            let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, most)
-                .collect()
-                .await
-                .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
-                .to_bytes();
-            let mut head = AnswerHead::of(parts.status, &parts.headers);
-            head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
-            Ok::<_, String>(Stored { head, body, settlement: None })
-        });
+        let run = tokio::spawn(answer_of(request, work, most));
         let abort = run.abort_handle();
         let failure = match tokio::time::timeout(self.limits.work_wait, run).await {
             Ok(Ok(Ok(stored))) => return stored,
@@ -613,6 +606,27 @@ impl Gate {
         tracing::error!(%failure, "a piece of work failed");
         Stored::failure(&failure)
     }
+}
+
+/// Has the work done, and reads its answer of at most so many bytes.
+///
+/// # Errors
+/// Why there is none, for the log and the buyer.
+async fn answer_of<S>(request: Request<Body>, work: S, most: usize) -> Result<Stored, String>
+where
+    S: Service<Request<Body>, Response = Response>,
+    S::Error: std::fmt::Display,
+{
+    let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, most)
+        .collect()
+        .await
+        .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
+        .to_bytes();
+    let mut head = AnswerHead::of(parts.status, &parts.headers);
+    head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
+    Ok(Stored { head, body, settlement: None })
 }
 
 impl Paid {
