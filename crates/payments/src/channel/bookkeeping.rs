@@ -43,6 +43,22 @@ pub(crate) struct Channels {
     touched: HashSet<B256>,
 }
 
+impl Channels {
+    /// The channels of one side of a party's book, by account, as the chain had them.
+    fn of(
+        &self,
+        party: Party,
+        side: Side,
+    ) -> impl Iterator<Item = (&String, &Known, &ChannelState)> {
+        self.known
+            .iter()
+            .filter(move |((book, _), known)| *book == party && known.side == side)
+            .filter_map(move |((_, name), known)| {
+                self.states.get(&known.id).map(|state| (name, known, state))
+            })
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Known {
     id: B256,
@@ -407,15 +423,7 @@ impl Bookkeeper {
         let asset = self.chain.token().asset;
         let mut breaks = Vec::new();
         for party in &self.parties {
-            let mine = |side| {
-                channels
-                    .known
-                    .iter()
-                    .filter(move |((book, _), known)| book == party && known.side == side)
-                    .filter_map(|((_, name), known)| {
-                        channels.states.get(&known.id).map(|state| (name, known, state))
-                    })
-            };
+            let mine = |side| channels.of(*party, side);
             if mine(Side::Seller).next().is_some() {
                 let held: u128 = mine(Side::Seller)
                     .map(|(_, _, state)| state.unclaimed())

@@ -221,6 +221,16 @@ impl Buyer {
         })?;
         let chain_id = self.wallet.domain.chain_id();
         let reference = channel::reference(chain_id, channel.id, units(cumulative));
+        // A deposit that came to nothing has left documents, and no hold of its voucher.
+        let documents = self.ledger.evidence(reference)?;
+        let taken = |attempt: u32| {
+            let stage = numbered(stage::DECISION, attempt);
+            documents.iter().any(|d| d.evidence.stage == stage)
+        };
+        let mut attempt = self.mandates.next_attempt(reference);
+        while taken(attempt) {
+            attempt += 1;
+        }
         Ok(VoucherSpend {
             machine: self.party(),
             payee: offered.payee,
@@ -229,7 +239,7 @@ impl Buyer {
             amount: offered.amount,
             cumulative,
             reference,
-            attempt: self.mandates.next_attempt(reference),
+            attempt,
             digest: request_digest(purchase),
             until: self.clock.now().plus(self.limits.grace),
         })
