@@ -448,13 +448,24 @@ impl Mandates {
         fates: &[Fate],
         evidence: Vec<Evidence>,
     ) -> Result<(), MandateError> {
-        let operations: Vec<_> =
-            fates.iter().map(|fate| resolution(fate.hold, fate.charged)).collect();
-        let operation = (!operations.is_empty()).then_some(Operation::Linked(operations));
-        if operation.is_none() && evidence.is_empty() {
-            return Ok(());
+        /// Two of one machine may learn the same at once; each round finds what the other did.
+        const ROUNDS: usize = 4;
+        for round in 1..=ROUNDS {
+            let open: Vec<Operation> = self.ledger.read(|state| {
+                let open = fates.iter().filter(|fate| !is_so(state, fate));
+                open.map(|fate| resolution(fate.hold, fate.charged)).collect()
+            });
+            let operation = (!open.is_empty()).then_some(Operation::Linked(open));
+            if operation.is_none() && evidence.is_empty() {
+                break;
+            }
+            match self.ledger.submit(Write { operation, evidence: evidence.clone() }).await? {
+                Outcome::Refused(Refusal { reason: Reason::ChainPartlyExists, .. })
+                    if round < ROUNDS => {}
+                outcome => return done(outcome),
+            }
         }
-        done(self.ledger.submit(Write { operation, evidence }).await?)
+        Ok(())
     }
 
     /// Takes over a channel that the chain knows and this journal does not, or only in part: after
@@ -652,6 +663,15 @@ fn open_vouchers(
         }
     }
     open
+}
+
+/// Whether a voucher's fate is booked already.
+fn is_so(state: &State, fate: &Fate) -> bool {
+    match state.transfer(&fate.hold).map(|record| record.status) {
+        Some(Status::Posted { amount, .. }) => amount == fate.charged,
+        Some(Status::Voided { .. } | Status::Expired { .. }) => !fate.charged.is_positive(),
+        Some(Status::Held) | None => false,
+    }
 }
 
 fn resolution(hold: TransferId, charged: Amount) -> Operation {

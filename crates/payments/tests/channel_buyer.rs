@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use ledger::Ledger;
 use mandates::books::Line;
 use mandates::{Mandate, MandateError, Mandates, Purpose, Rule, SignedMandate};
-use money::{Amount, Asset, Clock as _, Party};
+use money::{Amount, Asset, Clock as _, Party, Timestamp};
 use payments::buyer::Parts;
 use payments::channel::wallet::Closed;
 use payments::channel::{self, Collect};
@@ -52,6 +52,12 @@ fn figures(buyer: &Buyer) -> (i128, i128, i128) {
 
 fn room(town: &Town, buyer: &Buyer) -> i128 {
     town.mandates.left(buyer.party()).unwrap().lifetime.minor()
+}
+
+/// Time passes, on the chain as well: calls are tried at its newest block's time.
+async fn passes(town: &Town, until: Timestamp) {
+    town.clock.set(until);
+    town.give(person(0x70).party(), musd(1)).await;
 }
 
 #[tokio::test]
@@ -257,7 +263,7 @@ async fn a_seller_whose_numbers_do_not_add_up_gets_no_further_voucher() {
         };
         assert_eq!((amount, cause.is_some()), (musd(9 * COST), true));
         shop.gate.collect(Collect::All).await;
-        town.clock.set(until);
+        passes(&town, until).await;
         let closed = buyer.close_channel(id, None).await.unwrap();
         assert_eq!(closed, Closed::Withdrawn { amount: musd(8 * COST) }, "{name}");
         town.is_whole(&[buyer.party(), seller()]).await;
@@ -491,7 +497,7 @@ async fn a_seller_that_is_gone_keeps_nothing() {
     let again = buyer.close_channel(id, None).await.unwrap();
     assert_eq!(again, Closed::Waiting { amount, until, cause: None });
     assert!(until >= town.clock.now());
-    town.clock.set(until);
+    passes(&town, until).await;
     let closed = buyer.close_channel(id, None).await.unwrap();
     assert_eq!(closed, Closed::Withdrawn { amount: musd(9 * COST) });
     town.is_whole(&[buyer.party(), seller()]).await;

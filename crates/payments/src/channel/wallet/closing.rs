@@ -7,8 +7,8 @@ use http::Method;
 use mandates::VoucherSpend;
 use money::{Amount, Timestamp};
 use serde::Serialize;
-use settlement::SenderLimits;
 use settlement::channels::{ChannelState, Config};
+use settlement::{SenderLimits, SettlementError};
 
 use super::paying::{refusal, says, units};
 use super::{Buyer, InHand, Opened, opened_by};
@@ -135,7 +135,16 @@ impl Buyer {
             let asked = state.withdrawal.map_or(0, |withdrawal| withdrawal.amount);
             return Ok(Closed::Waiting { amount: self.amount_of(asked)?, until, cause: None });
         }
-        self.own_transactions().end_withdrawal(&config(&channel.config)).await?;
+        match self.own_transactions().end_withdrawal(&config(&channel.config)).await {
+            Ok(_) => {}
+            // By the chain's own clock it is too early: its newest block is older than ours.
+            Err(SettlementError::Reverted { reason, transaction: None, .. }) => {
+                let asked = state.withdrawal.map_or(0, |withdrawal| withdrawal.amount);
+                let cause = Some(format!("the chain does not give it out yet: {reason}"));
+                return Ok(Closed::Waiting { amount: self.amount_of(asked)?, until, cause });
+            }
+            Err(error) => return Err(error.into()),
+        }
         let after = self.chain.channel(channel.id).await?;
         let amount = self.amount_of(state.balance.saturating_sub(after.balance))?;
         Ok(Closed::Withdrawn { amount })
