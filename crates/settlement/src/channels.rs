@@ -587,7 +587,7 @@ fn refused(message: String) -> SettlementError {
 }
 
 impl Config {
-    fn written(&self) -> Result<Contract::ChannelConfig, SettlementError> {
+    pub(crate) fn written(&self) -> Result<Contract::ChannelConfig, SettlementError> {
         let delay = U40::try_from(self.withdraw_delay).map_err(|_| {
             refused(format!("a withdraw delay of {} seconds has over 40 bits", self.withdraw_delay))
         })?;

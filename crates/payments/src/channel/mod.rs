@@ -7,11 +7,13 @@
 //! Source: `specs/schemes/batch-settlement/scheme_batch_settlement_evm.md` of the x402 Foundation,
 //! and what `@x402/evm` 2.27 does where that differs.
 
+pub(crate) mod bookkeeping;
 mod invalid;
 pub mod tab;
 pub mod till;
 pub(crate) mod till_claims;
 pub mod voucher;
+pub mod wallet;
 pub mod wire;
 
 use alloy_primitives::{Address, B256};

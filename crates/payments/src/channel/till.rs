@@ -609,6 +609,19 @@ fn channel_reference(id: B256) -> Reference {
     reference_of_short(id[..20].try_into().expect("a hash has 20 bytes and more"))
 }
 
+/// What a channel of a seller is, by the document kept with its account `unearned/SHORT`.
+pub(crate) fn config_of(
+    ledger: &Ledger,
+    short: &str,
+) -> Result<Option<ChannelConfig>, LedgerError> {
+    let Some(short) = short_of(short) else { return Ok(None) };
+    let documents = ledger.evidence(reference_of_short(&short))?;
+    let opened = documents.iter().find(|d| d.evidence.stage == stage::CHANNEL);
+    Ok(opened
+        .and_then(|d| serde_json::from_slice::<Opened>(&d.evidence.body).ok())
+        .map(|opened| opened.channel_config))
+}
+
 fn reference_of_short(short: &[u8; 20]) -> Reference {
     Reference::derive("x402/batch-settlement/channel", &[CONTRACT.as_slice(), short])
 }

@@ -5,6 +5,7 @@
 pub mod boutique;
 pub mod canal;
 pub mod faulty;
+pub mod meddler;
 pub mod permits;
 pub mod shop;
 pub mod vouchers;
