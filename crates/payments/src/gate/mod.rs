@@ -661,18 +661,7 @@ impl Gate {
     /// Takes an answer in whole.
     async fn finish_work(&self, response: Response, deadline: tokio::time::Instant) -> Stored {
         let most = self.limits.max_answer.min(documents::MAX_BODY);
-        let run = async move {
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, most)
-                .collect()
-                .await
-                .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
-                .to_bytes();
-            let mut head = AnswerHead::of(parts.status, &parts.headers);
-            head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
-            Ok(Stored { head, body, settlement: None })
-        };
-        self.guard(run, deadline).await.unwrap_or_else(|failure| failure)
+        self.guard(read_answer(response, most), deadline).await.unwrap_or_else(|failure| failure)
     }
 
     /// Runs a part of the work in a task of its own, so that its panics and its time are bounded.
@@ -707,6 +696,11 @@ where
     S::Error: std::fmt::Display,
 {
     let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
+    read_answer(response, most).await
+}
+
+/// Takes an answer in whole.
+async fn read_answer(response: Response, most: usize) -> Result<Stored, String> {
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, most)
         .collect()

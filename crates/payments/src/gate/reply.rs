@@ -153,11 +153,7 @@ impl Reply {
                 extra.insert("voucherState".into(), json!(proof));
             }
         }
-        let message = "the voucher's total does not follow what was charged; \
-            the quote tells the channel's state: sign the next total";
-        let body = json!({ "error": code, "message": message, "quote": quote });
-        Reply::json(StatusCode::PAYMENT_REQUIRED, &body)
-            .with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
+        Reply::of_quote(offer, quote)
     }
 
     /// Something was done that is no work.
