@@ -70,6 +70,16 @@ contract ChannelClaimsTest is ChannelTest {
         checkEarned(300, 0);
     }
 
+    /// @dev So a batch does not fail because a part of it came before, whatever its vouchers are.
+    function test_what_is_claimed_already_asks_for_no_proof_and_is_not_told_again() public {
+        claim(c, 300);
+        x402BatchSettlement.VoucherClaim memory unproven = row(c, 300);
+        (unproven.voucher.maxClaimableAmount, unproven.signature) = (0, "");
+        claimAs(SELLER, unproven);
+        vm.assertEq(claimedOf(c), 300);
+        checkEarned(300, 0);
+    }
+
     function test_the_same_channel_twice_in_a_batch_counts_once() public {
         x402BatchSettlement.VoucherClaim[] memory rows = new x402BatchSettlement.VoucherClaim[](3);
         (rows[0], rows[1], rows[2]) = (row(c, 300), row(c, 500), row(c, 400));

@@ -4,9 +4,9 @@ pragma solidity 0.8.37;
 import {x402BatchSettlement} from "../src/x402BatchSettlement.sol";
 import {ChannelTest} from "./ChannelTest.sol";
 
-/// @dev A market of three payers and two receivers with a channel between each pair. It does all that
+/// @dev A town of three payers and two receivers with a channel between each pair. It does all that
 /// the settlement contract can, well and badly, and keeps its own simple books of it.
-contract Market is ChannelTest {
+contract ChannelTown is ChannelTest {
     uint256 public constant PAYERS = 3;
     uint256 public constant RECEIVERS = 2;
     uint256 private constant FIRST_PAYER = 0x9A7E0;
@@ -264,7 +264,7 @@ contract Market is ChannelTest {
 
 /// @dev No path takes out more than went in, whatever is done in whatever order.
 contract ChannelConservationTest is ChannelTest {
-    Market private market;
+    ChannelTown private town;
 
     struct FuzzSelector {
         address addr;
@@ -272,38 +272,38 @@ contract ChannelConservationTest is ChannelTest {
     }
 
     function setUp() public override {
-        market = new Market();
+        town = new ChannelTown();
     }
 
     /// @dev forge calls this contract, and only it, at random.
     function targetContracts() external view returns (address[] memory targets) {
         targets = new address[](1);
-        targets[0] = address(market);
+        targets[0] = address(town);
     }
 
     /// @dev What people do, not the questions.
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
-        targets[0].addr = address(market);
+        targets[0].addr = address(town);
         targets[0].selectors = new bytes4[](8);
-        targets[0].selectors[0] = Market.fill.selector;
-        targets[0].selectors[1] = Market.earn.selector;
-        targets[0].selectors[2] = Market.pay.selector;
-        targets[0].selectors[3] = Market.refund.selector;
-        targets[0].selectors[4] = Market.askBack.selector;
-        targets[0].selectors[5] = Market.takeBack.selector;
-        targets[0].selectors[6] = Market.wait.selector;
-        targets[0].selectors[7] = Market.meddle.selector;
+        targets[0].selectors[0] = ChannelTown.fill.selector;
+        targets[0].selectors[1] = ChannelTown.earn.selector;
+        targets[0].selectors[2] = ChannelTown.pay.selector;
+        targets[0].selectors[3] = ChannelTown.refund.selector;
+        targets[0].selectors[4] = ChannelTown.askBack.selector;
+        targets[0].selectors[5] = ChannelTown.takeBack.selector;
+        targets[0].selectors[6] = ChannelTown.wait.selector;
+        targets[0].selectors[7] = ChannelTown.meddle.selector;
     }
 
     /// forge-config: default.invariant.runs = 32
     function invariant_everything_held_is_somebodys_and_the_books_agree() public view {
-        market.check();
+        town.check();
     }
 
     /// @dev Each run must have moved something, and everyone can leave with what is theirs.
     function afterInvariant() public {
-        vm.assertTrue(market.moved() > 0, "no dollar moved in this run");
-        market.everyoneDeparts();
+        vm.assertTrue(town.moved() > 0, "no dollar moved in this run");
+        town.everyoneDeparts();
     }
 }

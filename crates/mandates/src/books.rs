@@ -153,3 +153,15 @@ pub fn sale_id(reference: Reference) -> TransferId {
 pub fn purchase_id(reference: Reference) -> TransferId {
     TransferId::derive("purchase", &[reference.as_bytes()])
 }
+
+/// The entry by which a deposit stands in the seller's book (escrow ← unearned): all that one
+/// transaction put into the channel. Whoever sees it first books it, the gate or the bookkeeper.
+pub fn deposited_id(channel: &ChannelId, transaction: &[u8; 32]) -> TransferId {
+    TransferId::derive("channel/deposited", &[channel, transaction])
+}
+
+/// The entry by which a refund or a withdrawal stands in the seller's book (unearned ← escrow): all
+/// that one transaction gave back to the payer. Whoever sees it first books it.
+pub fn returned_id(channel: &ChannelId, transaction: &[u8; 32]) -> TransferId {
+    TransferId::derive("channel/returned", &[channel, transaction])
+}

@@ -17,6 +17,8 @@ pub enum Rule {
     Lifetime,
     /// What the machine's wallet holds.
     Wallet,
+    /// What the machine has left in a payment channel.
+    Prepaid,
 }
 
 impl Rule {
@@ -27,6 +29,7 @@ impl Rule {
             Rule::Daily => "daily",
             Rule::Lifetime => "lifetime",
             Rule::Wallet => "wallet",
+            Rule::Prepaid => "prepaid",
         }
     }
 
@@ -36,6 +39,7 @@ impl Rule {
             Rule::Daily => "left of the last 24 hours' budget",
             Rule::Lifetime => "left of the mandate's budget",
             Rule::Wallet => "in the machine's wallet",
+            Rule::Prepaid => "left in the payment channel",
         }
     }
 
@@ -45,6 +49,9 @@ impl Rule {
             Rule::PerPayment => "ask the owner for a mandate with a higher limit per payment",
             Rule::Daily => "wait until earlier payments are a day old, or ask the owner for more",
             Rule::Lifetime => "ask the owner to grant a new mandate",
+            Rule::Prepaid => {
+                "put more into the channel, or pay each request by itself: `--scheme exact`"
+            }
             Rule::Wallet => "put money into the machine's wallet: `machina fund ADDRESS AMOUNT`",
         }
     }

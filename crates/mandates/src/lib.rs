@@ -14,11 +14,15 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod books;
+mod channels;
 mod error;
 mod key;
 mod limits;
 mod mandate;
 
+pub use channels::{
+    ChannelBook, DepositSpend, Fate, HeldDeposit, HeldVoucher, Returned, VoucherSpend,
+};
 pub use error::{MandateError, Rule};
 pub use key::Key;
 pub use limits::{Held, Left, Mandates, Spend};

@@ -16,7 +16,7 @@
 //! so all who share a ledger agree, and an old document that is granted again brings nothing back.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -98,18 +98,29 @@ pub struct Left {
 /// The mandates of a home, over its ledger. Cheap to clone.
 #[derive(Clone)]
 pub struct Mandates {
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// Documents that were read and checked, by their reference; they never change.
     checked: Arc<RwLock<HashMap<Reference, Mandate>>>,
+    /// What came back out of each channel, as far as its entries were looked through.
+    pub(crate) came_back: Arc<Mutex<HashMap<AccountId, CameBack>>>,
+}
+
+/// What came back out of a channel to its buyer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CameBack {
+    /// How many of its entries were looked at; they never change sides.
+    pub(crate) seen: usize,
+    /// Minor units.
+    pub(crate) minor: i128,
 }
 
 /// The accounts of one mandate.
-struct Accounts {
+pub(crate) struct Accounts {
     source: AccountId,
-    payment: AccountId,
+    pub(crate) payment: AccountId,
     day: AccountId,
     lifetime: AccountId,
-    spent: AccountId,
+    pub(crate) spent: AccountId,
 }
 
 impl Accounts {
@@ -117,7 +128,7 @@ impl Accounts {
         format!("mandate/{id}/{part}")
     }
 
-    fn of(mandate: &Mandate) -> Accounts {
+    pub(crate) fn of(mandate: &Mandate) -> Accounts {
         let id = mandate.id();
         let asset = mandate.lifetime.asset();
         let account = |part| AccountId::derive(mandate.machine, &Accounts::name(id, part), asset);
@@ -139,7 +150,7 @@ impl Mandates {
     /// [`MandateError::Store`]; [`MandateError::NotSignedByOwner`] or [`MandateError::Invalid`] if
     /// a kept document was changed.
     pub fn open(ledger: Ledger, machines: &[Party]) -> Result<Mandates, MandateError> {
-        let mandates = Mandates { ledger, checked: Arc::default() };
+        let mandates = Mandates { ledger, checked: Arc::default(), came_back: Arc::default() };
         for machine in machines {
             mandates.in_force(*machine)?;
         }
@@ -147,7 +158,7 @@ impl Mandates {
     }
 
     /// The newest mandate of a machine.
-    fn in_force(&self, machine: Party) -> Result<Option<Mandate>, MandateError> {
+    pub(crate) fn in_force(&self, machine: Party) -> Result<Option<Mandate>, MandateError> {
         let Some(reference) = self.ledger.read(|state| newest(state, machine)) else {
             return Ok(None);
         };
@@ -299,6 +310,20 @@ impl Mandates {
         now: Timestamp,
         evidence: Vec<Evidence>,
     ) -> Result<Held, MandateError> {
+        let cap = spend.amount;
+        self.hold_on(spend, Line::Purchases, cap, now, evidence).await
+    }
+
+    /// As [`Mandates::hold`], for `line`: purchases, or what is prepaid in a channel. `cap` is what
+    /// the limit for one payment is asked for.
+    pub(crate) async fn hold_on(
+        &self,
+        spend: Spend,
+        line: Line,
+        cap: Amount,
+        now: Timestamp,
+        evidence: Vec<Evidence>,
+    ) -> Result<Held, MandateError> {
         let mandate = self
             .in_force(spend.machine)?
             .filter(|m| m.lifetime.asset() == spend.amount.asset())
@@ -307,12 +332,12 @@ impl Mandates {
         let names = Names::of(spend.reference);
         // A clock that steps back must not make the day shorter.
         let day_ends = now.max(self.ledger.read(State::now)).plus(DAY);
-        let limit = |id: TransferId, account: AccountId, until: Timestamp| {
+        let limit = |id: TransferId, account: AccountId, amount: Amount, until: Timestamp| {
             Operation::Transfer(Transfer {
                 id,
                 debit: account,
                 credit: accounts.spent,
-                amount: spend.amount,
+                amount,
                 kind: Kind::Memo,
                 counterparty: Some(spend.payee),
                 reference: spend.reference,
@@ -323,20 +348,23 @@ impl Mandates {
         let purchase = Entry {
             id: names.purchase,
             book: spend.machine,
-            debit: Line::Purchases,
+            debit: line,
             credit: Line::Cash,
             amount: spend.amount,
-            kind: mandate.purpose.kind(),
+            kind: match line {
+                Line::Purchases => mandate.purpose.kind(),
+                _ => Kind::Financial,
+            },
             counterparty: spend.payee,
             reference: spend.reference,
             digest: spend.digest,
             hold_until: Some(spend.until),
         };
         let operation = Operation::Linked(vec![
-            limit(names.payment, accounts.payment, spend.until),
+            limit(names.payment, accounts.payment, cap, spend.until),
             Operation::Void { hold: names.payment },
-            limit(names.day, accounts.day, day_ends),
-            limit(names.lifetime, accounts.lifetime, spend.until),
+            limit(names.day, accounts.day, spend.amount, day_ends),
+            limit(names.lifetime, accounts.lifetime, spend.amount, spend.until),
             purchase.transfer(),
         ]);
         match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
@@ -500,15 +528,15 @@ impl Mandates {
 }
 
 /// The names of one payment's holds: all follow from its reference.
-struct Names {
+pub(crate) struct Names {
     payment: TransferId,
     day: TransferId,
-    lifetime: TransferId,
-    purchase: TransferId,
+    pub(crate) lifetime: TransferId,
+    pub(crate) purchase: TransferId,
 }
 
 impl Names {
-    fn of(reference: Reference) -> Names {
+    pub(crate) fn of(reference: Reference) -> Names {
         let name = |domain| TransferId::derive(domain, &[reference.as_bytes()]);
         Names {
             payment: name("mandate/payment"),

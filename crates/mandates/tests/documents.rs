@@ -183,7 +183,8 @@ async fn a_key_signs_the_held_order_through_permit2_and_its_approval_and_no_othe
     let held = mandates.hold(asked, clock.now(), Vec::new()).await.unwrap();
     let signature = machine().sign_upto_permit(&held, &good, chain_id).unwrap();
     assert_eq!(signature.recover_address_from_prehash(&hash).unwrap(), machine().address());
-    let changes: [(fn(&mut UptoOrder), &str); 6] = [
+    type Change<T> = fn(&mut T);
+    let changes: [(Change<UptoOrder>, &str); 6] = [
         (|o| o.witness.to = Address::ZERO, "the hold is for another payee"),
         (|o| o.permitted.amount = U256::from(101), "the hold is for another amount"),
         (|o| o.deadline = U256::MAX, "the payment would outlive its hold"),
@@ -222,7 +223,7 @@ async fn a_key_signs_the_held_order_through_permit2_and_its_approval_and_no_othe
         deadline: ends,
     };
     machine().sign_approval(&held, &approval, &domain()).unwrap();
-    let changes: [(fn(&mut Permit), &str); 4] = [
+    let changes: [(Change<Permit>, &str); 4] = [
         (|a| a.owner = Address::ZERO, "the hold is another machine's"),
         (|a| a.spender = PAYEE.into(), "nobody but Permit2 is approved"),
         (|a| a.value = U256::MAX, "the hold is for another amount"),

@@ -33,6 +33,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use self::permit::{Approval, By};
+use crate::channel::wallet::{ChannelPolicy, Wallet};
 use crate::documents;
 use crate::exact;
 use crate::extensions;
@@ -73,6 +74,8 @@ pub struct BuyerLimits {
     /// How long after a payment's end its hold stays, for the chain to be asked. It should outlast
     /// any time that this home may be shut: what expires unasked may have been paid.
     pub grace: Duration,
+    /// When and how payment channels are used.
+    pub channels: ChannelPolicy,
 }
 
 impl Default for BuyerLimits {
@@ -83,6 +86,7 @@ impl Default for BuyerLimits {
             request_wait: Duration::from_secs(90),
             max_answer: 16 * 1024 * 1024,
             grace: Duration::from_secs(366 * 24 * 60 * 60),
+            channels: ChannelPolicy::default(),
         }
     }
 }
@@ -116,7 +120,7 @@ pub struct Bought {
     pub paid: Option<Paid>,
 }
 
-/// A payment that the chain confirms.
+/// A payment that the chain confirms, or a charge of a channel.
 #[derive(Debug, Clone, Serialize)]
 pub struct Paid {
     /// The payment's name in the journal.
@@ -125,8 +129,8 @@ pub struct Paid {
     pub amount: Amount,
     /// To whom.
     pub payee: Party,
-    /// The transaction.
-    pub transaction: B256,
+    /// The transaction; `None` if it was paid from a channel.
+    pub transaction: Option<B256>,
     /// What the mandate leaves.
     pub left: Left,
 }
@@ -217,6 +221,65 @@ pub enum BuyError {
         /// The payment's name in the journal.
         reference: Reference,
     },
+    /// The seller did not deliver, and charged nothing of the channel.
+    #[error(
+        "{url} did not deliver (status {status}): {cause}; nothing was charged, and {left} stays in the payment channel {channel}"
+    )]
+    NotCharged {
+        /// Where.
+        url: String,
+        /// The answer's status.
+        status: StatusCode,
+        /// What the seller said.
+        cause: String,
+        /// The channel.
+        channel: B256,
+        /// What it has left for further purchases.
+        left: Amount,
+    },
+    /// The seller charged the channel and did not deliver.
+    #[error(
+        "{url} charged {amount} in the payment channel {channel} and did not deliver (status {status}): {cause}; the journal keeps the proof under {reference}"
+    )]
+    ChargedNotDelivered {
+        /// Where.
+        url: String,
+        /// The last answer's status.
+        status: StatusCode,
+        /// What the seller said.
+        cause: String,
+        /// How much.
+        amount: Amount,
+        /// The channel.
+        channel: B256,
+        /// The purchase's name in the journal.
+        reference: Reference,
+    },
+    /// Whether the seller charged the channel is not known yet.
+    #[error(
+        "it is not known yet whether {url} charged up to {amount} in the payment channel {channel}; it stays set aside until the next purchase there or the channel's end tells (payment {reference})"
+    )]
+    Unanswered {
+        /// Where.
+        url: String,
+        /// The most that it could charge.
+        amount: Amount,
+        /// The channel.
+        channel: B256,
+        /// The purchase's name in the journal.
+        reference: Reference,
+    },
+    /// A payment channel cannot be used.
+    #[error("the payment channel {channel} cannot be used: {cause}")]
+    Channel {
+        /// Which.
+        channel: B256,
+        /// Why, and what to do.
+        cause: String,
+    },
+    /// The chain did not answer. Nothing was signed.
+    #[error(transparent)]
+    Chain(#[from] SettlementError),
     /// The books could not be written.
     #[error(transparent)]
     Store(#[from] LedgerError),
@@ -224,16 +287,17 @@ pub enum BuyError {
 
 /// A machine that buys.
 pub struct Buyer {
-    key: Key,
-    mandates: Mandates,
-    ledger: Ledger,
-    chain: Settlement,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Fn() -> [u8; 32] + Send + Sync>,
+    pub(crate) key: Key,
+    pub(crate) mandates: Mandates,
+    pub(crate) ledger: Ledger,
+    pub(crate) chain: Settlement,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Fn() -> [u8; 32] + Send + Sync>,
     http: reqwest::Client,
-    limits: BuyerLimits,
+    pub(crate) limits: BuyerLimits,
     /// Approvals of Permit2 by signature are numbered, so purchases that need one take turns.
     approving: Mutex<()>,
+    pub(crate) wallet: Wallet,
 }
 
 /// A way to pay that this buyer takes.
@@ -266,10 +330,10 @@ pub struct Parts {
 }
 
 /// What came back from the seller.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Buyer {
@@ -277,7 +341,8 @@ impl Buyer {
     pub fn new(parts: Parts) -> Buyer {
         let Parts { key, mandates, ledger, chain, clock, entropy, http, limits } = parts;
         let approving = Mutex::default();
-        Buyer { key, mandates, ledger, chain, clock, entropy, http, limits, approving }
+        let wallet = Wallet::new(chain.token().chain_id);
+        Buyer { key, mandates, ledger, chain, clock, entropy, http, limits, approving, wallet }
     }
 
     /// Who pays.
@@ -299,19 +364,42 @@ impl Buyer {
     /// # Errors
     /// [`BuyError`], each saying what became of the money.
     pub async fn buy(&self, purchase: &Purchase) -> Result<Bought, BuyError> {
+        self.buy_by(purchase, None).await
+    }
+
+    /// As [`Buyer::buy`], by one scheme and no other: `exact` or `batch-settlement`, for example.
+    /// Without one it pays by the cheapest that it knows, and from a channel where that is worth
+    /// it; see [`ChannelPolicy`].
+    ///
+    /// # Errors
+    /// [`BuyError`], each saying what became of the money.
+    pub async fn buy_by(
+        &self,
+        purchase: &Purchase,
+        scheme: Option<&str>,
+    ) -> Result<Bought, BuyError> {
         let first = self.ask(purchase, None).await?;
         let Some(quote) = self.read_quote(purchase, &first)? else {
             let Answer { status, headers, body } = first;
             return Ok(Bought { status, headers, body, paid: None });
         };
-        let choice = self.choose(purchase, &quote).await?;
-        let amount = choice.amount;
-        if let Some(max) = purchase.max
-            // A maximum in another asset allows nothing of this one.
-            && max.checked_cmp(amount).map_or(true, |order| order.is_lt())
-        {
-            return Err(MandateError::AboveMaximum { price: amount, max }.into());
+        if let Some(offered) = self.channel_for(purchase, &quote, scheme)? {
+            self.below_maximum(purchase, offered.amount)?;
+            match self.take_in_hand(purchase, &offered).await {
+                Ok(channel) => {
+                    return self.buy_from_channel(purchase, &quote, offered, channel).await;
+                }
+                // Nothing was signed, and there is another way.
+                Err(error)
+                    if scheme.is_none() && self.choose(purchase, &quote, None).await.is_ok() =>
+                {
+                    tracing::warn!(%error, "no payment channel can be used; this is paid at once");
+                }
+                Err(error) => return Err(error),
+            }
         }
+        let choice = self.choose(purchase, &quote, scheme).await?;
+        self.below_maximum(purchase, choice.amount)?;
         let _turn = match choice.approval {
             Approval::There => None,
             Approval::Along => Some(self.approving.lock().await),
@@ -331,7 +419,17 @@ impl Buyer {
         self.pay(purchase, &payment, &order, &held).await
     }
 
-    async fn ask(
+    fn below_maximum(&self, purchase: &Purchase, amount: Amount) -> Result<(), BuyError> {
+        if let Some(max) = purchase.max
+            // A maximum in another asset allows nothing of this one.
+            && max.checked_cmp(amount).map_or(true, |order| order.is_lt())
+        {
+            return Err(MandateError::AboveMaximum { price: amount, max }.into());
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn ask(
         &self,
         purchase: &Purchase,
         payment: Option<&PaymentPayload>,
@@ -363,7 +461,7 @@ impl Buyer {
         Ok(Answer { status, headers, body: body.into() })
     }
 
-    fn read_quote(
+    pub(crate) fn read_quote(
         &self,
         purchase: &Purchase,
         answer: &Answer,
@@ -388,11 +486,13 @@ impl Buyer {
         &self,
         purchase: &Purchase,
         quote: &PaymentRequired,
+        scheme: Option<&str>,
     ) -> Result<Choice, BuyError> {
         const MOST_WAYS: usize = 64;
         let mut why_not = String::from("it names no way to pay");
         let mut ways = Vec::new();
-        for terms in quote.accepts.iter().take(MOST_WAYS) {
+        let asked = |terms: &&PaymentRequirements| scheme.is_none_or(|name| terms.scheme == name);
+        for terms in quote.accepts.iter().take(MOST_WAYS).filter(asked) {
             match self.payable(terms) {
                 Ok((amount, payee, by)) => ways.push((amount.minor(), by, terms, amount, payee)),
                 Err(cause) => why_not = cause,
@@ -411,11 +511,25 @@ impl Buyer {
         Err(BuyError::NoWayToPay { url: shown(&purchase.url), cause: why_not })
     }
 
-    fn payable(&self, terms: &PaymentRequirements) -> Result<(Amount, Party, By), String> {
+    pub(crate) fn payable(
+        &self,
+        terms: &PaymentRequirements,
+    ) -> Result<(Amount, Party, By), String> {
+        let by = By::of(terms)?;
+        let (amount, payee) = self.acceptable(terms, by == By::Token)?;
+        Ok((amount, payee, by))
+    }
+
+    /// What terms of any scheme ask, if they ask for our money. With `in_token`, what will be
+    /// signed is signed in the token's own domain, which they must tell.
+    pub(crate) fn acceptable(
+        &self,
+        terms: &PaymentRequirements,
+        in_token: bool,
+    ) -> Result<(Amount, Party), String> {
         let token = self.chain.token();
         let network = wire::network(token.chain_id);
         let said = |text: &str| text.chars().take(80).collect::<String>();
-        let by = By::of(terms)?;
         if terms.network != network {
             return Err(format!(
                 "it wants money on {}, and this machine's is on {network}",
@@ -431,8 +545,7 @@ impl Buyer {
         }
         let extra = |key| terms.extra.as_ref().and_then(|e| e.get(key)).and_then(Value::as_str);
         // What goes through Permit2 is not signed in the token's domain, and need not tell it.
-        let is_told =
-            |key| by == By::Token || terms.extra.as_ref().is_some_and(|e| e.contains_key(key));
+        let is_told = |key| in_token || terms.extra.as_ref().is_some_and(|e| e.contains_key(key));
         if (is_told("name") && extra("name") != Some(&token.name))
             || (is_told("version") && extra("version") != Some(&token.version))
         {
@@ -460,7 +573,7 @@ impl Buyer {
                 terms.max_timeout_seconds
             ));
         }
-        Ok((Amount::from_minor(token.asset, minor), payee, by))
+        Ok((Amount::from_minor(token.asset, minor), payee))
     }
 
     async fn hold(
@@ -674,7 +787,7 @@ impl Buyer {
                             reference,
                             amount: moved,
                             payee: spend.payee,
-                            transaction,
+                            transaction: Some(transaction),
                             left,
                         };
                         let Answer { status, headers, body } = answer;
@@ -748,7 +861,7 @@ impl Buyer {
 
 /// Whether the same payment may still be answered: the seller is busy, or does not know yet, or
 /// cannot be reached. To repeat it is safe.
-fn may_be_repeated(answer: &Result<Answer, BuyError>) -> bool {
+pub(crate) fn may_be_repeated(answer: &Result<Answer, BuyError>) -> bool {
     match answer {
         Ok(answer) => matches!(
             answer.status,
@@ -773,7 +886,7 @@ pub fn receipt(headers: &HeaderMap) -> Option<SettleResponse> {
     wire::decode(headers, wire::PAYMENT_RESPONSE).ok().flatten()
 }
 
-fn summary(answer: &Answer) -> Value {
+pub(crate) fn summary(answer: &Answer) -> Value {
     json!({
         "status": answer.status.as_u16(),
         "bytes": answer.body.len(),
@@ -783,7 +896,7 @@ fn summary(answer: &Answer) -> Value {
 }
 
 /// What a seller said when it did not deliver, shortened.
-fn blame(answer: &Result<Answer, BuyError>) -> (StatusCode, String) {
+pub(crate) fn blame(answer: &Result<Answer, BuyError>) -> (StatusCode, String) {
     match answer {
         Err(error) => (StatusCode::GATEWAY_TIMEOUT, error.to_string()),
         Ok(answer) => {
@@ -801,7 +914,7 @@ fn blame(answer: &Result<Answer, BuyError>) -> (StatusCode, String) {
 }
 
 /// A URL for messages and the journal: without user, password and query, which may hold secrets.
-fn shown(url: &reqwest::Url) -> String {
+pub(crate) fn shown(url: &reqwest::Url) -> String {
     let mut shown = url.clone();
     let _ = shown.set_username("");
     let _ = shown.set_password(None);

@@ -119,6 +119,20 @@ impl Offer {
         self.ways.iter().map(|way| self.requirement(way)).collect()
     }
 
+    /// The terms of its channels, if it can be paid from one.
+    pub fn channel_terms(&self) -> Option<Terms> {
+        self.ways.iter().find_map(|way| match way {
+            Way::Channel(terms) => Some(*terms),
+            _ => None,
+        })
+    }
+
+    /// What it asks of a payment from a channel.
+    pub(crate) fn channel_requirements(&self) -> Option<PaymentRequirements> {
+        let way = self.ways.iter().find(|way| matches!(way, Way::Channel(_)))?;
+        Some(self.requirement(way))
+    }
+
     fn requirement(&self, way: &Way) -> PaymentRequirements {
         let mut extra = Map::new();
         extra.insert("name".into(), Value::from(self.token.name.clone()));
@@ -138,6 +152,7 @@ impl Offer {
                 let price = self.price.minor().unsigned_abs();
                 let hint = price.saturating_mul(channel::REQUESTS_A_DEPOSIT);
                 extra.insert("minDeposit".into(), Value::from(hint.to_string()));
+                extra.insert("lanes".into(), Value::from(channel::LANES));
             }
         }
         PaymentRequirements {

@@ -20,9 +20,12 @@ use settlement::{AuthorizationState, Settlement, SettlementError, TokenMovement}
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use crate::channel::bookkeeping::{Channels, Looked};
+use crate::channel::wallet;
 use crate::documents;
 use crate::order::{self, Order};
 use crate::wire::PaymentPayload;
+use settlement::channels::CONTRACT;
 
 /// How many blocks are searched at once; fewer where a node finds that too many.
 const BLOCKS_AT_ONCE: u64 = 1_000;
@@ -71,6 +74,8 @@ pub struct Reconciled {
 pub struct Break {
     /// Whose.
     pub party: Party,
+    /// Which account: cash, what the channels' contract holds for it, or what it has in a channel.
+    pub account: String,
     /// What the books say, with nothing in flight.
     pub books: Amount,
     /// What the chain says.
@@ -155,13 +160,20 @@ async fn balances_at_one_block(
 
 /// Keeps the books of some parties equal to a chain.
 pub struct Bookkeeper {
-    ledger: Ledger,
-    mandates: Mandates,
-    chain: Settlement,
-    clock: Arc<dyn Clock>,
-    parties: Vec<Party>,
-    /// The first block that was not booked whole yet; one reconciliation runs at a time.
-    next_block: Mutex<u64>,
+    pub(crate) ledger: Ledger,
+    pub(crate) mandates: Mandates,
+    pub(crate) chain: Settlement,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) parties: Vec<Party>,
+    /// One reconciliation runs at a time.
+    place: Mutex<Place>,
+}
+
+/// Where a bookkeeper is.
+struct Place {
+    /// The first block that was not booked whole yet.
+    next_block: u64,
+    channels: Channels,
 }
 
 impl Bookkeeper {
@@ -174,7 +186,8 @@ impl Bookkeeper {
         parties: Vec<Party>,
         from_block: u64,
     ) -> Bookkeeper {
-        Bookkeeper { ledger, mandates, chain, clock, parties, next_block: Mutex::new(from_block) }
+        let place = Place { next_block: from_block, channels: Channels::default() };
+        Bookkeeper { ledger, mandates, chain, clock, parties, place: Mutex::new(place) }
     }
 
     /// Whose books are kept.
@@ -188,9 +201,10 @@ impl Bookkeeper {
     /// # Errors
     /// [`ReconcileError`]; what was resolved and booked before stays so.
     pub async fn reconcile(&self, at_rest: bool) -> Result<Reconciled, ReconcileError> {
-        let mut next_block = self.next_block.lock().await;
+        let mut place = self.place.lock().await;
+        let Place { next_block, channels } = &mut *place;
         self.chain.tend().await;
-        let (posted, released) = self.resolve_purchases(at_rest).await?;
+        let (mut posted, mut released) = self.resolve_purchases(at_rest).await?;
         // What lies above may vanish again.
         let newest = self.chain.safe_head().await?;
         let mut booked = 0;
@@ -210,36 +224,65 @@ impl Bookkeeper {
                 }
                 Err(error) => return Err(error.into()),
             };
+            let mut in_channels = self.book_channels(channels, next, last).await?;
+            booked += in_channels.entries;
+            waits = match (waits, in_channels.waits) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
             for movement in movements {
-                let Booking { entries, waiting } = self.book(&movement).await?;
+                let Booking { entries, waiting } = self.book(&movement, &mut in_channels).await?;
                 booked += entries;
                 if waiting {
-                    waits = waits.or(Some(movement.block));
+                    waits = Some(waits.map_or(movement.block, |first| first.min(movement.block)));
                 }
             }
             next = last + 1;
             *next_block = waits.unwrap_or(next);
         }
-        let breaks = self.breaks().await?;
+        let vouchers = self.resolve_vouchers(channels, at_rest).await?;
+        posted += vouchers.0;
+        released += vouchers.1;
+        let mut breaks = self.breaks().await?;
+        breaks.extend(self.channel_breaks(channels, newest).await?);
         Ok(Reconciled { block: newest, posted, released, booked, breaks })
     }
 
     async fn resolve_purchases(&self, at_rest: bool) -> Result<(usize, usize), ReconcileError> {
         let asset = self.chain.token().asset;
-        let purchases: Vec<_> =
-            self.parties.iter().map(|p| Line::Purchases.of(*p, asset)).collect();
+        let cash: Vec<_> = self.parties.iter().map(|p| Line::Cash.of(*p, asset)).collect();
+        // Purchases that are paid at once, and deposits into channels.
         let held: Vec<_> = self.ledger.read(|state| {
             state
                 .holds()
-                .filter(|h| purchases.contains(&h.transfer.debit))
+                .filter(|h| cash.contains(&h.transfer.credit))
+                .filter(|h| h.transfer.id == books::purchase_id(h.transfer.reference))
                 .map(|h| (h.transfer.reference, h.at))
                 .collect()
         });
         let (mut posted, mut released) = (0, 0);
         for (reference, held_at) in held {
-            let signed = self
-                .ledger
-                .evidence(reference)?
+            let documents = self.ledger.evidence(reference)?;
+            if let Some((payer, order, voucher)) = wallet::kept_deposit(&documents) {
+                let ended = self.clock.now() > order.ends_at.plus(CLOCK_SKEW);
+                if !ended && !at_rest {
+                    continue; // Its buyer still has it in hand.
+                }
+                match self.chain.authorization(payer, order.nonce, 0).await? {
+                    AuthorizationState::Used { .. } => {
+                        let voucher = voucher.as_ref();
+                        self.mandates.settle_deposit(reference, voucher, Vec::new()).await?;
+                        posted += 1;
+                    }
+                    AuthorizationState::Unused if !ended => {}
+                    AuthorizationState::Cancelled | AuthorizationState::Unused => {
+                        self.mandates.release(reference, Vec::new()).await?;
+                        released += 1;
+                    }
+                }
+                continue;
+            }
+            let signed = documents
                 .into_iter()
                 .find(|d| d.evidence.stage == crate::buyer::stage::PAYMENT)
                 .and_then(|d| serde_json::from_slice::<PaymentPayload>(&d.evidence.body).ok())
@@ -287,7 +330,11 @@ impl Bookkeeper {
     }
 
     /// Books one movement in the book of each of our parties that it touches.
-    async fn book(&self, movement: &TokenMovement) -> Result<Booking, ReconcileError> {
+    async fn book(
+        &self,
+        movement: &TokenMovement,
+        in_channels: &mut Looked,
+    ) -> Result<Booking, ReconcileError> {
         let mut booking = Booking::default();
         if !movement.amount.is_positive() {
             return Ok(booking); // EIP-20 allows transfers of nothing; they are no entry.
@@ -295,6 +342,13 @@ impl Bookkeeper {
         let paid = movement.order.map(|name| order::reference_of(name, self.chain.token()));
         for (party, direction) in [(movement.to, Direction::In), (movement.from, Direction::Out)] {
             if let Some(party) = party.filter(|p| self.parties.contains(p)) {
+                // The channels' contract says what it pays for; that is booked already.
+                if matches!(direction, Direction::In)
+                    && movement.from == Some(CONTRACT.into())
+                    && in_channels.explains(movement.transaction, party, movement.amount)
+                {
+                    continue;
+                }
                 match self.book_one(movement, party, direction, paid).await? {
                     Step::Booked => booking.entries += 1,
                     Step::Known => {}
@@ -328,22 +382,22 @@ impl Bookkeeper {
                         Status::Posted { amount, .. } => amount == movement.amount,
                         Status::Held | Status::Voided { .. } | Status::Expired { .. } => true,
                     })
-                    .map(|r| (reference, r.status, r.transfer.kind))
+                    .map(|r| (reference, r.status, r.transfer.kind, r.transfer.debit))
             })
         });
         let late = match known {
-            Some((_, Status::Posted { .. }, _)) => return Ok(Step::Known),
-            Some((_, Status::Held, _)) => return Ok(Step::Waits),
+            Some((_, Status::Posted { .. }, ..)) => return Ok(Step::Known),
+            Some((_, Status::Held, ..)) => return Ok(Step::Waits),
             // Its hold was let go before the money moved: the chain is right, and it is booked late.
-            Some((reference, Status::Voided { .. } | Status::Expired { .. }, kind)) => {
-                Some((reference, kind))
+            Some((reference, Status::Voided { .. } | Status::Expired { .. }, kind, debit)) => {
+                Some((reference, kind, debit))
             }
             None => None,
         };
-        if let (Some((reference, _)), Direction::Out) = (late, direction) {
+        if let (Some((reference, ..)), Direction::Out) = (late, direction) {
             self.mandates.charge_late(reference, movement.amount).await?;
         }
-        let reference = late.map(|(reference, _)| reference).or(paid).unwrap_or_else(|| {
+        let reference = late.map(|(reference, ..)| reference).or(paid).unwrap_or_else(|| {
             Reference::derive("transaction", &[movement.transaction.as_slice()])
         });
         let other = match direction {
@@ -381,7 +435,7 @@ impl Bookkeeper {
             debit,
             credit,
             amount: movement.amount,
-            kind: late.map_or(Kind::Financial, |(_, kind)| kind),
+            kind: late.map_or(Kind::Financial, |(_, kind, _)| kind),
             counterparty: other.unwrap_or_else(|| Party::from(self.chain.token().address)),
             reference,
             digest: movement.transaction.0,
@@ -390,7 +444,13 @@ impl Bookkeeper {
         if self.ledger.read(|state| state.transfer(&entry.id).is_some()) {
             return Ok(Step::Known);
         }
-        match self.ledger.submit(entry.transfer().into()).await? {
+        let mut operation = entry.transfer();
+        if let (Some((_, _, debit)), Direction::Out, Operation::Transfer(transfer)) =
+            (late, direction, &mut operation)
+        {
+            transfer.debit = debit; // A purchase, or what is prepaid in a channel.
+        }
+        match self.ledger.submit(operation.into()).await? {
             Outcome::Applied => Ok(Step::Booked),
             Outcome::Exists => Ok(Step::Known),
             Outcome::Refused(refusal) => match refusal.reason {
@@ -422,7 +482,8 @@ impl Bookkeeper {
             let chain = self.chain.settled_balance(*party).await?;
             // An entry may land between the two looks; only a difference that stands is one.
             if in_flight == 0 && before != chain && books() == Some((before, 0)) {
-                breaks.push(Break { party: *party, books: before, chain });
+                let account = Line::Cash.name().into_owned();
+                breaks.push(Break { party: *party, account, books: before, chain });
             }
         }
         Ok(breaks)

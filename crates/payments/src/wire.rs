@@ -223,8 +223,9 @@ pub enum WireError {
 
 /// Writes a header's value.
 pub fn encode<T: Serialize>(value: &T) -> HeaderValue {
-    let json = serde_json::to_vec(value).expect("wire types are plain data");
-    HeaderValue::from_str(&STANDARD.encode(json)).expect("base64 is a valid header value")
+    let mut json = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut json, value).expect("wire types are plain data");
+    HeaderValue::try_from(STANDARD.encode(json)).expect("base64 is a valid header value")
 }
 
 /// Reads a header; `None` if it is not there.

@@ -12,10 +12,13 @@ use protocol::addresses::{
 use protocol::bindings::x402BatchSettlement::{self, VoucherClaim};
 use protocol::bindings::{ERC3009DepositCollector, Permit2DepositCollector};
 use protocol::channels::{
-    ChannelConfig, ClaimBatch, ClaimEntry, MAX_WITHDRAW_DELAY_SECONDS, MIN_WITHDRAW_DELAY_SECONDS,
-    Refund, Voucher, channel_domain, channel_id, deposit_nonce, erc3009_collector_data,
+    ChannelConfig, ClaimBatch, ClaimEntry, DepositPermit, DepositWitness,
+    MAX_WITHDRAW_DELAY_SECONDS, MIN_WITHDRAW_DELAY_SECONDS, Refund, TokenPermissions, Voucher,
+    allowance_permit_data, channel_domain, channel_id, deposit_nonce, erc3009_collector_data,
+    permit2_collector_data,
 };
 use protocol::genesis::genesis_on;
+use protocol::permit2::{Permit, permit2_domain};
 use protocol::{
     EMBEDDED_CHAIN_ID, GenesisAccount, MachinaDollar, ReceiveWithAuthorization,
     embedded_dollar_domain, genesis,
@@ -221,6 +224,38 @@ fn deposit_claim_settle_and_refund_move_what_was_signed_and_no_more() {
     assert_eq!(scene.balance(BATCH_SETTLEMENT), 0);
     let again = scene.evm.call(ANYONE, BATCH_SETTLEMENT, refund).unwrap_err();
     assert_eq!(again, x402BatchSettlement::InvalidRefundNonce {}.abi_encode());
+}
+
+/// A payer without gas: it approves Permit2 by one signature and deposits by another.
+#[test]
+fn a_deposit_by_permit2_needs_nothing_but_signatures() {
+    let mut scene = scene(EMBEDDED_CHAIN_ID);
+    let (payer, amount) = (scene.payer.address(), U256::from(100_000));
+    let deadline = U256::from(NOW + 60);
+    let approval =
+        Permit { owner: payer, spender: PERMIT2, value: amount, nonce: U256::ZERO, deadline };
+    let (parts, _) = sign(&scene.payer, &approval, &embedded_dollar_domain(EMBEDDED_CHAIN_ID));
+    let permit = DepositPermit {
+        permitted: TokenPermissions { token: MACHINA_DOLLAR, amount },
+        spender: PERMIT2_DEPOSIT_COLLECTOR,
+        nonce: U256::from(9),
+        deadline,
+        witness: DepositWitness { channelId: scene.id },
+    };
+    let (_, signature) = sign(&scene.payer, &permit, &permit2_domain(EMBEDDED_CHAIN_ID));
+    let allowance = allowance_permit_data(amount, deadline, parts);
+    let mut call = x402BatchSettlement::depositCall {
+        config: scene.channel.clone(),
+        amount: 100_000,
+        collector: PERMIT2_DEPOSIT_COLLECTOR,
+        collectorData: permit2_collector_data(permit.nonce, deadline, signature, allowance),
+    };
+    call.config.salt = B256::repeat_byte(1);
+    scene.evm.call(ANYONE, BATCH_SETTLEMENT, call.clone()).unwrap_err();
+    call.config.salt = scene.channel.salt;
+    scene.evm.call(ANYONE, BATCH_SETTLEMENT, call).unwrap();
+    assert_eq!(scene.state(), (100_000, 0));
+    assert_eq!(scene.balance(payer), 900_000);
 }
 
 #[test]

@@ -123,7 +123,9 @@ impl Service<RequestPacket> for LocalTransport {
         let node = self.0.clone();
         Box::pin(async move {
             let request = serde_json::to_value(&packet).map_err(TransportError::ser_err)?;
-            let answer = node.request(request).await;
+            let answer = tokio::time::timeout(REQUEST_TIMEOUT, node.request(request)).await;
+            let silent = || TransportErrorKind::custom_str("it said nothing for too long");
+            let answer = answer.map_err(|_| silent())?;
             serde_json::from_value(answer.clone())
                 .map_err(|e| TransportError::deser_err(e, answer.to_string()))
         })

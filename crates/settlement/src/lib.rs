@@ -20,6 +20,7 @@ mod pool;
 mod sender;
 mod token;
 mod wallet;
+mod withdrawal;
 
 pub use endpoint::{Endpoint, LocalNode};
 pub use error::SettlementError;

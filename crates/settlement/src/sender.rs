@@ -232,15 +232,15 @@ impl Sender {
                 Standing::Absent => {}
             }
             self.raise(&mut voyage, until).await;
+            // Kept before it is sent: whoever called may give up in between.
+            self.keep_open(voyage.clone()).await;
             match self.broadcast_any(&voyage, until).await {
                 // Its nonce is used: by itself a moment ago, or by another program's.
                 Answer::NonceTooLow => match self.standing(&voyage, until).await {
                     Standing::Mined(_) | Standing::Unknown => {}
                     Standing::Final(_) | Standing::Absent => self.done(voyage).await,
                 },
-                Answer::Receipt(_) | Answer::Taken | Answer::NotReplaced => {
-                    self.keep_open(voyage).await;
-                }
+                Answer::Receipt(_) | Answer::Taken | Answer::NotReplaced => {}
                 Answer::Refused(error) => {
                     tracing::warn!(nonce = voyage.nonce(), %error, "a transaction cannot be sent again");
                 }

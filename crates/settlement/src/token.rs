@@ -220,6 +220,16 @@ impl Settlement {
         Ok(Settlement { endpoint, provider, token, senders, confirmations })
     }
 
+    /// The same chain and token, with another key that sends: for what only that key may do.
+    pub fn sending_by(&self, key: impl Into<SendingKeys>, limits: SenderLimits) -> Settlement {
+        let sender = |key| {
+            let (endpoint, provider) = (self.endpoint.clone(), self.provider.clone());
+            Sender::new(endpoint, provider, key, self.token.chain_id, limits)
+        };
+        let senders = Arc::new(Pool::new(key.into().into_keys().into_iter().map(sender)));
+        Settlement { senders, ..self.clone() }
+    }
+
     /// The token that is settled here.
     pub fn token(&self) -> &Token {
         &self.token

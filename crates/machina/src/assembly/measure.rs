@@ -170,9 +170,13 @@ fn side_of(state: &State, entry: &TransferRecord) -> Option<Trade> {
     let counterparty = transfer.counterparty?;
     let (debit, credit) = (state.account(&transfer.debit)?, state.account(&transfer.credit)?);
     let is = |account: &ledger::Account, line: Line| account.name == line.name();
-    let (payer, payee) = if is(credit, Line::Sales) && is(debit, Line::Cash) {
+    // Paid at once, or from a channel.
+    let pays = |account: &ledger::Account, channel: &str| {
+        is(account, Line::Cash) || account.name.starts_with(channel)
+    };
+    let (payer, payee) = if is(credit, Line::Sales) && pays(debit, "unearned/") {
         (counterparty, credit.book)
-    } else if is(debit, Line::Purchases) && is(credit, Line::Cash) {
+    } else if is(debit, Line::Purchases) && pays(credit, "prepaid/") {
         (debit.book, counterparty)
     } else {
         return None;

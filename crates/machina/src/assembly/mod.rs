@@ -620,7 +620,7 @@ impl Assembly {
             paid: bought.paid.map(|paid| PaidReport {
                 amount: paid.amount,
                 payee: paid.payee,
-                transaction: paid.transaction.to_string(),
+                transaction: paid.transaction.map(|t| t.to_string()).unwrap_or_default(),
                 reference: paid.reference.to_string(),
                 mandate_left: paid.left.lifetime,
             }),

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tower::Service;
 
+use super::channel_payload::Echoes;
 use super::reply::Reply;
 use super::{Gate, Paid, request_digest};
 use crate::exact;
@@ -37,6 +38,7 @@ impl Gate {
     pub(super) async fn attend<S>(
         self: Arc<Self>,
         offer: Arc<Offer>,
+        echoes: Arc<Echoes>,
         request: Request<Body>,
         work: S,
     ) -> Reply
@@ -58,10 +60,11 @@ impl Gate {
             let reply = self.welcome_back(&offer, &parts, body).await;
             self.dress(&offer, reply)
         } else if self.extras.mpp.is_some() && !speaks_x402 {
-            let (reply, body) = self.clone().attend_mpp(&offer, &target, request, work).await;
+            let (reply, body) =
+                self.clone().attend_mpp(&offer, echoes, &target, request, work).await;
             self.challenge(&offer, &target, body, self.dress(&offer, reply))
         } else {
-            let reply = self.clone().serve(offer.clone(), request, work).await;
+            let reply = self.clone().serve(offer.clone(), echoes, request, work).await;
             self.dress(&offer, reply)
         }
     }
@@ -113,6 +116,7 @@ impl Gate {
     async fn attend_mpp<S>(
         self: Arc<Self>,
         offer: &Arc<Offer>,
+        echoes: Arc<Echoes>,
         target: &Target,
         request: Request<Body>,
         work: S,
@@ -142,7 +146,8 @@ impl Gate {
             parts.headers.insert(wire::PAYMENT_SIGNATURE, payment);
         }
         let body = Body::new(Watched::new(body, credential.clone(), seen.clone()));
-        let reply = self.clone().serve(offer.clone(), Request::from_parts(parts, body), work).await;
+        let reply =
+            self.clone().serve(offer.clone(), echoes, Request::from_parts(parts, body), work).await;
         let reply = match &credential {
             None => reply,
             Some(_) if seen.is_other() => refuse(&Problem::of_body()),

@@ -18,12 +18,18 @@
 //! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`]
 //! resolves what is left by asking the chain.
 //!
+//! Payments from channels (scheme `batch-settlement`) have their own way, in the module `channel`: a voucher
+//! is judged, held and charged without a word to the chain, and claimed later with many others.
+//!
 //! Everything from the body on runs in a task of its own: a buyer who hangs up between any two
 //! steps changes nothing.
 //!
 //! Bounds: headers by [`wire::MAX_HEADER`], bodies by [`Offer::max_body`], answers, waits, and the
 //! numbers of bodies and of pieces of work at once by [`GateLimits`].
 
+pub(crate) mod channel;
+mod channel_money;
+mod channel_payload;
 mod charge;
 mod dressing;
 mod reply;
@@ -42,13 +48,16 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use ledger::{Kind, Ledger, LedgerError, Outcome, Reference, Write};
+use mandates::Key;
 use mandates::books::{self, Entry, Line};
 use money::{Clock, Party};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use settlement::Settlement;
 use tokio::sync::{Semaphore, watch};
 use tower::{Layer, Service, ServiceExt as _};
 
+use crate::channel::till::{Till, TillLimits};
+use crate::channel::{Collect, Collected};
 use crate::documents;
 use crate::exact::Invalid;
 use crate::extensions::Extras;
@@ -56,6 +65,7 @@ use crate::facilitator::{self, Facilitator};
 use crate::offer::Offer;
 use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
+use channel_payload::Echoes;
 pub use charge::Charge;
 use reply::{AnswerHead, Reply, Stored};
 use settling::Due;
@@ -132,6 +142,8 @@ pub struct Gate {
     classify: Classify,
     limits: GateLimits,
     extras: Extras,
+    /// The channels in which sellers of this home are paid, if they are.
+    till: Option<Till>,
     seats: Seats,
     readers: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -165,7 +177,7 @@ impl Drop for Seat {
 }
 
 /// A request, as far as a payment is bound to it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Asked {
     offer: String,
     method: String,
@@ -212,6 +224,39 @@ impl Gate {
         limits: GateLimits,
         extras: Extras,
     ) -> Arc<Gate> {
+        Gate::build(ledger, facilitator, chain, clock, classify, limits, extras, None)
+    }
+
+    /// As [`Gate::with`], and offers may also be paid from channels. `keys` are those with which
+    /// sellers themselves authorize claims and refunds; where an offer's terms name another, the
+    /// facilitator signs. Call [`Gate::recover`] for each payee after a start.
+    #[allow(clippy::too_many_arguments)] // each is a part of its own, wired once
+    pub fn with_channels(
+        ledger: Ledger,
+        facilitator: Arc<dyn Facilitator>,
+        chain: Settlement,
+        clock: Arc<dyn Clock>,
+        classify: Classify,
+        limits: GateLimits,
+        extras: Extras,
+        keys: Vec<Key>,
+        till: TillLimits,
+    ) -> Arc<Gate> {
+        let till = Till::new(ledger.clone(), chain.clone(), clock.clone(), keys, till);
+        Gate::build(ledger, facilitator, chain, clock, classify, limits, extras, Some(till))
+    }
+
+    #[allow(clippy::too_many_arguments)] // each is a part of its own, wired once
+    fn build(
+        ledger: Ledger,
+        facilitator: Arc<dyn Facilitator>,
+        chain: Settlement,
+        clock: Arc<dyn Clock>,
+        classify: Classify,
+        limits: GateLimits,
+        extras: Extras,
+        till: Option<Till>,
+    ) -> Arc<Gate> {
         Arc::new(Gate {
             ledger,
             facilitator,
@@ -220,24 +265,46 @@ impl Gate {
             classify,
             limits,
             extras,
+            till,
             seats: Arc::default(),
             readers: Arc::new(Semaphore::new(limits.reading)),
             places: Arc::new(Semaphore::new(limits.in_flight)),
         })
     }
 
-    /// Puts an offer's price before a service.
-    pub fn layer(self: &Arc<Self>, offer: Offer) -> GateLayer {
-        GateLayer { gate: self.clone(), offer: Arc::new(offer) }
+    /// Claims what was charged in channels, and has it paid out. A running seller calls this every
+    /// few seconds for what is due, and once for all before it shuts down.
+    pub async fn collect(&self, what: Collect) -> Collected {
+        match &self.till {
+            Some(till) => till.collect(&*self.facilitator, what).await,
+            None => Collected::default(),
+        }
     }
 
-    async fn serve<S>(self: Arc<Self>, offer: Arc<Offer>, request: Request<Body>, work: S) -> Reply
+    /// Puts an offer's price before a service.
+    pub fn layer(self: &Arc<Self>, offer: Offer) -> GateLayer {
+        GateLayer { gate: self.clone(), offer: Arc::new(offer), echoes: Arc::default() }
+    }
+
+    async fn serve<S>(
+        self: Arc<Self>,
+        offer: Arc<Offer>,
+        echoes: Arc<Echoes>,
+        request: Request<Body>,
+        work: S,
+    ) -> Reply
     where
         S: Service<Request<Body>, Response = Response> + Send + 'static,
         S::Error: std::fmt::Display + Send,
         S::Future: Send + 'static,
     {
         let (parts, body) = request.into_parts();
+        let terms = offer.channel_terms();
+        if let Some(terms) = terms
+            && let Some(drawn) = channel_payload::quick(&parts.headers, &offer, &echoes)
+        {
+            return self.serve_channel(offer, terms, drawn, parts, body, work).await;
+        }
         let payment = match wire::decode::<PaymentPayload>(&parts.headers, wire::PAYMENT_SIGNATURE)
         {
             Ok(Some(payment)) => payment,
@@ -259,6 +326,17 @@ impl Gate {
                 return self.after_body(&offer, body, reply).await;
             }
         };
+        if let Some(terms) = terms
+            && requirements.scheme == crate::channel::SCHEME
+        {
+            return match channel_payload::read(payment, requirements) {
+                Ok(drawn) => self.serve_channel(offer, terms, drawn, parts, body, work).await,
+                Err(reason) => {
+                    let reply = channel::invalid(&offer, reason);
+                    self.after_body(&offer, body, reply).await
+                }
+            };
+        }
         let order = match Order::read(&payment.payload) {
             Ok(order) if order.is_of(&requirements) => order,
             Ok(_) => {
@@ -583,18 +661,7 @@ impl Gate {
     /// Takes an answer in whole.
     async fn finish_work(&self, response: Response, deadline: tokio::time::Instant) -> Stored {
         let most = self.limits.max_answer.min(documents::MAX_BODY);
-        let run = async move {
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, most)
-                .collect()
-                .await
-                .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
-                .to_bytes();
-            let mut head = AnswerHead::of(parts.status, &parts.headers);
-            head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
-            Ok(Stored { head, body, settlement: None })
-        };
-        self.guard(run, deadline).await.unwrap_or_else(|failure| failure)
+        self.guard(read_answer(response, most), deadline).await.unwrap_or_else(|failure| failure)
     }
 
     /// Runs a part of the work in a task of its own, so that its panics and its time are bounded.
@@ -619,6 +686,32 @@ impl Gate {
     }
 }
 
+/// Has the work done, and reads its answer of at most so many bytes.
+///
+/// # Errors
+/// Why there is none, for the log and the buyer.
+async fn answer_of<S>(request: Request<Body>, work: S, most: usize) -> Result<Stored, String>
+where
+    S: Service<Request<Body>, Response = Response>,
+    S::Error: std::fmt::Display,
+{
+    let response = work.oneshot(request).await.map_err(|e| e.to_string())?;
+    read_answer(response, most).await
+}
+
+/// Takes an answer in whole.
+async fn read_answer(response: Response, most: usize) -> Result<Stored, String> {
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, most)
+        .collect()
+        .await
+        .map_err(|_| format!("its answer is larger than {most} bytes or broke off"))?
+        .to_bytes();
+    let mut head = AnswerHead::of(parts.status, &parts.headers);
+    head.charge = parts.extensions.get::<Charge>().map(Charge::amount);
+    Ok(Stored { head, body, settlement: None })
+}
+
 impl Paid {
     fn new(
         offer: &Offer,
@@ -629,15 +722,7 @@ impl Paid {
         input: Bytes,
     ) -> Paid {
         let digest = request_digest(offer, parts, &input);
-        let media_type = parts.headers.get(header::CONTENT_TYPE);
-        let asked = Asked {
-            offer: offer.name.clone(),
-            method: parts.method.to_string(),
-            target: parts.uri.path_and_query().map(|p| p.to_string()).unwrap_or_default(),
-            media_type: media_type.and_then(|v| v.to_str().ok()).map(str::to_string),
-            digest: alloy_primitives::hex::encode(digest),
-            bytes: input.len(),
-        };
+        let asked = asked(offer, parts, digest, input.len());
         let reference = order.reference(&offer.token);
         Paid { payment, requirements, order, reference, digest, asked, input }
     }
@@ -647,6 +732,19 @@ impl Paid {
         let payload = self.order.payload().to_string();
         let digest = documents::digest(&[payload.as_bytes(), &self.digest]);
         Errand { reference: self.reference, digest }
+    }
+}
+
+/// A request, in short.
+fn asked(offer: &Offer, parts: &http::request::Parts, digest: [u8; 32], bytes: usize) -> Asked {
+    let media_type = parts.headers.get(header::CONTENT_TYPE);
+    Asked {
+        offer: offer.name.clone(),
+        method: parts.method.to_string(),
+        target: parts.uri.path_and_query().map(|p| p.to_string()).unwrap_or_default(),
+        media_type: media_type.and_then(|v| v.to_str().ok()).map(str::to_string),
+        digest: alloy_primitives::hex::encode(digest),
+        bytes,
     }
 }
 
@@ -673,13 +771,15 @@ fn without_payment(mut parts: http::request::Parts) -> http::request::Parts {
 pub struct GateLayer {
     gate: Arc<Gate>,
     offer: Arc<Offer>,
+    echoes: Arc<Echoes>,
 }
 
 impl<S> Layer<S> for GateLayer {
     type Service = GateService<S>;
 
     fn layer(&self, inner: S) -> GateService<S> {
-        GateService { gate: self.gate.clone(), offer: self.offer.clone(), inner }
+        let GateLayer { gate, offer, echoes } = self.clone();
+        GateService { gate, offer, echoes, inner }
     }
 }
 
@@ -688,6 +788,7 @@ impl<S> Layer<S> for GateLayer {
 pub struct GateService<S> {
     gate: Arc<Gate>,
     offer: Arc<Offer>,
+    echoes: Arc<Echoes>,
     inner: S,
 }
 
@@ -714,6 +815,7 @@ where
         let (gate, offer, inner) = (self.gate.clone(), self.offer.clone(), self.inner.clone());
         let request = request.map(Body::new);
         let inner = inner.map_response(|response: http::Response<R>| response.map(Body::new));
-        Box::pin(async move { Ok(gate.attend(offer, request, inner).await.into()) })
+        let echoes = self.echoes.clone();
+        Box::pin(async move { Ok(gate.attend(offer, echoes, request, inner).await.into()) })
     }
 }

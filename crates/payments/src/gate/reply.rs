@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::stream::Once;
+use crate::channel::wire::{ChannelState, VoucherState};
 use crate::exact::Invalid;
 use crate::offer::Offer;
 use crate::permit;
@@ -134,6 +135,30 @@ impl Reply {
 
     pub(super) fn with_status(self, status: StatusCode) -> Reply {
         Reply { status, ..self }
+    }
+
+    /// 402 with the quote and, in its way to pay from channels, what a channel's state is and the
+    /// voucher that proves it: `specs/schemes/batch-settlement`, "Corrective 402".
+    pub(super) fn corrective(
+        offer: &Offer,
+        code: &str,
+        state: &ChannelState,
+        proof: Option<&VoucherState>,
+    ) -> Reply {
+        let mut quote = offer.quote(Some(code.into()));
+        for way in quote.accepts.iter_mut().filter(|w| w.scheme == crate::channel::SCHEME) {
+            let extra = way.extra.get_or_insert_default();
+            extra.insert("channelState".into(), json!(state));
+            if let Some(proof) = proof {
+                extra.insert("voucherState".into(), json!(proof));
+            }
+        }
+        Reply::of_quote(offer, quote)
+    }
+
+    /// Something was done that is no work.
+    pub(super) fn told(body: &serde_json::Value) -> Reply {
+        Reply::json(StatusCode::OK, body)
     }
 
     /// A refusal with its code for programs and its reason for people.

@@ -356,12 +356,16 @@ impl Gate {
     /// Resolves the sales that were left held, by a crash or by a chain that did not answer:
     /// delivered ones are settled, the others let go. Payments in work are left alone. Returns
     /// how many it resolved and how many stay open.
+    ///
+    /// The payee's channels come back into memory, as the books have them.
     pub async fn recover(&self, payee: Party) -> (usize, usize) {
+        self.recover_channels(payee).await;
         let held: Vec<(Reference, Amount)> = self.ledger.read(|state| {
-            let sales = Line::Sales.of(payee, self.chain.token().asset);
+            let asset = self.chain.token().asset;
+            let (cash, sales) = (Line::Cash.of(payee, asset), Line::Sales.of(payee, asset));
             state
                 .holds()
-                .filter(|e| e.transfer.credit == sales)
+                .filter(|e| e.transfer.debit == cash && e.transfer.credit == sales)
                 .map(|e| (e.transfer.reference, e.transfer.amount))
                 .collect()
         });
@@ -371,6 +375,19 @@ impl Gate {
             resolved += usize::from(self.recover_one(payee, reference, price).await.is_some());
         }
         (resolved, all - resolved)
+    }
+
+    async fn recover_channels(&self, payee: Party) {
+        let Some(till) = &self.till else { return };
+        if let Err(error) = till.recall(payee) {
+            tracing::error!(%error, "the books cannot tell of channels");
+        }
+        if let Err(error) = till.release_abandoned(payee).await {
+            tracing::error!(%error, "abandoned vouchers could not be let go");
+        }
+        if let Err(error) = till.resolve_refunds(payee).await {
+            tracing::warn!(?error, "interrupted refunds could not be resolved");
+        }
     }
 
     async fn recover_one(&self, payee: Party, reference: Reference, price: Amount) -> Option<()> {

@@ -5,8 +5,10 @@
 pub mod boutique;
 pub mod canal;
 pub mod faulty;
+pub mod meddler;
 pub mod permits;
 pub mod shop;
+pub mod vouchers;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;

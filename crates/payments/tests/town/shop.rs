@@ -85,6 +85,14 @@ pub(super) async fn handler(State(work): State<Arc<Work>>, body: Bytes) -> Respo
             answer.extensions_mut().insert(payments::Charge::of(musd(said)));
             return answer;
         }
+        // What it used, of the price.
+        b"used" => {
+            let used = body.split(|b| *b == b':').nth(1).unwrap_or_default();
+            let used: i128 = std::str::from_utf8(used).unwrap().parse().unwrap();
+            let mut response = axum::Json(serde_json::json!({ "turn": turn })).into_response();
+            response.extensions_mut().insert(payments::Charge::of(musd(used)));
+            return response;
+        }
         b"strange" => {
             let strange = "x".repeat(500);
             return ([("content-type", strange)], "strange").into_response();
@@ -119,6 +127,16 @@ impl Town {
             Arc::new(|_| Kind::Intermediate),
             limits,
         );
+        self.open_shop(gate, |url| {
+            let mut offer = offer(self.token(), url);
+            change(&mut offer);
+            offer
+        })
+        .await
+    }
+
+    /// Opens a shop behind any gate, with what `sells` makes of its address.
+    pub async fn open_shop(&self, gate: Arc<Gate>, sells: impl FnOnce(&str) -> Offer) -> Shop {
         let work = Arc::new(Work {
             begun: AtomicUsize::new(0),
             jobs: Mutex::default(),
@@ -127,12 +145,10 @@ impl Town {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/work", listener.local_addr().unwrap());
-        let mut offer = offer(self.token(), &url);
-        change(&mut offer);
         let router = Router::new()
             .route("/work", post(handler))
             .route("/other", post(handler))
-            .layer(gate.layer(offer))
+            .layer(gate.layer(sells(&url)))
             .with_state(work.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Shop { gate, work, url, server }

@@ -1,0 +1,857 @@
+//! One purchase from a channel: hold, sign, keep, send, and follow what the seller proves.
+//!
+//! | what the seller says | what is booked | next |
+//! |---|---|---|
+//! | delivered, with a charge that adds up | the charge is posted, older open vouchers are void | – |
+//! | delivered, and the numbers do not add up | the voucher stays held | the channel is stopped |
+//! | it had charged an earlier voucher, with our signature on it | that one is posted | one new voucher |
+//! | refused (4xx) | the voucher is void: the next may be the same | – |
+//! | nothing, or that it failed | the voucher stays held | the next answer tells |
+//!
+//! The same voucher is sent until there is an answer; another one is signed for the same purchase
+//! only when the seller has proved that the first could not have been meant.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::SolStruct as _;
+use http::StatusCode;
+use ledger::{Evidence, Outcome, Status, TransferId, TransferRecord, Write};
+use mandates::books::Line;
+use mandates::{
+    DepositSpend, Fate, HeldDeposit, HeldVoucher, MandateError, Spend, VoucherSpend, books,
+};
+use money::{Amount, Timestamp};
+use protocol::ReceiveWithAuthorization;
+use protocol::addresses::ERC3009_DEPOSIT_COLLECTOR;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use settlement::AuthorizationState;
+
+use super::{Buyer, InHand, Offered};
+use crate::buyer::{Answer, Bought, BuyError, Paid, Purchase, blame, may_be_repeated, receipt};
+use crate::buyer::{shown, stage, summary};
+use crate::channel::voucher::{deposit_nonce, signed_by};
+use crate::channel::wire::{
+    ChannelState, Deposit, DepositAuthorization, Payload, Units, Voucher, VoucherState,
+};
+use crate::channel::{self, ChannelInvalid};
+use crate::documents;
+use crate::exact;
+use crate::wire::{self, PaymentPayload, PaymentRequired};
+
+/// The voucher that went with a deposit, kept with the deposit's reference: [`VoucherSpend`].
+pub(crate) const FIRST_VOUCHER: &str = "channel/first-voucher";
+
+/// A deposit that is signed. The same one goes with every voucher of the purchase.
+struct SignedDeposit {
+    held: HeldDeposit,
+    wire: Deposit,
+    order: DepositOrder,
+}
+
+/// What names a deposit's order on the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DepositOrder {
+    /// The nonce that its token keeps.
+    pub(crate) nonce: B256,
+    /// The last moment at which it can be used.
+    pub(crate) ends_at: Timestamp,
+}
+
+impl DepositOrder {
+    /// The payer and the deposit in a kept payload, if there is one.
+    pub(crate) fn read(payload: &Value) -> Option<(Address, DepositOrder)> {
+        let payload = Payload::deserialize(payload).ok()?;
+        let Payload::Deposit { channel_config, voucher, deposit } = payload else { return None };
+        let DepositAuthorization::Erc3009 { valid_before, salt, .. } = deposit.authorization else {
+            return None;
+        };
+        let ends = valid_before.saturating_to::<u64>();
+        let nonce = deposit_nonce(voucher.channel_id, salt);
+        let order = DepositOrder { nonce, ends_at: Timestamp::from_secs(ends) };
+        Some((channel_config.payer, order))
+    }
+}
+
+/// What a seller's answer means for the voucher.
+enum Word {
+    /// It delivered, and charged this much.
+    Charged(u128),
+    /// It delivered, and does not tell what it charged.
+    Silent,
+    /// It delivered, and what it tells does not add up.
+    Lie(String),
+    /// It had charged something else before, or says so.
+    Corrects(Box<PaymentRequired>),
+    /// It refused.
+    No,
+    /// Nobody knows.
+    Open,
+}
+
+impl Buyer {
+    /// Buys from a channel.
+    pub(crate) async fn buy_from_channel(
+        &self,
+        purchase: &Purchase,
+        quote: &PaymentRequired,
+        offered: Offered,
+        mut channel: InHand,
+    ) -> Result<Bought, BuyError> {
+        const TRIES: u32 = 8;
+        let mut tries = 1;
+        let mut deposit: Option<SignedDeposit> = None;
+        let mut may_correct = true;
+        loop {
+            let spend = self.next_voucher(purchase, &offered, &channel)?;
+            let voucher = match deposit.take() {
+                Some(before) => {
+                    let held = self.mandates.other_voucher(before.held, spend)?;
+                    let voucher = held.voucher().clone();
+                    deposit = Some(SignedDeposit { held, ..before });
+                    voucher
+                }
+                None => {
+                    let held =
+                        self.hold_from_channel(purchase, quote, &offered, &channel, spend).await;
+                    match held {
+                        Ok((voucher, new)) => {
+                            deposit = new;
+                            voucher
+                        }
+                        // Another of this machine was charged in between: the total is another.
+                        Err(BuyError::Mandate(
+                            MandateError::NotHeld { .. } | MandateError::Ledger(_),
+                        )) if tries < TRIES => {
+                            tries += 1;
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            };
+            let signed =
+                self.sign_from_channel(quote, &offered, &channel, &voucher, deposit.as_ref()).await;
+            let payment = match signed {
+                Ok(payment) => payment,
+                Err(error) => {
+                    self.let_go(&voucher, deposit.as_ref(), may_correct).await;
+                    return Err(error);
+                }
+            };
+            let (answer, sent) = self.present_voucher(purchase, &payment).await;
+            let deposited = match &deposit {
+                None => false,
+                Some(deposit) => self.follow_deposit(deposit, &voucher, &answer).await?,
+            };
+            // Without its deposit the voucher was never held, and its fate is the deposit's.
+            let held = deposit.is_none() || deposited;
+            let word = self.word(&channel, &voucher, &answer)?;
+            if let Word::Corrects(quote) = word {
+                if deposited {
+                    deposit = None;
+                }
+                let own = held.then(|| self.own(&voucher, sent));
+                let said = match self.correct(&mut channel, &quote, own).await? {
+                    // It may be wrong once; a seller that always is would have us sign for ever.
+                    Corrected::GoOn if may_correct => {
+                        may_correct = false;
+                        if let Some(own) = own {
+                            let charged = Amount::zero(offered.amount.asset());
+                            let fate = Fate { hold: own.hold, charged };
+                            self.mandates.settle_vouchers(&[fate], Vec::new()).await?;
+                        }
+                        continue;
+                    }
+                    Corrected::GoOn => {
+                        let cause = Some("it corrects itself again and again".into());
+                        Refused { cause, charged: None }
+                    }
+                    Corrected::Charged(amount) => Refused { cause: None, charged: Some(amount) },
+                    Corrected::NotProved(why) => Refused { cause: Some(why), charged: None },
+                };
+                return Err(self.unpaid(purchase, &answer, said, &voucher, &channel));
+            }
+            return self
+                .conclude_voucher(purchase, answer, word, voucher, deposit, held, channel)
+                .await;
+        }
+    }
+
+    fn own(&self, voucher: &HeldVoucher, sent: u32) -> Own {
+        let spend = voucher.spend();
+        let hold = spend.hold_id();
+        let sequence =
+            self.ledger.read(|state| state.transfer(&hold).map_or(u64::MAX, |r| r.sequence));
+        let base = units(spend.cumulative).saturating_sub(units(spend.amount));
+        Own { hold, sequence, base, sent }
+    }
+
+    /// What never left can go at once. A deposit that left with an earlier voucher stays.
+    async fn let_go(&self, voucher: &HeldVoucher, deposit: Option<&SignedDeposit>, first: bool) {
+        let gone = match deposit {
+            None => {
+                let spend = voucher.spend();
+                let charged = Amount::zero(spend.amount.asset());
+                let fate = Fate { hold: spend.hold_id(), charged };
+                self.mandates.settle_vouchers(&[fate], Vec::new()).await
+            }
+            Some(deposit) if first => {
+                self.mandates.release(deposit.held.spend().reference, Vec::new()).await
+            }
+            Some(_) => Ok(()),
+        };
+        if let Err(error) = gone {
+            tracing::error!(%error, "the hold of an unsigned payment stays for now");
+        }
+    }
+
+    /// The voucher for what was charged and this price.
+    fn next_voucher(
+        &self,
+        purchase: &Purchase,
+        offered: &Offered,
+        channel: &InHand,
+    ) -> Result<VoucherSpend, BuyError> {
+        let book = self.book_of(channel.id)?;
+        let cumulative = book.charged.checked_add(offered.amount).map_err(|_| {
+            let cause = "its total would be more than can be counted".into();
+            BuyError::Channel { channel: channel.id, cause }
+        })?;
+        let chain_id = self.wallet.domain.chain_id();
+        let reference = channel::reference(chain_id, channel.id, units(cumulative));
+        // A deposit that came to nothing has left documents, and no hold of its voucher.
+        let documents = self.ledger.evidence(reference)?;
+        let taken = |attempt: u32| {
+            let stage = numbered(stage::DECISION, attempt);
+            documents.iter().any(|d| d.evidence.stage == stage)
+        };
+        let mut attempt = self.mandates.next_attempt(reference);
+        while taken(attempt) {
+            attempt += 1;
+        }
+        Ok(VoucherSpend {
+            machine: self.party(),
+            payee: offered.payee,
+            chain_id,
+            channel: channel.id.0,
+            amount: offered.amount,
+            cumulative,
+            reference,
+            attempt,
+            digest: request_digest(purchase),
+            until: self.clock.now().plus(self.limits.grace),
+        })
+    }
+
+    /// Sets the money aside: in the channel, or with a deposit where it has not enough.
+    async fn hold_from_channel(
+        &self,
+        purchase: &Purchase,
+        quote: &PaymentRequired,
+        offered: &Offered,
+        channel: &InHand,
+        spend: VoucherSpend,
+    ) -> Result<(HeldVoucher, Option<SignedDeposit>), BuyError> {
+        let book = self.book_of(channel.id)?;
+        let decision = json!({
+            "url": shown(&purchase.url),
+            "method": purchase.method.as_str(),
+            "bytes": purchase.body.len(),
+            "amount": offered.amount,
+            "payee": offered.payee,
+            "max": purchase.max,
+            "channel": channel.id,
+            "channelBefore": book,
+            "leftBefore": self.mandates.left(self.party()),
+        });
+        let evidence = vec![
+            documents::json(spend.reference, &numbered(stage::QUOTE, spend.attempt), quote),
+            documents::json(spend.reference, &numbered(stage::DECISION, spend.attempt), &decision),
+        ];
+        if book.available().minor() >= offered.amount.minor() {
+            return Ok((self.mandates.hold_voucher(spend, evidence).await?, None));
+        }
+        let now = self.clock.now();
+        let amount = self.deposit_amount(offered, book.available())?;
+        let validity = Duration::from_secs(offered.terms.max_timeout_seconds)
+            .min(self.limits.longest_validity);
+        let salt = U256::from_be_bytes((self.entropy)());
+        let order = ReceiveWithAuthorization {
+            from: self.key.address(),
+            to: ERC3009_DEPOSIT_COLLECTOR,
+            value: U256::from(units(amount)),
+            // The chain's clock may be behind ours.
+            validAfter: U256::from(now.as_secs().saturating_sub(600)),
+            validBefore: U256::from(now.as_secs() + validity.as_secs()),
+            nonce: deposit_nonce(channel.id, salt),
+        };
+        let token = self.chain.token();
+        let domain =
+            protocol::dollar_domain(&token.name, &token.version, token.chain_id, token.address);
+        let ends_at = Timestamp::from_secs(now.as_secs() + validity.as_secs());
+        let reference = exact::reference_of(order.from, order.nonce, token);
+        let mut evidence = evidence;
+        evidence.push(documents::json(reference, stage::DECISION, &decision));
+        evidence.push(documents::json(reference, FIRST_VOUCHER, &spend));
+        let deposit = DepositSpend {
+            spend: Spend {
+                machine: self.party(),
+                payee: offered.payee,
+                amount,
+                reference,
+                digest: spend.digest,
+                order: order.eip712_signing_hash(&domain),
+                until: ends_at.plus(self.limits.grace),
+            },
+            voucher: spend,
+        };
+        let held = self.mandates.hold_deposit(deposit, now, evidence).await?;
+        let signature = match self.key.sign_deposit(&held, &order, salt, &domain) {
+            Ok(signature) => signature,
+            Err(error) => {
+                self.mandates.release(reference, Vec::new()).await?;
+                return Err(error.into());
+            }
+        };
+        let wire = Deposit {
+            amount: Units(units(amount)),
+            authorization: DepositAuthorization::Erc3009 {
+                valid_after: order.validAfter,
+                valid_before: order.validBefore,
+                salt,
+                signature: signature.as_bytes().to_vec().into(),
+            },
+        };
+        let order = DepositOrder { nonce: order.nonce, ends_at };
+        Ok((held.voucher().clone(), Some(SignedDeposit { held, wire, order })))
+    }
+
+    /// How much is put in: for some purchases, within mandate and wallet.
+    fn deposit_amount(&self, offered: &Offered, available: Amount) -> Result<Amount, BuyError> {
+        let price = offered.amount.minor();
+        let policy = i128::from(self.limits.channels.deposit_prices.max(1));
+        let hint = offered
+            .terms
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.get("minDeposit"))
+            .and_then(Value::as_str)
+            .filter(|text| text.len() <= 38 && text.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|text| text.parse::<i128>().ok())
+            .filter(|hint| *hint >= price && *hint <= price.saturating_mul(policy * 4));
+        let needed = price - available.minor().max(0);
+        let wanted = hint.unwrap_or(price.saturating_mul(policy)).max(needed);
+        let room = self.room().ok_or(MandateError::NoMandate { machine: self.party() })?;
+        let amount = Amount::from_minor(offered.amount.asset(), wanted.min(room).max(needed));
+        // More than there is room for is refused by the mandate, with its own words.
+        Ok(amount)
+    }
+
+    /// Signs, and keeps the signed payment before anybody else has it.
+    async fn sign_from_channel(
+        &self,
+        quote: &PaymentRequired,
+        offered: &Offered,
+        channel: &InHand,
+        voucher: &HeldVoucher,
+        deposit: Option<&SignedDeposit>,
+    ) -> Result<PaymentPayload, BuyError> {
+        let spend = voucher.spend();
+        let wire_voucher = self.signed(voucher)?;
+        let payload = match deposit {
+            None => Payload::Voucher { channel_config: channel.config, voucher: wire_voucher },
+            Some(deposit) => Payload::Deposit {
+                channel_config: channel.config,
+                voucher: wire_voucher,
+                deposit: deposit.wire.clone(),
+            },
+        };
+        let payment = PaymentPayload {
+            x402_version: wire::VERSION,
+            resource: Some(quote.resource.clone()),
+            accepted: offered.terms.clone(),
+            payload: serde_json::to_value(&payload).expect("wire types are plain data"),
+            extensions: None,
+        };
+        let mut evidence: Vec<Evidence> = vec![documents::json(
+            spend.reference,
+            &numbered(stage::PAYMENT, spend.attempt),
+            &payment,
+        )];
+        let mut hold = spend.hold_id();
+        if let Some(deposit) = deposit {
+            let reference = deposit.held.spend().reference;
+            hold = books::purchase_id(reference);
+            let known = self.ledger.evidence(reference)?;
+            let again = known.iter().any(|d| d.evidence.stage == stage::PAYMENT);
+            let attempt = u32::from(again);
+            evidence.push(documents::json(reference, &numbered(stage::PAYMENT, attempt), &payment));
+            if again {
+                evidence.push(documents::json(reference, &numbered(FIRST_VOUCHER, 1), spend));
+            }
+        }
+        if let Outcome::Refused(refusal) = self.ledger.submit(Write::evidence(evidence)).await? {
+            return Err(MandateError::Ledger(refusal.reason.to_string()).into());
+        }
+        // The bookkeeper lets go what stays unsigned for long; it may have been faster.
+        if self.ledger.read(|s| s.transfer(&hold).map(|r| r.status)) != Some(Status::Held) {
+            let cause = "the hold was let go before the payment was signed";
+            return Err(MandateError::NotHeld { cause }.into());
+        }
+        Ok(payment)
+    }
+
+    pub(super) fn signed(&self, voucher: &HeldVoucher) -> Result<Voucher, BuyError> {
+        let spend = voucher.spend();
+        let signature = self.key.sign_voucher(voucher)?;
+        Ok(Voucher {
+            channel_id: spend.channel.into(),
+            max_claimable_amount: Units(units(spend.cumulative)),
+            signature: signature.as_bytes().to_vec().into(),
+        })
+    }
+
+    /// Sends the same voucher until somebody answers it for good; tells how often it was sent.
+    pub(super) async fn present_voucher(
+        &self,
+        purchase: &Purchase,
+        payment: &PaymentPayload,
+    ) -> (Result<Answer, BuyError>, u32) {
+        let mut pause = Duration::from_millis(50);
+        let mut attempt = 1;
+        loop {
+            let answer = self.ask(purchase, Some(payment)).await;
+            let busy = answer.as_ref().is_ok_and(|answer| {
+                refusal(answer).is_some_and(|q| says(&q, ChannelInvalid::Busy))
+            });
+            if !(busy || may_be_repeated(&answer)) || attempt >= self.limits.attempts {
+                return (answer, attempt);
+            }
+            tracing::info!(url = %shown(&purchase.url), attempt, "the same voucher is sent again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+            attempt += 1;
+        }
+    }
+
+    /// Learns from the chain what became of a deposit, and books it. `true` if it was made.
+    async fn follow_deposit(
+        &self,
+        deposit: &SignedDeposit,
+        voucher: &HeldVoucher,
+        answer: &Result<Answer, BuyError>,
+    ) -> Result<bool, BuyError> {
+        let looks = if answer.as_ref().is_ok_and(|a| a.status.is_success()) { 6 } else { 1 };
+        let mut pause = Duration::from_millis(50);
+        let reference = deposit.held.spend().reference;
+        for look in 1..=looks {
+            let payer = self.key.address();
+            let state = self.chain.authorization(payer, deposit.order.nonce, 0).await;
+            if let Ok(AuthorizationState::Used { .. }) = state {
+                let voucher = Some(voucher.spend());
+                self.mandates.settle_deposit(reference, voucher, Vec::new()).await?;
+                return Ok(true);
+            }
+            if look < looks {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+        Ok(false)
+    }
+
+    /// What an answer means.
+    fn word(
+        &self,
+        channel: &InHand,
+        voucher: &HeldVoucher,
+        answer: &Result<Answer, BuyError>,
+    ) -> Result<Word, BuyError> {
+        let Ok(answer) = answer else { return Ok(Word::Open) };
+        if let Some(quote) = refusal(answer) {
+            let corrects = says(&quote, ChannelInvalid::CumulativeMismatch)
+                || says(&quote, ChannelInvalid::BelowClaimed);
+            return Ok(match corrects {
+                true => Word::Corrects(Box::new(quote)),
+                false if says(&quote, ChannelInvalid::Busy) => Word::Open,
+                false => Word::No,
+            });
+        }
+        if !answer.status.is_success() {
+            let refused =
+                answer.status.is_client_error() && answer.status != StatusCode::TOO_MANY_REQUESTS;
+            return Ok(if refused { Word::No } else { Word::Open });
+        }
+        let Some(receipt) = receipt(&answer.headers).filter(|r| r.success) else {
+            return Ok(Word::Silent);
+        };
+        let Some(extra) = receipt.extra else { return Ok(Word::Silent) };
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Said {
+            charged_amount: Units,
+            #[serde(default)]
+            channel_state: Option<ChannelState>,
+        }
+        let Ok(said) = serde_json::from_value::<Said>(Value::Object(extra)) else {
+            return Ok(Word::Silent);
+        };
+        let spend = voucher.spend();
+        let charged = said.charged_amount.0;
+        let lie = |text: String| Ok(Word::Lie(text));
+        if charged > units(spend.amount) {
+            return lie(format!("its seller charged {charged} minor units for {}", spend.amount));
+        }
+        let Some(state) = said.channel_state else { return Ok(Word::Charged(charged)) };
+        if state.channel_id != channel.id {
+            return lie(format!("its seller answered for another channel, {}", state.channel_id));
+        }
+        let total = units(spend.cumulative) - units(spend.amount) + charged;
+        if state.charged_cumulative_amount.is_some_and(|said| said.0 != total) {
+            return lie(format!("its seller counts another total than {total} minor units"));
+        }
+        let book = self.book_of(channel.id)?;
+        if state.balance.0 < units(book.balance) {
+            return lie(format!("its seller says that it holds less than {}", book.balance));
+        }
+        Ok(Word::Charged(charged))
+    }
+
+    /// The seller says that it had charged something before, and a refund was asked for without
+    /// it. If that is proved, it is booked.
+    pub(super) async fn correct_for_refund(
+        &self,
+        channel: &mut InHand,
+        quote: &PaymentRequired,
+    ) -> Result<(), BuyError> {
+        match self.correct(channel, quote, None).await? {
+            Corrected::GoOn => Ok(()),
+            Corrected::Charged(_) | Corrected::NotProved(_) => Err(BuyError::Channel {
+                channel: channel.id,
+                cause: "its seller counts another total and does not prove it".into(),
+            }),
+        }
+    }
+
+    /// The seller says that it had charged something before. If that is proved, it is booked.
+    async fn correct(
+        &self,
+        channel: &mut InHand,
+        quote: &PaymentRequired,
+        own: Option<Own>,
+    ) -> Result<Corrected, BuyError> {
+        let asset = self.chain.token().asset;
+        let book = self.book_of(channel.id)?;
+        let zero = Amount::zero(asset);
+        let release: Vec<Fate> =
+            own.iter().map(|own| Fate { hold: own.hold, charged: zero }).collect();
+        let (charged, signed) = match self.proved(channel, quote) {
+            Ok(Some(proof)) => proof,
+            Ok(None) => {
+                self.mandates.settle_vouchers(&release, Vec::new()).await?;
+                let why = "it counts another total and does not prove it";
+                return Ok(Corrected::NotProved(why.into()));
+            }
+            Err(lie) => {
+                self.stop(channel, &lie).await?;
+                return Ok(Corrected::NotProved(lie));
+            }
+        };
+        let before = units(book.charged);
+        let Some(more) = charged.checked_sub(before).filter(|more| *more > 0) else {
+            let why = format!("its seller goes back to {charged} minor units of {before}");
+            if charged == before && own.is_some_and(|own| own.base < charged) {
+                // Another of this machine was faster: by now the book has what the seller proves.
+                self.mandates.settle_vouchers(&release, Vec::new()).await?;
+                return Ok(Corrected::GoOn);
+            }
+            if charged < before {
+                self.stop(channel, &why).await?;
+            } else {
+                // It refuses the very total that follows from its own.
+                self.mandates.settle_vouchers(&release, Vec::new()).await?;
+            }
+            return Ok(Corrected::NotProved(why));
+        };
+        let more = Amount::from_minor(asset, i128::try_from(more).unwrap_or(i128::MAX));
+        let chain_id = self.wallet.domain.chain_id();
+        let reference = channel::reference(chain_id, channel.id, signed);
+        let open = self.mandates.open_vouchers(self.party(), asset, channel.id.0);
+        let is_own = |hold: &&TransferRecord| own.is_some_and(|own| own.hold == hold.transfer.id);
+        let fits = |hold: &&TransferRecord| {
+            hold.transfer.reference == reference && hold.transfer.amount.minor() >= more.minor()
+        };
+        let other = open.iter().filter(|hold| !is_own(hold)).find(fits);
+        // Sent more than once, its first answer may have been lost: then it was this one. Sent
+        // once, its answer is this correction, so it was another.
+        let mine = open.iter().find(is_own).filter(fits);
+        let found = mine.filter(|_| own.is_some_and(|own| own.sent > 1)).or(other);
+        // What was held later is somebody else's, who has it in hand.
+        let until = own.map_or(u64::MAX, |own| own.sequence);
+        let older = || open.iter().filter(move |hold| hold.sequence <= until);
+        if let Some(found) = found {
+            let mut fates = vec![Fate { hold: found.transfer.id, charged: more }];
+            fates.extend(
+                older()
+                    .map(|hold| hold.transfer.id)
+                    .filter(|hold| *hold != found.transfer.id)
+                    .map(|hold| Fate { hold, charged: zero }),
+            );
+            self.mandates.settle_vouchers(&fates, Vec::new()).await?;
+            return Ok(if is_own(&found) { Corrected::Charged(more) } else { Corrected::GoOn });
+        }
+        let purchases = Line::Purchases.of(self.party(), asset);
+        let known = self.ledger.read(|state| {
+            let mut records = state.by_reference(reference).into_iter();
+            records.any(|r| r.transfer.debit == purchases && !is_own(&r))
+        });
+        let is_there = more.minor() <= book.balance.minor() - book.charged.minor();
+        if known || !is_there {
+            let why = format!("its seller charged {more} that nothing explains");
+            self.stop(channel, &why).await?;
+            return Ok(Corrected::NotProved(why));
+        }
+        // Our own signature, of which this journal knows nothing: it was lost. All that is open is
+        // older than what the seller proves.
+        let fates: Vec<Fate> =
+            older().map(|hold| Fate { hold: hold.transfer.id, charged: zero }).collect();
+        self.mandates.settle_vouchers(&fates, Vec::new()).await?;
+        let total = Amount::from_minor(asset, book.charged.minor() + more.minor());
+        let contract = settlement::channels::CONTRACT.into();
+        self.mandates
+            .adopt_channel(self.party(), channel.id.0, book.balance, total, contract)
+            .await?;
+        Ok(Corrected::GoOn)
+    }
+
+    /// What a seller proves to have charged, and the total that we had signed for it. `None` if it
+    /// proves nothing, an error if its proof is false.
+    fn proved(
+        &self,
+        channel: &InHand,
+        quote: &PaymentRequired,
+    ) -> Result<Option<(u128, u128)>, String> {
+        const MOST_WAYS: usize = 64;
+        let extras = quote.accepts.iter().take(MOST_WAYS).filter(|t| t.scheme == channel::SCHEME);
+        for extra in extras.filter_map(|terms| terms.extra.as_ref()) {
+            let state = extra.get("channelState").and_then(|v| ChannelState::deserialize(v).ok());
+            let proof = extra.get("voucherState").and_then(|v| VoucherState::deserialize(v).ok());
+            let Some(state) = state.filter(|state| state.channel_id == channel.id) else {
+                continue;
+            };
+            let (
+                Some(charged),
+                Some(VoucherState {
+                    signed_max_claimable: Some(signed),
+                    signature: Some(signature),
+                }),
+            ) = (state.charged_cumulative_amount, proof)
+            else {
+                return Ok(None);
+            };
+            let hash = self.wallet.domain.voucher_hash(channel.id, signed.0);
+            if !is_ours(hash, &signature, channel) || charged.0 > signed.0 {
+                return Err("its seller shows a voucher that this machine did not sign".into());
+            }
+            return Ok(Some((charged.0, signed.0)));
+        }
+        Ok(None)
+    }
+
+    /// Books what the answer means, and gives the answer to whom it belongs.
+    #[allow(clippy::too_many_arguments)] // one of each thing that a purchase has in hand
+    async fn conclude_voucher(
+        &self,
+        purchase: &Purchase,
+        answer: Result<Answer, BuyError>,
+        word: Word,
+        voucher: HeldVoucher,
+        deposit: Option<SignedDeposit>,
+        held: bool,
+        mut channel: InHand,
+    ) -> Result<Bought, BuyError> {
+        let spend = voucher.spend();
+        let (reference, amount) = (spend.reference, spend.amount);
+        let zero = Amount::zero(amount.asset());
+        let said = numbered(stage::ANSWER, spend.attempt);
+        let evidence: Vec<Evidence> = answer
+            .as_ref()
+            .ok()
+            .map(|answer| documents::json(reference, &said, &summary(answer)))
+            .into_iter()
+            .collect();
+        let charged = match &word {
+            Word::Charged(charged) => Some(Amount::from_minor(
+                amount.asset(),
+                i128::try_from(*charged).unwrap_or(i128::MAX),
+            )),
+            Word::No => Some(zero),
+            Word::Silent | Word::Lie(_) | Word::Open | Word::Corrects(_) => None,
+        };
+        let settled = match charged.filter(|_| held) {
+            // A charge tells that no older voucher was charged: the total would be another.
+            Some(charged) => {
+                let own = self.own(&voucher, 1);
+                let mut fates = vec![Fate { hold: own.hold, charged }];
+                if matches!(word, Word::Charged(_)) {
+                    let open =
+                        self.mandates.open_vouchers(self.party(), amount.asset(), channel.id.0);
+                    fates.extend(
+                        open.iter()
+                            .filter(|hold| hold.sequence < own.sequence)
+                            .map(|hold| Fate { hold: hold.transfer.id, charged: zero }),
+                    );
+                }
+                self.mandates.settle_vouchers(&fates, evidence).await
+            }
+            None => self.mandates.settle_vouchers(&[], evidence).await,
+        };
+        // What is paid for is delivered, whatever our books say; they are mended later.
+        if let Err(error) = settled {
+            tracing::error!(%reference, %error, "a charge could not be booked yet");
+        }
+        if let Word::Lie(why) = &word {
+            self.stop(&mut channel, why).await?;
+        }
+        let url = shown(&purchase.url);
+        match answer {
+            Ok(answer) if answer.status.is_success() => {
+                let Answer { status, headers, body } = answer;
+                let left = self
+                    .mandates
+                    .left(self.party())
+                    .ok_or(MandateError::NoMandate { machine: self.party() })?;
+                let paid = Paid {
+                    reference,
+                    amount: charged.unwrap_or(amount),
+                    payee: spend.payee,
+                    transaction: None,
+                    left,
+                };
+                Ok(Bought { status, headers, body, paid: Some(paid) })
+            }
+            answer => {
+                if let (Some(deposit), false) = (&deposit, held) {
+                    // Nothing moved, and the seller could still use the deposit.
+                    let until = deposit.order.ends_at;
+                    let amount = deposit.held.spend().amount;
+                    let (status, cause) = blame(&answer);
+                    return Err(match word {
+                        Word::No => BuyError::NotDelivered { url, status, cause, amount, until },
+                        _ => BuyError::Open {
+                            url,
+                            amount,
+                            until,
+                            reference: deposit.held.spend().reference,
+                        },
+                    });
+                }
+                match word {
+                    Word::No => {
+                        let said = Refused { cause: None, charged: None };
+                        Err(self.unpaid(purchase, &answer, said, &voucher, &channel))
+                    }
+                    _ => Err(BuyError::Unanswered { url, amount, channel: channel.id, reference }),
+                }
+            }
+        }
+    }
+
+    fn unpaid(
+        &self,
+        purchase: &Purchase,
+        answer: &Result<Answer, BuyError>,
+        said: Refused,
+        voucher: &HeldVoucher,
+        channel: &InHand,
+    ) -> BuyError {
+        let url = shown(&purchase.url);
+        let (status, blamed) = blame(answer);
+        let cause = said.cause.unwrap_or(blamed);
+        let spend = voucher.spend();
+        match said.charged {
+            Some(amount) => BuyError::ChargedNotDelivered {
+                url,
+                status,
+                cause,
+                amount,
+                channel: channel.id,
+                reference: spend.reference,
+            },
+            None => {
+                let left = self
+                    .book_of(channel.id)
+                    .map_or(Amount::zero(spend.amount.asset()), |book| book.available());
+                BuyError::NotCharged { url, status, cause, channel: channel.id, left }
+            }
+        }
+    }
+}
+
+/// The voucher that a seller corrects.
+#[derive(Clone, Copy)]
+struct Own {
+    /// Its hold.
+    hold: TransferId,
+    /// Its hold's place in the journal.
+    sequence: u64,
+    /// What had been charged before it.
+    base: u128,
+    /// How often it was sent.
+    sent: u32,
+}
+
+/// What became of a correction.
+enum Corrected {
+    /// What was proved is booked: the next total is known.
+    GoOn,
+    /// The voucher itself had been charged, and its answer was lost.
+    Charged(Amount),
+    /// Nothing was proved, in words.
+    NotProved(String),
+}
+
+/// Why a purchase ends without its goods.
+struct Refused {
+    /// In words; the seller's own if missing.
+    cause: Option<String>,
+    /// What was charged for it all the same.
+    charged: Option<Amount>,
+}
+
+fn is_ours(hash: B256, signature: &Bytes, channel: &InHand) -> bool {
+    signed_by(hash, signature, channel.config.payer_authorizer)
+}
+
+/// The quote of a 402 answer.
+pub(super) fn refusal(answer: &Answer) -> Option<PaymentRequired> {
+    if answer.status != StatusCode::PAYMENT_REQUIRED {
+        return None;
+    }
+    wire::decode(&answer.headers, wire::PAYMENT_REQUIRED).ok().flatten()
+}
+
+pub(super) fn says(quote: &PaymentRequired, reason: ChannelInvalid) -> bool {
+    quote.error.as_deref() == Some(reason.code())
+}
+
+/// Minor units as the contract counts them; amounts in a channel are never negative.
+pub(super) fn units(amount: Amount) -> u128 {
+    u128::try_from(amount.minor()).unwrap_or(0)
+}
+
+/// What binds a voucher to a request.
+fn request_digest(purchase: &Purchase) -> [u8; 32] {
+    documents::digest(&[
+        purchase.method.as_str().as_bytes(),
+        purchase.url.as_str().as_bytes(),
+        &purchase.body,
+    ])
+}
+
+/// A stage's name, for a later attempt with the same voucher.
+pub(crate) fn numbered(stage: &str, attempt: u32) -> String {
+    if attempt == 0 { stage.to_string() } else { format!("{stage}/{attempt}") }
+}

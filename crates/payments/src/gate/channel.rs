@@ -1,0 +1,754 @@
+//! Payments from a channel at the gate: a voucher for each request, and no word to the chain.
+//!
+//! The way of a voucher:
+//!
+//! | step | what is durable after it |
+//! |---|---|
+//! | read; is it known? then the stored answer | nothing |
+//! | channel, terms, total, signature, what the chain said last | nothing |
+//! | a place in the channel's tab, then the **hold** (unearned ← sales) | the hold |
+//! | work, in a task of its own | – |
+//! | post the charge, with voucher and answer in one document | the sale, for good |
+//! | the answer, with the channel's new state | – |
+//!
+//! A failed piece of work voids the hold, and the same voucher may come again, with the same request
+//! or another. The same voucher with the request that it was charged for gets the stored answer.
+//! With another request its total no longer follows, and that is answered with what the channel's
+//! state is and the proof of it, as the specification's corrective 402.
+//!
+//! Deposits and refunds are in `channel_money`; both go to the facilitator, and what they did is
+//! read from the chain.
+
+use alloy_primitives::{B256, Bytes as SignatureBytes};
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Request, StatusCode};
+use ledger::{Operation, Outcome, Reason, Refusal, Status, Write};
+use mandates::books::{self, Entry, Line};
+use money::{Amount, Party};
+use serde::{Deserialize, Serialize};
+use tower::Service;
+
+use super::channel_payload::{Drawn, Want};
+use super::reply::{AnswerHead, Reply, Stored};
+use super::{Asked, Errand, Gate, answer_of, asked, charge, request_digest, without_payment};
+use crate::channel::tab::{Place, Proof};
+use crate::channel::till::{self, NotHere, Sale, Shared, Till};
+use crate::channel::wire::{ChannelConfig, ChannelState, Units};
+use crate::channel::{ChannelInvalid, LANES, Terms, wire as channel_wire};
+use crate::documents;
+use crate::facilitator;
+use crate::offer::Offer;
+use crate::wire::{self, PaymentPayload, PaymentRequirements};
+
+/// The longest text of an answer that is kept within the voucher's own document, in bytes.
+const SHORT: usize = 4 * 1024;
+
+/// A payload with the request that it pays for.
+pub(super) struct Draw {
+    pub(super) drawn: Drawn,
+    pub(super) digest: [u8; 32],
+    pub(super) request: Asked,
+    pub(super) input: Bytes,
+}
+
+impl Draw {
+    fn amount(&self) -> u128 {
+        self.drawn.voucher.max_claimable_amount.0
+    }
+
+    fn is_ahead(&self) -> bool {
+        matches!(self.drawn.want, Want::Work { ahead: true })
+    }
+}
+
+/// What a deposit did before its voucher was charged.
+#[derive(Debug, Clone)]
+pub(super) struct Deposited {
+    pub(super) transaction: B256,
+    pub(super) amount: u128,
+}
+
+/// The settlement of a channel's payment, as buyers get it. It is written the same way each time,
+/// so that a stored answer is the same to the byte.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Receipt {
+    pub(super) success: bool,
+    pub(super) payer: String,
+    pub(super) transaction: String,
+    pub(super) network: String,
+    pub(super) amount: String,
+    pub(super) extra: ReceiptExtra,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReceiptExtra {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) charged_amount: Option<Units>,
+    pub(super) channel_state: ChannelState,
+}
+
+/// All that is kept of a charged voucher.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    signed_max_claimable: Units,
+    signature: SignatureBytes,
+    /// What was charged in the channel before our books began.
+    base: Units,
+    receipt: Receipt,
+    request: Asked,
+    answer: AnswerHead,
+    /// The answer's body, if it is a short text; else it is a document of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+}
+
+impl Gate {
+    /// Serves a request that is paid from a channel.
+    pub(super) async fn serve_channel<S>(
+        self: std::sync::Arc<Self>,
+        offer: std::sync::Arc<Offer>,
+        terms: Terms,
+        drawn: Drawn,
+        parts: http::request::Parts,
+        body: Body,
+        work: S,
+    ) -> Reply
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let input = match self.read_body(&offer, body).await {
+            Ok(input) => input,
+            Err(refusal) => return *refusal,
+        };
+        let digest = request_digest(&offer, &parts, &input);
+        let request = asked(&offer, &parts, digest, input.len());
+        let draw = Draw { drawn, digest, request, input };
+        let Some(till) = &self.till else { return Reply::no_channels() };
+        let voucher = &draw.drawn.voucher;
+        // What is wanted is part of the errand: a deposit is not answered by a voucher's waiting.
+        let want: u8 = match draw.drawn.want {
+            Want::Work { .. } => 0,
+            Want::Deposit { .. } => 1,
+            Want::Refund { .. } => 2,
+        };
+        let errand = Errand {
+            reference: till.reference(voucher.channel_id, voucher.max_claimable_amount.0),
+            digest: documents::digest(&[&voucher.signature, &draw.digest, &[want]]),
+        };
+        let mut told = match self.take_seat(errand) {
+            Err(told) => told,
+            Ok(seat) => {
+                let told = seat.tell.subscribe();
+                let gate = self.clone();
+                tokio::spawn(async move {
+                    let reply = gate.decide_channel(&offer, &terms, draw, parts, work).await;
+                    // Nobody may be listening any more; what was charged is stored.
+                    let _ = seat.tell.send(Some(reply));
+                });
+                told
+            }
+        };
+        let wait = self.limits.work_wait + self.limits.settle_wait;
+        match tokio::time::timeout(wait, told.wait_for(Option::is_some)).await {
+            Ok(Ok(reply)) => reply.clone().unwrap_or_else(Reply::pending),
+            _ => Reply::pending(),
+        }
+    }
+
+    async fn decide_channel<S>(
+        &self,
+        offer: &Offer,
+        terms: &Terms,
+        draw: Draw,
+        parts: http::request::Parts,
+        work: S,
+    ) -> Reply
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let Some(till) = &self.till else { return Reply::no_channels() };
+        let Ok(_place) = self.places.try_acquire() else {
+            return Reply::busy("all hands are busy; try again in a moment");
+        };
+        let mut deposited = None;
+        match &draw.drawn.want {
+            Want::Refund { amount, payment, asked } => {
+                // What is rare is boxed, here and below, so that the common way's future stays small.
+                let refunding = self.refund(till, offer, terms, &draw, *amount, payment, asked);
+                return Box::pin(refunding).await;
+            }
+            Want::Deposit { deposit, payment, asked } => {
+                if let Some(answer) = self.known(till, offer, &draw) {
+                    return answer;
+                }
+                let depositing = self.deposit(till, offer, terms, &draw, deposit, payment, asked);
+                match Box::pin(depositing).await {
+                    Ok(done) => deposited = Some(done),
+                    Err(reply) => return *reply,
+                }
+            }
+            Want::Work { .. } => {}
+        }
+        let sale = match self.attempt(till, offer, &draw).await {
+            Ok(sale) => sale,
+            Err(reply) => return *reply,
+        };
+        let (channel, place) = match self.judge(till, offer, terms, &draw).await {
+            Ok(judged) => judged,
+            Err(reply) => return *reply,
+        };
+        let held = Held { till, channel: &channel, place, sale };
+        self.sell(offer, &draw, held, deposited.as_ref(), parts, work).await
+    }
+
+    /// The stored answer, if this voucher was charged for this very request.
+    fn known(&self, till: &Till, offer: &Offer, draw: &Draw) -> Option<Reply> {
+        let reference = till.reference(draw.drawn.voucher.channel_id, draw.amount());
+        let sales = Line::Sales.of(offer.payee, offer.price.asset());
+        let attempt = self.ledger.read(|state| {
+            state.transfer(&books::sale_id(reference))?;
+            let attempts = state.by_reference(reference);
+            let attempts = attempts.into_iter().filter(|entry| entry.transfer.credit == sales);
+            attempts.enumerate().find_map(|(attempt, entry)| {
+                (entry.transfer.digest == draw.digest && entry.posted().is_some())
+                    .then_some(attempt)
+            })
+        })?;
+        let sale = Sale { reference, attempt: u32::try_from(attempt).ok()? };
+        Some(self.sold_before(till, sale, draw))
+    }
+
+    /// Which attempt at this voucher's sale is the next.
+    async fn attempt(&self, till: &Till, offer: &Offer, draw: &Draw) -> Result<Sale, Box<Reply>> {
+        let reference = till.reference(draw.drawn.voucher.channel_id, draw.amount());
+        for _ in 0..3 {
+            let newest = self.ledger.read(|state| {
+                let sale = Sale::newest(state, reference)?;
+                let record = state.transfer(&sale.id())?;
+                Some((sale, record.status))
+            });
+            let Some((newest, status)) = newest else { return Ok(Sale { reference, attempt: 0 }) };
+            if let Some(answer) = self.known(till, offer, draw) {
+                return Err(Box::new(answer));
+            }
+            match status {
+                Status::Held if till.is_under_way(&newest.id()) => {
+                    return Err(Box::new(invalid(offer, ChannelInvalid::Busy)));
+                }
+                // Left by a process that ended: nothing was charged.
+                Status::Held => {
+                    let void = Write::operation(Operation::Void { hold: newest.id() });
+                    if let Err(error) = self.ledger.submit(void).await {
+                        tracing::error!(%error, "an abandoned hold could not be let go");
+                        return Err(Box::new(Reply::busy(BOOKS)));
+                    }
+                }
+                Status::Posted { .. } if draw.is_ahead() => {
+                    return Err(Box::new(self.correct(till, offer, draw)));
+                }
+                Status::Posted { .. } | Status::Voided { .. } | Status::Expired { .. } => {
+                    return Ok(Sale { reference, attempt: newest.attempt + 1 });
+                }
+            }
+        }
+        Err(Box::new(invalid(offer, ChannelInvalid::Busy)))
+    }
+
+    /// Judges a voucher and takes its place in the channel's tab. What is refused leaves no trace.
+    async fn judge(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        terms: &Terms,
+        draw: &Draw,
+    ) -> Result<(Shared, Place), Box<Reply>> {
+        let refuse = |reason| Box::new(invalid(offer, reason));
+        let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
+        let (amount, price) = (draw.amount(), offer.price.minor().unsigned_abs());
+        let mut signed = false;
+        // Twice at most: a channel may leave the till between two looks.
+        for _ in 0..3 {
+            let channel = match till.find(voucher.channel_id) {
+                Some(channel) => channel,
+                None => {
+                    // The whole proof, before the chain is asked about a channel of a stranger.
+                    if till.domain.channel_id(config) != voucher.channel_id {
+                        return Err(refuse(ChannelInvalid::ChannelIdMismatch));
+                    }
+                    self.check_channel(offer, terms, config).map_err(refuse)?;
+                    self.check_signature(till, offer, draw).await?;
+                    signed = true;
+                    Box::pin(self.enter(till, offer, draw)).await?
+                }
+            };
+            let fresh = {
+                let known = channel.lock().expect("nothing panics under this lock");
+                if known.gone {
+                    continue;
+                }
+                if known.config != *config {
+                    return Err(refuse(ChannelInvalid::ChannelIdMismatch));
+                }
+                if !draw.is_ahead() && known.tab.charged().checked_add(price) != Some(amount) {
+                    return Err(Box::new(correction(offer, &known)));
+                }
+                till.is_fresh(&known)
+            };
+            self.check_channel(offer, terms, config).map_err(refuse)?;
+            if !signed {
+                self.check_signature(till, offer, draw).await?;
+                signed = true;
+            }
+            if !fresh && let Err(error) = Box::pin(till.refresh(&channel)).await {
+                tracing::warn!(%error, "the chain cannot tell of a channel");
+                return Err(Box::new(Reply::busy(UNSURE)));
+            }
+            let mut known = channel.lock().expect("nothing panics under this lock");
+            if known.gone {
+                continue;
+            }
+            if known.doubtful {
+                // A write failed and nobody knows how: the books tell, once nothing is under way.
+                if !known.tab.is_quiet() {
+                    return Err(refuse(ChannelInvalid::Busy));
+                }
+                known.gone = true;
+                drop(known);
+                till.forget(voucher.channel_id);
+                continue;
+            }
+            let taken = match draw.is_ahead() {
+                false => known.tab.take_next(amount, price),
+                true => known.tab.take_ahead(amount, price, LANES),
+            };
+            let place = match taken {
+                Ok(place) => place,
+                Err(ChannelInvalid::CumulativeMismatch) => {
+                    return Err(Box::new(correction(offer, &known)));
+                }
+                Err(reason) => return Err(refuse(reason)),
+            };
+            if let Err(reason) = known.mirror.covers(amount) {
+                known.tab.release(place);
+                return Err(refuse(reason));
+            }
+            known.used_at = self.clock.now();
+            drop(known);
+            return Ok((channel, place));
+        }
+        Err(refuse(ChannelInvalid::Busy))
+    }
+
+    /// A channel that is not in memory, found on the chain and in the books.
+    pub(super) async fn enter(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        draw: &Draw,
+    ) -> Result<Shared, Box<Reply>> {
+        let id = draw.drawn.voucher.channel_id;
+        till.enter(id, &draw.drawn.config).await.map_err(|why| Box::new(not_here(offer, why)))
+    }
+
+    pub(super) fn check_channel(
+        &self,
+        offer: &Offer,
+        terms: &Terms,
+        config: &ChannelConfig,
+    ) -> Result<(), ChannelInvalid> {
+        till::check_terms(config, offer.payee, offer.token.address, terms)
+    }
+
+    /// Whether the voucher is the payer's: a key's is judged here, a contract's by the facilitator.
+    pub(super) async fn check_signature(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        draw: &Draw,
+    ) -> Result<(), Box<Reply>> {
+        let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
+        if !config.payer_authorizer.is_zero() {
+            return match till::is_signed(&till.domain, config, voucher) {
+                true => Ok(()),
+                false => Err(Box::new(invalid(offer, ChannelInvalid::VoucherSignature))),
+            };
+        }
+        let Some(asked) = offer.channel_requirements() else {
+            return Err(Box::new(Reply::no_channels()));
+        };
+        let payload =
+            channel_wire::Payload::Voucher { channel_config: *config, voucher: voucher.clone() };
+        let payment = payment_of(&asked, &payload);
+        Box::pin(self.verify_channel(offer, &payment, &asked)).await
+    }
+
+    /// Asks the facilitator about a payload.
+    pub(super) async fn verify_channel(
+        &self,
+        offer: &Offer,
+        payment: &PaymentPayload,
+        asked: &PaymentRequirements,
+    ) -> Result<(), Box<Reply>> {
+        let verifying = self.facilitator.verify(payment, asked);
+        match tokio::time::timeout(self.limits.settle_wait, verifying).await {
+            Ok(Ok(verdict)) if verdict.is_valid => Ok(()),
+            Ok(Ok(verdict)) => {
+                let reason = verdict.invalid_reason.unwrap_or_else(|| "invalid_payload".into());
+                let unsure =
+                    facilitator::is_unsure(&reason) || reason == ChannelInvalid::ReadFailed.code();
+                Err(Box::new(match unsure {
+                    true => Reply::busy(UNSURE),
+                    false => Reply::quote(offer, Some(reason)),
+                }))
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a channel's payment could not be verified");
+                Err(Box::new(Reply::busy(UNSURE)))
+            }
+            Err(_) => Err(Box::new(Reply::busy(UNSURE))),
+        }
+    }
+
+    /// What the channel's state is, with its proof: the total of a voucher did not follow.
+    fn correct(&self, till: &Till, offer: &Offer, draw: &Draw) -> Reply {
+        match till.find(draw.drawn.voucher.channel_id) {
+            Some(channel) => {
+                correction(offer, &channel.lock().expect("nothing panics under this lock"))
+            }
+            None => invalid(offer, ChannelInvalid::CumulativeMismatch),
+        }
+    }
+
+    /// Holds, works, and posts the charge.
+    async fn sell<S>(
+        &self,
+        offer: &Offer,
+        draw: &Draw,
+        held: Held<'_>,
+        deposited: Option<&Deposited>,
+        parts: http::request::Parts,
+        work: S,
+    ) -> Reply
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        // Noted before the hold is there, so that recovery never takes it for abandoned.
+        let _under_way = held.till.begin_work(held.sale.id());
+        if let Err(reply) = self.hold_voucher(offer, draw, &held).await {
+            held.release();
+            return *reply;
+        }
+        let request = Request::from_parts(without_payment(parts), Body::from(draw.input.clone()));
+        let stored = self.work_here(request, work).await;
+        let charge = match stored.is_delivery() {
+            true => charge::charged(&offer.name, offer.price, stored.head.charge),
+            false => Amount::zero(offer.price.asset()),
+        };
+        let charge = charge.minor().unsigned_abs();
+        if charge == 0 {
+            let void = Operation::Void { hold: held.sale.id() };
+            let resolved = self.resolve(void, Vec::new()).await;
+            held.release();
+            if !resolved.is_ok_and(|outcome| outcome.holds()) {
+                return Reply::busy(BOOKS);
+            }
+            // What was put in stays in the channel, and its payer is told so.
+            let receipt = (stored.is_delivery() || deposited.is_some())
+                .then(|| held.receipt(offer, 0, None, deposited));
+            return with_receipt(stored.reply(), receipt.as_ref());
+        }
+        self.charge(offer, draw, &held, charge, stored, deposited).await
+    }
+
+    /// Runs the work in this task, which is the request's own: a voucher is too small for a second
+    /// one. A panic, an error or a wait that is too long is a failed answer.
+    async fn work_here<S>(&self, request: Request<Body>, work: S) -> Stored
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let most = self.limits.max_answer.min(documents::MAX_BODY);
+        let run = std::panic::AssertUnwindSafe(answer_of(request, work, most)).catch_unwind();
+        let failure = match tokio::time::timeout(self.limits.work_wait, run).await {
+            Ok(Ok(Ok(stored))) => return stored,
+            Ok(Ok(Err(cause))) => cause,
+            Ok(Err(_)) => "the machine broke down".to_string(),
+            Err(_) => format!("it took longer than {:?}", self.limits.work_wait),
+        };
+        tracing::error!(%failure, "a piece of work failed");
+        Stored::failure(&failure)
+    }
+
+    async fn hold_voucher(
+        &self,
+        offer: &Offer,
+        draw: &Draw,
+        held: &Held<'_>,
+    ) -> Result<(), Box<Reply>> {
+        let config = &draw.drawn.config;
+        let id = draw.drawn.voucher.channel_id;
+        let payer = Party::from(config.payer);
+        // Money moves by the post alone, so a hold needs to last as long as its work can.
+        let until = self.clock.now().plus(2 * (self.limits.work_wait + self.limits.settle_wait));
+        let entry = Entry {
+            id: held.sale.id(),
+            book: offer.payee,
+            debit: Line::Unearned(id.0),
+            credit: Line::Sales,
+            amount: offer.price,
+            kind: (self.classify)(payer),
+            counterparty: payer,
+            reference: held.sale.reference,
+            digest: draw.digest,
+            hold_until: Some(until),
+        };
+        let mut repaired = false;
+        loop {
+            match self.ledger.submit(Write::operation(entry.transfer())).await {
+                Ok(Outcome::Applied) => return Ok(()),
+                Ok(Outcome::Refused(Refusal {
+                    reason: Reason::LimitExceeded { .. } | Reason::AccountNotFound { .. },
+                    ..
+                })) if !repaired => {
+                    // The chain says that there is more than the books know of.
+                    repaired = true;
+                    if let Err(why) = Box::pin(held.till.catch_up(id, config)).await {
+                        return Err(Box::new(not_here(offer, why)));
+                    }
+                }
+                Ok(Outcome::Refused(Refusal { reason: Reason::LimitExceeded { .. }, .. })) => {
+                    return Err(Box::new(invalid(offer, ChannelInvalid::ExceedsBalance)));
+                }
+                Ok(other) => {
+                    tracing::error!(channel = %id, ?other, "a voucher could not be held");
+                    return Err(Box::new(Reply::busy(BOOKS)));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a voucher could not be held");
+                    return Err(Box::new(Reply::busy(BOOKS)));
+                }
+            }
+        }
+    }
+
+    /// Posts the charge, with the voucher and the answer that it paid for, in one write.
+    async fn charge(
+        &self,
+        offer: &Offer,
+        draw: &Draw,
+        held: &Held<'_>,
+        charge: u128,
+        stored: Stored,
+        deposited: Option<&Deposited>,
+    ) -> Reply {
+        let voucher = &draw.drawn.voucher;
+        let (total, base) = {
+            let mut channel = held.lock();
+            (channel.tab.write(held.place, charge), channel.tab.base())
+        };
+        let receipt = held.receipt(offer, charge, Some(total), deposited);
+        let short = (stored.body.len() <= SHORT).then(|| str::from_utf8(&stored.body).ok());
+        let output = short.flatten().map(str::to_string);
+        let mut evidence = Vec::with_capacity(2);
+        if output.is_none() {
+            let stage = held.sale.stage(till::stage::OUTPUT);
+            let media_type = stored.head.media_type();
+            evidence.push(documents::body(held.sale.reference, &stage, media_type, &stored.body));
+        }
+        let kept = Kept {
+            signed_max_claimable: voucher.max_claimable_amount,
+            signature: voucher.signature.clone(),
+            base: Units(base),
+            receipt,
+            request: draw.request.clone(),
+            answer: stored.head,
+            output,
+        };
+        let stage = held.sale.stage(till::stage::VOUCHER);
+        evidence.push(documents::json(held.sale.reference, &stage, &kept));
+        let charged = i128::try_from(charge).map(|m| Amount::from_minor(offer.price.asset(), m));
+        let amount = charged.ok().filter(|charged| *charged != offer.price);
+        let post = Operation::Post { hold: held.sale.id(), amount };
+        match self.resolve(post, evidence).await {
+            Ok(Outcome::Applied | Outcome::Exists) => {
+                let mut channel = held.lock();
+                channel.tab.written(held.place, charge, voucher.signature.clone());
+                if channel.unclaimed_since.is_none() {
+                    channel.unclaimed_since = Some(self.clock.now());
+                }
+                drop(channel);
+                let Kept { receipt, answer, .. } = kept;
+                let stored = Stored { head: answer, body: stored.body, settlement: None };
+                with_receipt(stored.reply(), Some(&receipt))
+            }
+            Ok(Outcome::Refused(_)) => {
+                held.lock().tab.unwrite(held.place, charge);
+                Reply::busy("the charge could not be booked; nothing was charged")
+            }
+            Err(_) => {
+                let mut channel = held.lock();
+                channel.tab.unwrite(held.place, charge);
+                channel.doubtful = true;
+                Reply::pending()
+            }
+        }
+    }
+
+    /// The stored answer to a voucher that was charged for this request.
+    fn sold_before(&self, till: &Till, sale: Sale, draw: &Draw) -> Reply {
+        let documents = match self.ledger.evidence(sale.reference) {
+            Ok(documents) => documents,
+            Err(error) => {
+                tracing::error!(%error, "a stored answer could not be read");
+                return Reply::busy("the stored answer cannot be read just now");
+            }
+        };
+        let find = |stage: &str| {
+            let stage = sale.stage(stage);
+            documents.iter().find(|d| d.evidence.stage == stage).map(|d| &d.evidence.body)
+        };
+        let kept: Option<Kept> =
+            find(till::stage::VOUCHER).and_then(|body| serde_json::from_slice(body).ok());
+        let Some(kept) = kept else {
+            return Reply::busy("the stored answer cannot be read just now");
+        };
+        // The total and the request can be known to others; only who holds the signed voucher may
+        // have the answer.
+        let voucher = &draw.drawn.voucher;
+        let same = kept.signature == voucher.signature
+            || till::is_signed(&till.domain, &draw.drawn.config, voucher)
+                && till.domain.channel_id(&draw.drawn.config) == voucher.channel_id;
+        if !same {
+            return Reply::conflict();
+        }
+        let body = match kept.output {
+            Some(text) => Bytes::from(text),
+            None => Bytes::from(find(till::stage::OUTPUT).cloned().unwrap_or_default()),
+        };
+        let stored = Stored { head: kept.answer, body, settlement: None };
+        with_receipt(stored.reply(), Some(&kept.receipt))
+    }
+}
+
+/// A voucher's place, while it is sold.
+struct Held<'a> {
+    till: &'a Till,
+    channel: &'a Shared,
+    place: Place,
+    sale: Sale,
+}
+
+impl Held<'_> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, till::Channel> {
+        self.channel.lock().expect("nothing panics under this lock")
+    }
+
+    fn release(&self) {
+        self.lock().tab.release(self.place);
+    }
+
+    fn receipt(
+        &self,
+        offer: &Offer,
+        charge: u128,
+        total: Option<u128>,
+        deposited: Option<&Deposited>,
+    ) -> Receipt {
+        let channel = self.lock();
+        let total = total.unwrap_or_else(|| channel.tab.charged());
+        Receipt {
+            success: true,
+            // Without the checksum of its letters, which is a hash more.
+            payer: alloy_primitives::hex::encode_prefixed(channel.config.payer),
+            transaction: deposited.map(|d| d.transaction.to_string()).unwrap_or_default(),
+            network: wire::network(offer.token.chain_id),
+            amount: deposited.map(|d| d.amount.to_string()).unwrap_or_default(),
+            extra: ReceiptExtra {
+                charged_amount: Some(Units(charge)),
+                channel_state: channel.state(total),
+            },
+        }
+    }
+}
+
+pub(super) const BOOKS: &str = "the books cannot be written just now; nothing was charged";
+pub(super) const UNSURE: &str =
+    "the channel could not be verified just now; the same payment may be tried again";
+
+/// A refusal, with the quote.
+pub(super) fn invalid(offer: &Offer, reason: ChannelInvalid) -> Reply {
+    Reply::quote(offer, Some(reason.code().into()))
+}
+
+pub(super) fn not_here(offer: &Offer, why: NotHere) -> Reply {
+    match why {
+        NotHere::Invalid(reason) => invalid(offer, reason),
+        NotHere::Full => Reply::busy("no more channels can be open here at once; try again later"),
+        NotHere::Chain(error) => {
+            tracing::warn!(%error, "the chain cannot tell of a channel");
+            Reply::busy(UNSURE)
+        }
+        NotHere::Books(error) => {
+            tracing::error!(%error, "the books cannot tell of a channel");
+            Reply::busy(BOOKS)
+        }
+    }
+}
+
+/// The corrective 402: what was charged, and the voucher that proves it.
+pub(super) fn correction(offer: &Offer, channel: &till::Channel) -> Reply {
+    let reason = ChannelInvalid::CumulativeMismatch;
+    let state = channel.state(channel.tab.charged());
+    let proof =
+        channel.tab.newest().map(|Proof { amount, signature }| channel_wire::VoucherState {
+            signed_max_claimable: Some(Units(*amount)),
+            signature: Some(signature.clone()),
+        });
+    Reply::corrective(offer, reason.code(), &state, proof.as_ref())
+}
+
+pub(super) fn with_receipt(reply: Reply, receipt: Option<&Receipt>) -> Reply {
+    match receipt {
+        Some(receipt) => reply.with(wire::PAYMENT_RESPONSE, wire::encode(receipt)),
+        None => reply,
+    }
+}
+
+/// A payload as a facilitator is handed it.
+pub(crate) fn payment_of(
+    asked: &PaymentRequirements,
+    payload: &channel_wire::Payload,
+) -> PaymentPayload {
+    PaymentPayload {
+        x402_version: wire::VERSION,
+        resource: None,
+        accepted: asked.clone(),
+        payload: serde_json::to_value(payload).expect("plain data"),
+        extensions: None,
+    }
+}
+
+impl Reply {
+    /// The offer names channels and this gate has none: a mistake of who wired it.
+    pub(super) fn no_channels() -> Reply {
+        tracing::error!("an offer is to be paid from channels, and its gate has no till");
+        Reply::refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unexpected_verify_error",
+            "channels are not set up here; nothing was charged",
+        )
+    }
+}

@@ -1,0 +1,571 @@
+//! Money that goes into a channel or back from it, at the gate.
+//!
+//! A deposit is carried out *before* its voucher is held and the work begins: money that is not in
+//! the channel could not pay for it. If the work then fails, the deposit stays in the channel, the
+//! answer says so, and the payer may use it or have it back.
+//!
+//! A refund is a payment operation and starts no work. While it runs it has the channel for itself,
+//! and what it may give back is held in the books, so that no voucher is taken on it.
+//!
+//! Both are carried out by the facilitator and believed only as the chain shows them. The chain does
+//! each at most once: a deposit by its order's nonce, a refund by the channel's refund number.
+
+use alloy_primitives::{B256, U256};
+use alloy_signer::SignerSync as _;
+use ledger::{Kind, Operation, Outcome, Reference, Status, TransferId, TransferRecord, Write};
+use mandates::books::{self, Entry, Line};
+use money::{Amount, Party};
+use serde_json::json;
+use settlement::AuthorizationState;
+use settlement::channels::{ChannelEvent, Happened};
+
+use super::Gate;
+use super::channel::{
+    BOOKS, Deposited, Draw, Receipt, ReceiptExtra, UNSURE, correction, invalid, not_here,
+    payment_of, with_receipt,
+};
+use super::reply::Reply;
+use crate::channel::tab::Proof;
+use crate::channel::till::{NotHere, Shared, Till};
+use crate::channel::voucher;
+use crate::channel::wire::{
+    ChannelConfig, Claim, ClaimedVoucher, Deposit, DepositAuthorization, Payload, Units,
+};
+use crate::channel::{self, ChannelInvalid, Terms};
+use crate::offer::Offer;
+use crate::wire::{self, PaymentPayload, PaymentRequirements, SettleResponse};
+
+/// How many blocks are searched back for what happened in a channel.
+const BLOCKS_BACK: u64 = 20_000;
+/// How many of them at once.
+const BLOCKS_AT_ONCE: u64 = 1_000;
+
+impl Gate {
+    /// Carries out a deposit whose voucher could be sold, and books it.
+    #[allow(clippy::too_many_arguments)] // one call, from where all of it is at hand
+    pub(super) async fn deposit(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        terms: &Terms,
+        draw: &Draw,
+        deposit: &Deposit,
+        payment: &PaymentPayload,
+        asked: &PaymentRequirements,
+    ) -> Result<Deposited, Box<Reply>> {
+        let refuse = |reason| Box::new(invalid(offer, reason));
+        let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
+        if till.domain.channel_id(config) != id {
+            return Err(refuse(ChannelInvalid::ChannelIdMismatch));
+        }
+        self.check_channel(offer, terms, config).map_err(refuse)?;
+        // Looked at before money moves: a voucher that could not be sold asks for no deposit.
+        self.check_total(till, offer, draw)?;
+        let done = self.deposited_before(till, id, config, deposit).await;
+        let transaction = match done.map_err(|why| Box::new(not_here(offer, why)))? {
+            Some(transaction) => transaction,
+            None => {
+                self.verify_channel(offer, payment, asked).await?;
+                self.carry_deposit(till, offer, draw, deposit, payment, asked).await?
+            }
+        };
+        till.remember(id, config).await.map_err(|error| {
+            tracing::error!(%error, "a channel could not be booked");
+            Box::new(Reply::busy(BOOKS))
+        })?;
+        let amount = self.shown(till, id, transaction).await;
+        let amount = amount.map_err(|why| Box::new(not_here(offer, why)))?;
+        if amount == 0 {
+            tracing::error!(channel = %id, %transaction, "a deposit's transaction shows no deposit");
+            return Err(refuse(ChannelInvalid::DepositTransaction));
+        }
+        let booked = self.chain.amount(U256::from(amount)).map_err(NotHere::Chain);
+        let booked = booked.map_err(|why| Box::new(not_here(offer, why)))?;
+        let booking = till.book_deposit(id, config, transaction, booked).await;
+        booking.map_err(|error| Box::new(not_here(offer, NotHere::Books(error))))?;
+        if let Some(channel) = till.find(id)
+            && let Err(error) = till.refresh(&channel).await
+        {
+            tracing::warn!(%error, "the chain cannot tell of a channel");
+            return Err(Box::new(Reply::busy(UNSURE)));
+        }
+        Ok(Deposited { transaction, amount })
+    }
+
+    /// Whether the voucher's total would follow, as far as that can be said without the chain.
+    fn check_total(&self, till: &Till, offer: &Offer, draw: &Draw) -> Result<(), Box<Reply>> {
+        let price = offer.price.minor().unsigned_abs();
+        let amount = draw.drawn.voucher.max_claimable_amount.0;
+        let Some(channel) = till.find(draw.drawn.voucher.channel_id) else {
+            return match amount >= price {
+                true => Ok(()),
+                false => Err(Box::new(invalid(offer, ChannelInvalid::CumulativeMismatch))),
+            };
+        };
+        let known = channel.lock().expect("nothing panics under this lock");
+        if known.tab.charged().checked_add(price) != Some(amount) {
+            return Err(Box::new(correction(offer, &known)));
+        }
+        if !known.tab.is_quiet() {
+            return Err(Box::new(invalid(offer, ChannelInvalid::Busy)));
+        }
+        Ok(())
+    }
+
+    /// The transaction that carried out this very deposit before: the answer to it was lost.
+    async fn deposited_before(
+        &self,
+        till: &Till,
+        id: B256,
+        config: &ChannelConfig,
+        deposit: &Deposit,
+    ) -> Result<Option<B256>, NotHere> {
+        let DepositAuthorization::Erc3009 { salt, .. } = &deposit.authorization else {
+            return Ok(None);
+        };
+        let nonce = voucher::deposit_nonce(id, *salt);
+        let used = till.chain.authorization_used(config.payer, nonce).await;
+        if !used.map_err(NotHere::Chain)? {
+            return Ok(None);
+        }
+        match till.chain.authorization(config.payer, nonce, 0).await.map_err(NotHere::Chain)? {
+            AuthorizationState::Used { transaction, .. } => Ok(Some(transaction)),
+            AuthorizationState::Unused | AuthorizationState::Cancelled => Ok(None),
+        }
+    }
+
+    async fn carry_deposit(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        draw: &Draw,
+        deposit: &Deposit,
+        payment: &PaymentPayload,
+        asked: &PaymentRequirements,
+    ) -> Result<B256, Box<Reply>> {
+        let response = self.settled(payment, asked).await;
+        if let Some(response) = &response {
+            if let Some(transaction) = transaction_of(response) {
+                return Ok(transaction);
+            }
+            let reason = response.error_reason.clone().unwrap_or_default();
+            if !is_open(&reason) {
+                return Err(Box::new(Reply::quote(offer, Some(reason))));
+            }
+        }
+        // Not known: the chain is asked once more, and then the payer may.
+        let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
+        match self.deposited_before(till, id, config, deposit).await {
+            Ok(Some(transaction)) => Ok(transaction),
+            _ => Err(Box::new(Reply::pending())),
+        }
+    }
+
+    /// What the facilitator answers, if it does in time.
+    async fn settled(
+        &self,
+        payment: &PaymentPayload,
+        asked: &PaymentRequirements,
+    ) -> Option<SettleResponse> {
+        let settling = self.facilitator.settle(payment, asked);
+        match tokio::time::timeout(self.limits.settle_wait, settling).await {
+            Ok(Ok(response)) => Some(response),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a channel's settlement got no answer");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("a channel's settlement got no answer in time");
+                None
+            }
+        }
+    }
+
+    /// What a transaction put into a channel, as the chain shows it.
+    async fn shown(&self, till: &Till, id: B256, transaction: B256) -> Result<u128, NotHere> {
+        let Some(receipt) = till.chain.receipt(transaction).await.map_err(NotHere::Chain)? else {
+            return Ok(0);
+        };
+        let block = receipt.block;
+        let events = till.chain.channel_events(&[id], &[], block, block).await;
+        let events = events.map_err(NotHere::Chain)?;
+        let ours = events.iter().filter(|event| event.transaction == transaction);
+        Ok(ours
+            .filter_map(|event| match event.what {
+                Happened::Deposited { channel, amount } if channel == id => Some(amount),
+                _ => None,
+            })
+            .sum())
+    }
+
+    /// Gives back what a channel has not charged.
+    #[allow(clippy::too_many_arguments)] // as `deposit`
+    pub(super) async fn refund(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        terms: &Terms,
+        draw: &Draw,
+        wanted: Option<Units>,
+        payment: &PaymentPayload,
+        asked: &PaymentRequirements,
+    ) -> Reply {
+        let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
+        if till.domain.channel_id(config) != id {
+            return invalid(offer, ChannelInvalid::ChannelIdMismatch);
+        }
+        if let Err(reason) = self.check_channel(offer, terms, config) {
+            return invalid(offer, reason);
+        }
+        if wanted.is_some_and(|amount| amount.0 == 0) {
+            return invalid(offer, ChannelInvalid::RefundAmount);
+        }
+        let channel = match till.find(id) {
+            Some(channel) => channel,
+            None => {
+                if let Err(reply) = self.check_signature(till, offer, draw).await {
+                    return *reply;
+                }
+                match self.enter(till, offer, draw).await {
+                    Ok(channel) => channel,
+                    Err(reply) => return *reply,
+                }
+            }
+        };
+        {
+            let mut known = channel.lock().expect("nothing panics under this lock");
+            if known.gone {
+                return invalid(offer, ChannelInvalid::Busy);
+            }
+            match known.tab.begin_refund(draw.drawn.voucher.max_claimable_amount.0) {
+                Ok(()) => {}
+                Err(ChannelInvalid::CumulativeMismatch) => return correction(offer, &known),
+                Err(reason) => return invalid(offer, reason),
+            }
+        }
+        let reply = self.refund_alone(till, offer, draw, &channel, wanted, payment, asked).await;
+        channel.lock().expect("nothing panics under this lock").tab.end_refund();
+        reply
+    }
+
+    #[allow(clippy::too_many_arguments)] // as `deposit`
+    async fn refund_alone(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        draw: &Draw,
+        channel: &Shared,
+        wanted: Option<Units>,
+        payment: &PaymentPayload,
+        asked: &PaymentRequirements,
+    ) -> Reply {
+        let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
+        if let Err(reply) = self.check_signature(till, offer, draw).await {
+            return *reply;
+        }
+        // The refund number and the balance must be of now.
+        if let Err(error) = till.refresh(channel).await {
+            tracing::warn!(%error, "the chain cannot tell of a channel");
+            return Reply::busy(UNSURE);
+        }
+        let (charged, left, nonce) = {
+            let known = channel.lock().expect("nothing panics under this lock");
+            let charged = known.tab.charged();
+            let left = known.mirror.balance.saturating_sub(charged);
+            (charged, left, known.mirror.refund_nonce)
+        };
+        if charged != draw.drawn.voucher.max_claimable_amount.0 {
+            let known = channel.lock().expect("nothing panics under this lock");
+            return correction(offer, &known);
+        }
+        if left == 0 {
+            return invalid(offer, ChannelInvalid::RefundNoBalance);
+        }
+        let amount = wanted.map_or(left, |wanted| wanted.0.min(left));
+        if let Err(reply) = self.verify_channel(offer, payment, asked).await {
+            return *reply;
+        }
+        let hold = match self.hold_refund(till, offer, draw, amount, nonce).await {
+            Ok(hold) => hold,
+            Err(reply) => return *reply,
+        };
+        let payload = refund_payload(till, draw, amount, charged, nonce);
+        let response = self.settled(&payment_of(asked, &payload), asked).await;
+        if let Some(failed) = response.as_ref().filter(|r| !r.success) {
+            let reason = failed.error_reason.clone().unwrap_or_default();
+            if !is_open(&reason) {
+                let void = Write::operation(Operation::Void { hold });
+                if let Err(error) = self.ledger.submit(void).await {
+                    tracing::error!(%error, "a refund's hold could not be let go");
+                }
+                return Reply::quote(offer, Some(reason));
+            }
+        }
+        if let Err(error) = till.refresh(channel).await {
+            tracing::warn!(%error, "the chain cannot tell of a refund");
+            return Reply::pending();
+        }
+        let state = {
+            let mut known = channel.lock().expect("nothing panics under this lock");
+            if known.mirror.refund_nonce == nonce {
+                // Not carried out yet, and perhaps under way: the hold stays.
+                return Reply::pending();
+            }
+            let signature = draw.drawn.voucher.signature.clone();
+            known.tab.prove(Proof { amount: charged, signature });
+            known.state(charged)
+        };
+        let transaction = response.as_ref().and_then(transaction_of);
+        let gone = match till.book_returns(id, config, Some(hold)).await {
+            Ok(gone) => gone,
+            Err(why) => return not_here(offer, why),
+        };
+        let (shown, given) = transaction
+            .and_then(|t| gone.iter().find(|(other, _)| *other == t).copied())
+            .or_else(|| gone.last().copied())
+            .unwrap_or((B256::ZERO, 0));
+        let receipt = Receipt {
+            success: true,
+            payer: config.payer.to_string(),
+            transaction: transaction.unwrap_or(shown).to_string(),
+            network: wire::network(offer.token.chain_id),
+            amount: given.to_string(),
+            extra: ReceiptExtra { charged_amount: None, channel_state: state },
+        };
+        let body = json!({ "message": "Refund acknowledged", "channelId": id });
+        with_receipt(Reply::told(&body), Some(&receipt))
+    }
+
+    /// Holds what a refund may give back. The channel's refund number is what it is bound to.
+    async fn hold_refund(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        draw: &Draw,
+        amount: u128,
+        nonce: U256,
+    ) -> Result<TransferId, Box<Reply>> {
+        let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
+        let minor = self.chain.amount(U256::from(amount));
+        let minor = minor.map_err(|e| Box::new(not_here(offer, NotHere::Chain(e))))?;
+        // The channel is this refund's alone, so nobody else takes the next number of its account.
+        let unearned = Line::Unearned(id.0).of(offer.payee, offer.price.asset());
+        let escrow = Line::Escrow.of(offer.payee, offer.price.asset());
+        let (number, before) = self.ledger.read(|state| {
+            let open =
+                |e: &&TransferRecord| e.status == Status::Held && e.transfer.credit == escrow;
+            let held = state.entries_of(unearned).filter(open).map(|e| e.transfer.id).collect();
+            (state.entries_of(unearned).len() as u64, held)
+        });
+        // A try of before that did not come to the chain: this one has the same number there, so
+        // that at most one of them does.
+        let before: Vec<TransferId> = before;
+        for hold in before {
+            if let Err(error) = self.ledger.submit(Write::operation(Operation::Void { hold })).await
+            {
+                tracing::error!(%error, "a refund's hold could not be let go");
+                return Err(Box::new(Reply::busy(BOOKS)));
+            }
+        }
+        let hold = TransferId::derive("channel/refund", &[id.as_slice(), &number.to_be_bytes()]);
+        let entry = Entry {
+            id: hold,
+            book: offer.payee,
+            debit: Line::Unearned(id.0),
+            credit: Line::Escrow,
+            amount: minor,
+            kind: Kind::Financial,
+            counterparty: config.payer.into(),
+            reference: Reference::derive(
+                "x402/batch-settlement/refund",
+                &[id.as_slice(), &nonce.to_be_bytes::<32>()],
+            ),
+            digest: nonce.to_be_bytes(),
+            hold_until: Some(self.clock.now().plus(self.limits.grace)),
+        };
+        for attempt in 0..2 {
+            match self.ledger.submit(Write::operation(entry.transfer())).await {
+                Ok(Outcome::Applied | Outcome::Exists) => return Ok(hold),
+                // The chain says that there is more than the books know of.
+                Ok(Outcome::Refused(_)) if attempt == 0 => {
+                    if let Err(why) = till.catch_up(id, config).await {
+                        return Err(Box::new(not_here(offer, why)));
+                    }
+                }
+                Ok(Outcome::Refused(refusal)) => {
+                    tracing::error!(channel = %id, reason = %refusal.reason, "a refund could not be held");
+                    break;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a refund could not be held");
+                    break;
+                }
+            }
+        }
+        Err(Box::new(Reply::busy(BOOKS)))
+    }
+}
+
+/// What the facilitator is asked for a refund: all that was charged is claimed before.
+fn refund_payload(till: &Till, draw: &Draw, amount: u128, charged: u128, nonce: U256) -> Payload {
+    let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
+    let claims = vec![Claim {
+        voucher: ClaimedVoucher {
+            channel: *config,
+            max_claimable_amount: voucher.max_claimable_amount,
+        },
+        signature: voucher.signature.clone(),
+        total_claimed: Units(charged),
+    }];
+    let key = till.keys.get(&config.receiver_authorizer);
+    let sign = |hash: B256| {
+        let signer = key?.transaction_signer();
+        let signature = signer.sign_hash_sync(&hash).expect("a local key signs any hash");
+        Some(signature.as_bytes().to_vec().into())
+    };
+    Payload::Refund {
+        channel_config: *config,
+        voucher: voucher.clone(),
+        amount: Some(Units(amount)),
+        refund_nonce: Some(nonce.to_string()),
+        refund_authorizer_signature: sign(till.domain.refund_hash(
+            voucher.channel_id,
+            nonce,
+            amount,
+        )),
+        claim_authorizer_signature: sign(till.domain.claims_hash(&claims)),
+        claims,
+    }
+}
+
+fn transaction_of(response: &SettleResponse) -> Option<B256> {
+    response.success.then(|| response.transaction.parse().ok()).flatten()
+}
+
+/// Whether the chain may have done it all the same.
+fn is_open(reason: &str) -> bool {
+    ChannelInvalid::ALL.iter().any(|known| known.is_open() && known.code() == reason)
+        || crate::exact::Invalid::ALL.iter().any(|known| known.is_open() && known.code() == reason)
+}
+
+impl Till {
+    /// Brings the books up to what the chain shows of a channel: deposits past this seller, or
+    /// whose booking a crash prevented.
+    pub(crate) async fn catch_up(&self, id: B256, config: &ChannelConfig) -> Result<(), NotHere> {
+        self.remember(id, config).await.map_err(NotHere::Books)?;
+        let events = self.events(id).await?;
+        let mut sums: Vec<(B256, u128)> = Vec::new();
+        for event in events {
+            if let Happened::Deposited { amount, .. } = event.what {
+                add(&mut sums, event.transaction, amount);
+            }
+        }
+        for (transaction, amount) in sums {
+            let amount = self.chain.amount(U256::from(amount)).map_err(NotHere::Chain)?;
+            self.book_deposit(id, config, transaction, amount).await.map_err(NotHere::Books)?;
+        }
+        Ok(())
+    }
+
+    /// Books what went back from a channel and is not booked yet, in place of the hold that was
+    /// made for it. Returns all returns that were looked at, in the order of the chain.
+    pub(crate) async fn book_returns(
+        &self,
+        id: B256,
+        config: &ChannelConfig,
+        hold: Option<TransferId>,
+    ) -> Result<Vec<(B256, u128)>, NotHere> {
+        let mut sums: Vec<(B256, u128)> = Vec::new();
+        for event in self.events(id).await? {
+            match event.what {
+                Happened::Refunded { amount, .. } | Happened::Withdrawn { amount, .. } => {
+                    add(&mut sums, event.transaction, amount);
+                }
+                _ => {}
+            }
+        }
+        let book = Party::from(config.receiver);
+        let mut operations = Vec::new();
+        for (transaction, amount) in &sums {
+            let entry = books::returned_id(&id.0, &transaction.0);
+            let booked = self.ledger.read(|state| state.transfer(&entry).is_some());
+            if booked || *amount == 0 {
+                continue;
+            }
+            let amount: Amount = self.chain.amount(U256::from(*amount)).map_err(NotHere::Chain)?;
+            let entry = Entry {
+                id: entry,
+                book,
+                debit: Line::Unearned(id.0),
+                credit: Line::Escrow,
+                amount,
+                kind: Kind::Financial,
+                counterparty: config.payer.into(),
+                reference: channel::return_reference(self.domain.chain_id(), id, *transaction),
+                digest: [0; 32],
+                hold_until: None,
+            };
+            operations.push(entry.transfer());
+        }
+        // The hold first: what it set aside is what went back.
+        let void = hold.map(|hold| Operation::Void { hold });
+        for operation in void.into_iter().chain(operations) {
+            let write = Write::operation(operation);
+            let outcome = self.ledger.submit(write).await.map_err(NotHere::Books)?;
+            if !outcome.holds() {
+                tracing::error!(channel = %id, ?outcome, "a return could not be booked");
+            }
+        }
+        Ok(sums)
+    }
+
+    /// What happened in a channel lately, from the newest block back.
+    async fn events(&self, id: B256) -> Result<Vec<ChannelEvent>, NotHere> {
+        let newest = self.chain.block_number().await.map_err(NotHere::Chain)?;
+        let oldest = newest.saturating_sub(BLOCKS_BACK);
+        let mut found = Vec::new();
+        let mut from = oldest;
+        while from <= newest {
+            let to = newest.min(from + BLOCKS_AT_ONCE - 1);
+            let some = self.chain.channel_events(&[id], &[], from, to).await;
+            found.extend(some.map_err(NotHere::Chain)?);
+            from = to + 1;
+        }
+        Ok(found)
+    }
+
+    /// Resolves refunds that were interrupted: where the chain has carried one out, it is booked;
+    /// where it has not, its hold stays until it is asked for again or its number is used.
+    pub(crate) async fn resolve_refunds(&self, payee: Party) -> Result<usize, NotHere> {
+        let escrow = Line::Escrow.of(payee, self.asset());
+        let held: Vec<(TransferId, ledger::AccountId, [u8; 32])> = self.ledger.read(|state| {
+            let mine = state.holds().filter(|h| h.transfer.credit == escrow);
+            mine.map(|h| (h.transfer.id, h.transfer.debit, h.transfer.digest)).collect()
+        });
+        let mut resolved = 0;
+        for (hold, account, nonce) in held {
+            let channel = self.all().into_iter().find(|channel| {
+                let known = channel.lock().expect("nothing panics under this lock");
+                Line::Unearned(known.id.0).of(payee, self.asset()) == account
+            });
+            let Some(channel) = channel else { continue };
+            self.refresh(&channel).await.map_err(NotHere::Chain)?;
+            let (id, config, now, quiet) = {
+                let known = channel.lock().expect("nothing panics under this lock");
+                (known.id, known.config, known.mirror.refund_nonce, known.tab.is_quiet())
+            };
+            if quiet && now > U256::from_be_bytes(nonce) {
+                self.book_returns(id, &config, Some(hold)).await?;
+                resolved += 1;
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+fn add(sums: &mut Vec<(B256, u128)>, transaction: B256, amount: u128) {
+    match sums.iter_mut().find(|(known, _)| *known == transaction) {
+        Some((_, sum)) => *sum = sum.saturating_add(amount),
+        None => sums.push((transaction, amount)),
+    }
+}
