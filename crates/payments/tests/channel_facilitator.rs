@@ -795,7 +795,7 @@ async fn strangers_get_claims_signed_and_bring_the_word_for_refunds_themselves()
     let supported: Value =
         http.get(format!("{url}/supported")).send().await.unwrap().json().await.unwrap();
     assert_eq!(
-        supported["kinds"][1],
+        supported["kinds"][2],
         json!({
             "x402Version": 2, "scheme": canal::SCHEME, "network": "eip155:402402",
             "extra": { "receiverAuthorizer": scene.authorizer.address().to_string() }
