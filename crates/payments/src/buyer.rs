@@ -13,6 +13,7 @@
 //! A seller who fails after it got the signature can still use it until it expires, so the hold
 //! stays until then; [`crate::reconcile`] resolves it.
 
+mod answer;
 mod permit;
 
 use std::sync::Arc;
@@ -28,19 +29,19 @@ use money::{Amount, Clock, Party};
 use serde::Serialize;
 use serde_json::{Value, json};
 use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthorization};
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+pub use self::answer::receipt;
+pub(crate) use self::answer::{blame, may_be_repeated, shown, summary};
+use self::answer::{is_free, root_cause};
 use self::permit::{Approval, By};
 use crate::channel::wallet::{ChannelPolicy, Wallet};
 use crate::documents;
 use crate::exact;
 use crate::extensions;
 use crate::order::Order;
-use crate::wire::{
-    self, PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse, WireError,
-};
+use crate::wire::{self, PaymentPayload, PaymentRequired, PaymentRequirements, WireError};
 
 /// The documents that a buyer keeps with a payment's reference.
 pub mod stage {
@@ -857,76 +858,4 @@ impl Buyer {
         }
         state
     }
-}
-
-/// Whether the same payment may still be answered: the seller is busy, or does not know yet, or
-/// cannot be reached. To repeat it is safe.
-pub(crate) fn may_be_repeated(answer: &Result<Answer, BuyError>) -> bool {
-    match answer {
-        Ok(answer) => matches!(
-            answer.status,
-            StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::GATEWAY_TIMEOUT
-                | StatusCode::TOO_MANY_REQUESTS
-        ),
-        Err(error) => matches!(error, BuyError::Unreachable { .. }),
-    }
-}
-
-/// Whether a seller delivered and says that it charged nothing, where that can be.
-fn is_free(order: &Order, answer: &Result<Answer, BuyError>) -> bool {
-    let Ok(answer) = answer else { return false };
-    order.is_metered()
-        && answer.status.is_success()
-        && receipt(&answer.headers).is_some_and(|r| r.success && r.amount.as_deref() == Some("0"))
-}
-
-/// The receipt that a seller sent, if it sent one that can be read.
-pub fn receipt(headers: &HeaderMap) -> Option<SettleResponse> {
-    wire::decode(headers, wire::PAYMENT_RESPONSE).ok().flatten()
-}
-
-pub(crate) fn summary(answer: &Answer) -> Value {
-    json!({
-        "status": answer.status.as_u16(),
-        "bytes": answer.body.len(),
-        "sha256": alloy_primitives::hex::encode(Sha256::digest(&answer.body)),
-        "receipt": receipt(&answer.headers),
-    })
-}
-
-/// What a seller said when it did not deliver, shortened.
-pub(crate) fn blame(answer: &Result<Answer, BuyError>) -> (StatusCode, String) {
-    match answer {
-        Err(error) => (StatusCode::GATEWAY_TIMEOUT, error.to_string()),
-        Ok(answer) => {
-            let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
-            let quote = wire::decode::<PaymentRequired>(&answer.headers, wire::PAYMENT_REQUIRED);
-            let cause = receipt(&answer.headers)
-                .and_then(|r| r.error_message.or(r.error_reason))
-                .or_else(|| quote.ok().flatten().and_then(|q| q.error))
-                .or_else(|| Some(json.as_ref()?.get("message")?.as_str()?.to_string()))
-                .or_else(|| Some(json.as_ref()?.get("error")?.as_str()?.to_string()))
-                .unwrap_or_else(|| String::from_utf8_lossy(&answer.body).into_owned());
-            (answer.status, cause.chars().filter(|c| !c.is_control()).take(300).collect())
-        }
-    }
-}
-
-/// A URL for messages and the journal: without user, password and query, which may hold secrets.
-pub(crate) fn shown(url: &reqwest::Url) -> String {
-    let mut shown = url.clone();
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_query(None);
-    shown.set_fragment(None);
-    shown.to_string()
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }

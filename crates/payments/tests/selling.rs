@@ -21,10 +21,10 @@ use mandates::books::Line;
 use money::Asset;
 use payments::proxy::{Prices, Stall, Upstream};
 use payments::{Gate, GateLimits, Purchase, Way, wire};
-use settlement::SignedAuthorization;
+use settlement::{PermitOrder, SignedAuthorization};
 use tokio::sync::Semaphore;
 use town::shop::Answer;
-use town::{PRICE, Town, http, musd, person, seller};
+use town::{PRICE, Town, http, musd, permits, person, seller};
 
 /// A service that does what the path says, and counts.
 struct Service {
@@ -124,6 +124,7 @@ impl Market {
         let url = format!("http://{}", listener.local_addr().unwrap());
         // As the program does: a redirect is not the seller's to follow.
         let redirect = reqwest::redirect::Policy::none();
+        drop(http()); // It chooses the cryptography for all tests.
         let client = reqwest::Client::builder().no_proxy().redirect(redirect).build().unwrap();
         let stall = Arc::new(Stall {
             name: "test".into(),
@@ -137,7 +138,7 @@ impl Market {
             payee: seller(),
             token: town.token().clone(),
             fixed: vec![Way::Authorization],
-            metered: Vec::new(),
+            metered: vec![Way::UpTo { facilitator: town.chain.sender() }],
         });
         let door = gate.clone();
         let serve = tower::service_fn(move |request: Request| {
@@ -182,6 +183,15 @@ fn payment(town: &Town, number: u64) -> wire::PaymentPayload {
     let order = town.order(&person(2), number);
     let valid_before = order.valid_before + U256::from(240);
     town.wrap(&town.sign(&person(2), SignedAuthorization { valid_before, ..order }))
+}
+
+/// The same, for up to the price.
+fn metered(town: &Town, number: u64) -> wire::PaymentPayload {
+    let mut order = permits::order(town, &person(2), number, true);
+    if let PermitOrder::Upto(order) = &mut order.order {
+        order.deadline += U256::from(240);
+    }
+    permits::wrap(town, &permits::sign(&person(2), order))
 }
 
 fn price() -> i128 {
@@ -332,4 +342,66 @@ async fn a_buyer_who_leaves_a_paid_stream_finds_it_kept() {
     };
     assert_eq!((again.status, again.text.as_str()), (200, "data: one\n\ndata: two\n\n"));
     assert_eq!(market.gate.recover(seller()).await, (0, 0));
+}
+
+#[tokio::test]
+async fn who_hangs_up_on_a_metered_answer_pays_for_all_of_it() {
+    let town = Town::begin().await;
+    let prices = "price = \"0.0001\"\nper = \"kB\"\nmost = \"0.01\"";
+    let market = Market::open(&town, prices).await;
+    let payer = person(2);
+    town.give(payer.party(), musd(price())).await;
+    permits::approve(&town, &payer, U256::MAX).await;
+    let signed = metered(&town, 1);
+    let answer = market.request(&signed, "/events").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().get(wire::PAYMENT_RESPONSE).is_none(), "nothing is settled yet");
+    drop(answer);
+    market.service.may_go_on.add_permits(1);
+    let again = loop {
+        let again = Answer::of(market.request(&signed, "/events").send().await.unwrap()).await;
+        if again.status != 503 {
+            break again;
+        }
+    };
+    assert_eq!((again.status, again.text.as_str()), (200, "data: one\n\ndata: two\n\n"));
+    assert_eq!(again.receipt.unwrap().amount.as_deref(), Some("100"), "a begun kilobyte");
+    assert_eq!(market.asked(), 1);
+    assert_eq!(town.line(seller(), Line::Sales), (100, 0));
+    assert_eq!(town.owns(payer.party()).await, price() - 100);
+    town.is_whole(&[seller()]).await;
+}
+
+#[tokio::test]
+async fn one_balance_is_promised_to_one_streamed_answer() {
+    let town = Town::begin().await;
+    let prices = "price = \"0.0001\"\nper = \"kB\"\nmost = \"0.01\"";
+    let market = Market::open(&town, prices).await;
+    let payer = person(2);
+    town.give(payer.party(), musd(price())).await;
+    permits::approve(&town, &payer, U256::MAX).await;
+    let first = market.request(&metered(&town, 1), "/events").send().await.unwrap();
+    assert_eq!(first.status(), 200);
+    let second =
+        Answer::of(market.request(&metered(&town, 2), "/events").send().await.unwrap()).await;
+    assert_eq!(second.status, 502, "{}", second.text);
+    assert_eq!(market.asked(), 1);
+    market.service.may_go_on.add_permits(1);
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_tell_its_tokens_costs_the_most() {
+    let town = Town::begin().await;
+    let prices = "price = \"0.0001\"\nper = \"token\"\nmost = \"0.01\"";
+    let market = Market::open(&town, prices).await;
+    let payer = person(2);
+    town.give(payer.party(), musd(price())).await;
+    permits::approve(&town, &payer, U256::MAX).await;
+    let signed = metered(&town, 1);
+    let request = market.request(&signed, "/a").header("accept-encoding", "gzip");
+    let answer = Answer::of(request.send().await.unwrap()).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(town.line(seller(), Line::Sales), (price(), 0));
+    assert!(!market.service.seen.lock().unwrap().contains_key("accept-encoding"));
 }

@@ -229,6 +229,7 @@ impl Assembly {
             chain.token().clone(),
         );
         offer.ways = fixed_price(&cast.vision);
+        offer.extensions = payments::sponsoring::declaration();
         let facts = Arc::new(Mutex::new(Facts {
             supply: Amount::zero(asset),
             difference: Amount::zero(asset),

@@ -95,6 +95,7 @@ impl Stall {
         };
         offer.media_type = "*/*".into();
         offer.streams = true;
+        offer.extensions = crate::sponsoring::declaration();
         offer.timeout = Duration::from_secs(300);
         offer.ways = if metered { self.metered.clone() } else { self.fixed.clone() };
         offer

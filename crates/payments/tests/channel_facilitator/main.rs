@@ -1,7 +1,10 @@
 //! Channels at the facilitator, on the real contract: the way of the money to the unit, each reason
 //! to refuse, and requests that come twice, at once, from strangers, or meet a chain that fails.
 
+mod events;
+#[path = "../town/mod.rs"]
 mod town;
+mod unlucky;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -193,79 +196,6 @@ async fn money_goes_through_a_channel_to_the_unit_whoever_authorizes() {
         assert_eq!(scene.settled(&scene.pay_out()).await.amount.as_deref(), Some("10000"));
         assert_eq!(scene.money().await, (970_000, 0, 30_000));
     }
-}
-
-#[tokio::test]
-async fn what_happened_is_told_by_events_once_and_in_order() {
-    let scene = Scene::begin().await;
-    let id = canal::domain().channel_id(&scene.config(1));
-    let first = scene.town.block().await;
-    scene.settled(&scene.deposit(1, 100_000, 1, 10_000)).await;
-    scene.settled(&scene.deposit(2, 7, 2, 7)).await;
-    scene.settled(&claim(vec![scene.row(1, 10_000, 9_000)], None)).await;
-    scene.settled(&scene.pay_out()).await;
-    scene.settled(&scene.refund(1, 90_000, vec![], false).await).await;
-    let receiver: Address = seller().into();
-    let last = scene.town.block().await;
-    let channels = [id, id];
-    let events =
-        scene.town.chain.channel_events(&channels, &[receiver], first, last).await.unwrap();
-    let happened: Vec<_> = events.iter().map(|event| event.what).collect();
-    assert_eq!(
-        happened,
-        [
-            Happened::Deposited { channel: id, amount: 100_000 },
-            Happened::Claimed { channel: id, amount: 9_000 },
-            Happened::PaidOut { receiver, amount: 9_000 },
-            Happened::Refunded { channel: id, amount: 90_000 },
-        ]
-    );
-    let none = scene.town.chain.channel_events(&[], &[], first, last).await.unwrap();
-    assert_eq!(none, []);
-}
-
-#[tokio::test]
-async fn a_payers_withdrawal_is_seen_from_its_beginning_to_its_end() {
-    use protocol::bindings::x402BatchSettlement as contract;
-    let scene = Scene::begin().await;
-    let config = scene.config(1);
-    let id = canal::domain().channel_id(&config);
-    scene.settled(&scene.deposit(1, 100_000, 1, 10_000)).await;
-    let config = protocol::channels::ChannelConfig {
-        payer: config.payer,
-        payerAuthorizer: config.payer_authorizer,
-        receiver: config.receiver,
-        receiverAuthorizer: config.receiver_authorizer,
-        token: config.token,
-        withdrawDelay: "900".parse().unwrap(),
-        salt: config.salt,
-    };
-    let first = scene.town.block().await;
-    let begin = contract::initiateWithdrawCall { config: config.clone(), amount: 100_000 };
-    let here = settlement::channels::CONTRACT;
-    town::transact(&scene.town, &scene.payer, here, begin.abi_encode().into()).await;
-    let waiting = scene.town.chain.channel(id).await.unwrap().withdrawal.unwrap();
-    assert_eq!((waiting.amount, waiting.begun_at), (100_000, town::START.as_secs()));
-    // A seller that asks sees it, and claims in time.
-    let verdict = scene.verify(&scene.pay(1, 10_000)).await;
-    assert_eq!(verdict.extra.unwrap()["withdrawRequestedAt"], town::START.as_secs());
-    scene.settled(&claim(vec![scene.row(1, 10_000, 10_000)], None)).await;
-    scene.town.clock.advance(Duration::from_secs(canal::DELAY));
-    let end = contract::finalizeWithdrawCall { config };
-    town::transact(&scene.town, &scene.payer, here, end.abi_encode().into()).await;
-    let last = scene.town.block().await;
-    let events = scene.town.chain.channel_events(&[id], &[], first + 1, last).await.unwrap();
-    let ends_at = town::START.as_secs() + canal::DELAY;
-    assert_eq!(
-        events.iter().map(|event| event.what).collect::<Vec<_>>(),
-        [
-            Happened::WithdrawalBegun { channel: id, amount: 100_000, ends_at },
-            Happened::Claimed { channel: id, amount: 10_000 },
-            Happened::Withdrawn { channel: id, amount: 90_000 },
-        ]
-    );
-    assert_eq!(scene.town.chain.channel(id).await.unwrap().withdrawal, None);
-    assert_eq!(scene.money().await, (990_000, 10_000, 0));
 }
 
 #[tokio::test]
@@ -900,122 +830,6 @@ async fn strangers_get_claims_signed_and_bring_the_word_for_refunds_themselves()
     assert!(ask(&scene.pay_out()).await.success);
     assert_eq!(scene.money().await, (990_000, 0, 10_000));
     server.abort();
-}
-
-/// A way to the chain that fails as it is told.
-struct Wire {
-    node: chain::Node,
-    mode: AtomicU8,
-}
-
-const WELL: u8 = 0;
-/// A transaction is mined, and nobody is told.
-const MUTE: u8 = 1;
-/// A transaction is mined and failed, as far as anybody is told.
-const FAILED: u8 = 2;
-/// Nothing can be read.
-const BLIND: u8 = 3;
-
-impl LocalNode for Wire {
-    fn request(&self, request: Value) -> Pin<Box<dyn Future<Output = Value> + Send>> {
-        let method = request["method"].as_str().unwrap_or_default().to_string();
-        let (node, mode) = (self.node.clone(), self.mode.load(Ordering::SeqCst));
-        Box::pin(async move {
-            if mode == BLIND {
-                return json!({ "nonsense": true });
-            }
-            let mut answer = node.request(request).await;
-            if method == "eth_getTransactionReceipt" && mode == MUTE {
-                answer["result"] = Value::Null;
-            }
-            if method.starts_with("eth_sendRawTransaction") {
-                match mode {
-                    MUTE => std::future::pending().await,
-                    FAILED => answer["result"]["status"] = json!("0x0"),
-                    _ => {}
-                }
-            }
-            answer
-        })
-    }
-}
-
-/// A facilitator whose chain fails as it is told, by a key of its own.
-async fn unlucky(scene: &Scene, wait: Duration) -> (Arc<Wire>, EmbeddedFacilitator) {
-    let node = scene.town.node.clone();
-    let wire = Arc::new(Wire { node, mode: AtomicU8::new(WELL) });
-    let key = person(0x13).transaction_signer();
-    let limits = SenderLimits { wait, ..SenderLimits::default() };
-    let chain = town::connect_by(wire.clone(), key, limits).await;
-    let facilitator = EmbeddedFacilitator::new(chain, scene.town.clock.clone())
-        .with_receiver_authorizer(scene.authorizer.transaction_signer());
-    (wire, facilitator)
-}
-
-/// A deposit, a claim, a payout and a refund that would each succeed in this order.
-async fn four_acts(scene: &Scene) -> Vec<(Payload, ChannelInvalid)> {
-    scene.settled(&scene.deposit(1, 100_000, 1, 10_000)).await;
-    scene.settled(&claim(vec![scene.row(1, 10_000, 10_000)], None)).await;
-    vec![
-        (scene.deposit(2, 50_000, 2, 5_000), ChannelInvalid::DepositTransaction),
-        (claim(vec![scene.row(1, 20_000, 20_000)], None), ChannelInvalid::ClaimTransaction),
-        (scene.pay_out(), ChannelInvalid::SettleTransaction),
-        (scene.refund(1, 1_000, vec![], true).await, ChannelInvalid::RefundTransaction),
-    ]
-}
-
-#[tokio::test]
-async fn a_transaction_that_failed_is_told_with_its_name() {
-    let scene = Scene::begin().await;
-    let acts = four_acts(&scene).await;
-    let (wire, facilitator) = unlucky(&scene, Duration::from_secs(30)).await;
-    wire.mode.store(FAILED, Ordering::SeqCst);
-    for (payload, reason) in acts {
-        let answer = settle_by(&facilitator, &payload, &scene.terms()).await;
-        assert_eq!(answer.error_reason.as_deref(), Some(reason.code()), "{answer:?}");
-        assert_eq!(answer.transaction.len(), 66);
-    }
-}
-
-#[tokio::test]
-async fn a_transaction_of_open_fate_is_asked_for_and_not_sent_again() {
-    let scene = Scene::begin().await;
-    let acts = four_acts(&scene).await;
-    let (wire, facilitator) = unlucky(&scene, Duration::from_millis(400)).await;
-    let sender = json!([person(0x13).address(), "latest"]);
-    for (payload, _) in acts {
-        wire.mode.store(MUTE, Ordering::SeqCst);
-        let answer = settle_by(&facilitator, &payload, &scene.terms()).await;
-        assert_eq!(answer.error_reason.as_deref(), Some("settlement_pending"), "{answer:?}");
-        assert!(!answer.success);
-        let open = answer.transaction;
-        assert_eq!(open.len(), 66);
-        wire.mode.store(WELL, Ordering::SeqCst);
-        let sent = town::rpc(&scene.town, "eth_getTransactionCount", sender.clone()).await;
-        let answer = settle_by(&facilitator, &payload, &scene.terms()).await;
-        assert!(answer.success, "{answer:?}");
-        assert_eq!(answer.transaction, open);
-        assert_eq!(town::rpc(&scene.town, "eth_getTransactionCount", sender.clone()).await, sent);
-    }
-    assert_eq!(scene.money().await, (851_000, 129_000, 20_000));
-}
-
-#[tokio::test]
-async fn a_chain_that_cannot_be_read_is_no_verdict_on_the_payment() {
-    let scene = Scene::begin().await;
-    let acts = four_acts(&scene).await;
-    let (wire, facilitator) = unlucky(&scene, Duration::from_secs(30)).await;
-    wire.mode.store(BLIND, Ordering::SeqCst);
-    let code = Some(ChannelInvalid::ReadFailed.code());
-    let terms = scene.terms();
-    for (payload, _) in acts {
-        let answer = settle_by(&facilitator, &payload, &terms).await;
-        assert_eq!(answer.error_reason.as_deref(), code, "{answer:?}");
-    }
-    for payload in [scene.pay(1, 20_000), scene.deposit(2, 50_000, 2, 5_000)] {
-        let verdict = facilitator.verify(&canal::wrap(&payload, &terms), &terms).await.unwrap();
-        assert_eq!(verdict.invalid_reason.as_deref(), code, "{verdict:?}");
-    }
 }
 
 #[tokio::test]
