@@ -6,7 +6,8 @@
 //! takes it down in the opposite order.
 
 pub mod cast;
-pub mod measure;
+pub mod mcp;
+mod measure;
 pub mod server;
 
 mod api;
