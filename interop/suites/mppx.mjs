@@ -101,9 +101,12 @@ await claim("the same credential at another target buys nothing", () =>
 await claim("a credential that is none, or for a changed challenge, buys nothing", () =>
   costsNothing(async () => {
     assert.equal(await problem(await again(cat, "Payment e30")), "malformed-credential");
+    // Of a payment that the books know, its answer is given again; so this is another one.
+    const paid = Credential.deserialize(first.credential);
     const changed = Credential.from({
-      ...Credential.deserialize(first.credential),
+      ...paid,
       challenge: { ...challenge, request: { ...challenge.request, amount: "1" } },
+      payload: { ...paid.payload, nonce: `0x${"11".repeat(32)}` },
     });
     assert.equal(await problem(await again(cat, Credential.serialize(changed))), "invalid-challenge");
   }));

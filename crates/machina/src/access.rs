@@ -12,8 +12,8 @@ use crate::cli::{Arguments, Grant, Place};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::report::{
-    Books, EconomyReport, FundReport, Info, MandateReport, PayOrder, PayReport, QuoteReport,
-    StallOrder, StallReport,
+    Books, ChannelReport, ClosedReport, EconomyReport, FundReport, Info, MandateReport, PayOrder,
+    PayReport, QuoteReport, StallOrder, StallReport,
 };
 
 /// An economy, wherever it is.
@@ -125,6 +125,30 @@ impl Access {
         match self {
             Access::Running(client) => client.post("quote", &order).await,
             Access::Here(assembly) => assembly.quote(order).await,
+        }
+    }
+
+    /// The shopper's payment channels.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub async fn channels(&self) -> Result<Vec<ChannelReport>, Failure> {
+        match self {
+            Access::Running(client) => client.get("channels").await,
+            Access::Here(assembly) => assembly.channels(),
+        }
+    }
+
+    /// Gets back what a channel holds.
+    ///
+    /// # Errors
+    /// If there is no such channel.
+    pub async fn close_channel(&self, id: &str) -> Result<ClosedReport, Failure> {
+        match self {
+            Access::Running(client) => {
+                client.post("channels/close", &serde_json::json!({ "channel": id })).await
+            }
+            Access::Here(assembly) => assembly.close_channel(id).await,
         }
     }
 

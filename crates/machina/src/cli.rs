@@ -84,6 +84,11 @@ pub enum Command {
         after_help = "Example, in an agent's settings:\n  { \"mcpServers\": { \"machina\": { \"command\": \"machina\", \"args\": [\"mcp\"] } } }"
     )]
     Mcp,
+    /// Show the shopper's payment channels, or get back what one holds.
+    #[command(
+        after_help = "A channel is opened after ten purchases from one seller, or by `machina pay URL --scheme batch-settlement`."
+    )]
+    Channels(Channels),
     /// Sell a service that runs elsewhere: any HTTP API, behind the gate.
     ///
     /// Buyers reach it under /s/NAME/ of this economy and pay by x402. If no economy runs in the
@@ -125,6 +130,9 @@ pub struct Pay {
     /// The most that it may cost, in dollars: `0.05`. Without it only the mandate decides.
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     pub max: Option<String>,
+    /// Pay by this scheme and no other: exact, upto or batch-settlement.
+    #[arg(long, value_name = "SCHEME", value_parser = ["exact", "upto", "batch-settlement"])]
+    pub scheme: Option<String>,
     /// The request's method, if not GET, or POST with `--data`.
     #[arg(long, short = 'X', value_name = "METHOD")]
     pub method: Option<String>,
@@ -163,6 +171,14 @@ pub struct Sell {
     /// A header for the service, as `Name: value`, or `@FILE` with that line: its own key.
     #[arg(long, value_name = "HEADER")]
     pub header: Vec<String>,
+}
+
+/// Which channels.
+#[derive(Debug, Clone, Args)]
+pub struct Channels {
+    /// Close this channel: the seller gives back what it has not charged, or the chain does later.
+    #[arg(long, value_name = "CHANNEL")]
+    pub close: Option<String>,
 }
 
 /// Whose books.

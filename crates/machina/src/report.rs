@@ -314,6 +314,81 @@ pub struct PayOrder {
     pub body: String,
     /// The most that it may cost, in whole dollars.
     pub max: Option<String>,
+    /// The scheme to pay by; without it the buyer chooses.
+    #[serde(default)]
+    pub scheme: Option<String>,
+}
+
+/// One of the shopper's payment channels.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelReport {
+    /// Its name on the chain.
+    pub id: String,
+    /// Who is paid from it.
+    pub payee: Party,
+    /// The payee's name here.
+    pub name: String,
+    /// Paid in, less what came back.
+    pub paid_in: Amount,
+    /// Charged so far.
+    pub charged: Amount,
+    /// What new vouchers may draw on.
+    pub left: Amount,
+    /// Why it is not used any more, if so.
+    pub stopped: Option<String>,
+}
+
+impl ChannelReport {
+    /// Channels as a person reads them.
+    pub fn text(channels: &[ChannelReport]) -> String {
+        if channels.is_empty() {
+            return "no channels: `machina pay URL --scheme batch-settlement` opens one\n".into();
+        }
+        let mut table = Table::new(&[false, false, true, true, true, false]);
+        let head = ["channel", "seller", "paid in", "charged", "left", ""];
+        table.row(head.map(str::to_string));
+        for channel in channels {
+            table.row([
+                channel.id.clone(),
+                channel.name.clone(),
+                channel.paid_in.to_string(),
+                channel.charged.to_string(),
+                channel.left.to_string(),
+                channel.stopped.clone().unwrap_or_default(),
+            ]);
+        }
+        table.text()
+    }
+}
+
+/// What came back from a channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClosedReport {
+    /// How much came back, or will.
+    pub amount: Amount,
+    /// From when on it can be had by closing the channel again; none if it is here.
+    pub until: Option<Timestamp>,
+    /// Why the seller did not give it back at once.
+    pub cause: Option<String>,
+}
+
+impl ClosedReport {
+    /// The same as a person reads it.
+    pub fn text(&self) -> String {
+        match (&self.until, &self.cause) {
+            (Some(until), cause) => {
+                let why = cause.as_deref().map(|c| format!(" ({c})")).unwrap_or_default();
+                format!(
+                    "the seller did not give it back{why}; {} can be had from {until} on: close the channel again then\n",
+                    self.amount
+                )
+            }
+            (None, _) if self.amount.is_zero() => "there was nothing in it\n".into(),
+            (None, _) => format!("{} came back\n", self.amount),
+        }
+    }
 }
 
 /// What a request would cost.
@@ -370,8 +445,8 @@ pub struct PaidReport {
     pub amount: Amount,
     /// To whom.
     pub payee: Party,
-    /// By which transaction.
-    pub transaction: String,
+    /// By which transaction; none if it was paid by a voucher.
+    pub transaction: Option<String>,
     /// Its name in the journal; its page is `/trades/REFERENCE`.
     pub reference: String,
     /// What the mandate leaves.

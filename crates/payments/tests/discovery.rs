@@ -219,7 +219,8 @@ async fn pages_filters_and_searches_answer_as_the_sdk_reads_them() {
         ("resources?offset=999999999".into(), 0),
         ("search?query=weigh".into(), 1),
         ("search?query=SWEEPS%20nothing".into(), 6),
-        ("search?query=yard&type=mcp".into(), 0),
+        ("search?query=yard&type=mcp".into(), 1),
+        ("search?query=weigh&type=http".into(), 0),
         ("search?query=zzz".into(), 0),
     ] {
         assert_eq!(count(&query).await.0, expected, "{query}");

@@ -30,7 +30,7 @@ async fn without_a_payment_the_quote_is_told() {
     assert_eq!(response.headers()["cache-control"], "no-store");
     assert_eq!(
         response.headers()["access-control-expose-headers"],
-        "PAYMENT-REQUIRED, PAYMENT-RESPONSE"
+        "PAYMENT-REQUIRED, PAYMENT-RESPONSE, PAYMENT-RECEIPT, WWW-AUTHENTICATE"
     );
     let answer = Answer::of(response).await;
     assert_eq!((answer.status, answer.code().as_str()), (402, "Payment required"));

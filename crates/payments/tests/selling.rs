@@ -122,7 +122,9 @@ impl Market {
         );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let client = http();
+        // As the program does: a redirect is not the seller's to follow.
+        let redirect = reqwest::redirect::Policy::none();
+        let client = reqwest::Client::builder().no_proxy().redirect(redirect).build().unwrap();
         let stall = Arc::new(Stall {
             name: "test".into(),
             description: "a service".into(),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Assembly;
 use crate::failure::Failure;
-use crate::report::{PayOrder, StallOrder, StallReport};
+use crate::report::{ChannelReport, ClosedReport, PayOrder, StallOrder, StallReport};
 
 /// The largest request: a picture in base64, and some room.
 const MAX_REQUEST: usize = 32 * 1024 * 1024;
@@ -60,6 +60,8 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/quote", post(quote))
             .route("/fund", post(fund))
             .route("/grant", post(grant))
+            .route("/channels", get(channels))
+            .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
             .route("/stalls/{name}", delete(close_stall))
             .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
@@ -158,6 +160,24 @@ async fn fund(
     Json(order): Json<FundOrder>,
 ) -> Answer<crate::report::FundReport> {
     assembly.fund(&order.to, &order.amount).await.map(Json)
+}
+
+async fn channels(State(assembly): State<Arc<Assembly>>) -> Answer<Vec<ChannelReport>> {
+    assembly.channels().map(Json)
+}
+
+/// Which channel to close.
+#[derive(Deserialize)]
+struct CloseOrder {
+    channel: String,
+}
+
+async fn close_channel(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<CloseOrder>,
+) -> Answer<ClosedReport> {
+    let closing = tokio::spawn(async move { assembly.close_channel(&order.channel).await });
+    closing.await.map_err(Failure::new)?.map(Json)
 }
 
 async fn open_stall(

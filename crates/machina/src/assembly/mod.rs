@@ -28,6 +28,8 @@ use mandates::books::Line;
 use mandates::{Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
+use payments::channel::wallet::{ChannelPolicy, Closed};
+use payments::channel::{Collect, Terms, TillLimits};
 use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
 use payments::{
@@ -40,9 +42,9 @@ use crate::cli::Place;
 use crate::failure::Failure;
 use crate::home::{self, Held};
 use crate::report::{
-    BookLine, Books, BooksAndChain, EconomyReport, EntryLine, FundReport, Headline, Info,
-    MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder, PayReport, QuoteReport, TokenInfo,
-    WayReport,
+    BookLine, Books, BooksAndChain, ChannelReport, ClosedReport, EconomyReport, EntryLine,
+    FundReport, Headline, Info, MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder,
+    PayReport, QuoteReport, TokenInfo, WayReport,
 };
 use cast::Cast;
 use measure::Measure;
@@ -55,6 +57,12 @@ const PRICE: &str = "0.01";
 const FIRST_MONEY: &str = "5";
 /// When the embedded chain begins: 2026-01-01 00:00 UTC. Any moment before its first block will do.
 const GENESIS_TIME: u64 = 1_767_225_600;
+/// After how many purchases from one seller the shopper opens a channel with it unasked.
+const OPEN_AFTER: usize = 10;
+/// How long a buyer who withdraws from a channel waits for the seller's claims.
+const WITHDRAW_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the last claims of an economy that closes may take.
+const LAST_CLAIMS: Duration = Duration::from_secs(15);
 /// How often books and chain are compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// The largest sum that is given or allowed at once, in whole dollars: beyond it a zero too many is
@@ -157,7 +165,8 @@ impl Assembly {
                 Catalogue::open(&catalogue_file, clock.clone(), related).map_err(Failure::new)?,
             )
         };
-        let facilitator = EmbeddedFacilitator::new(chain.clone(), clock.clone());
+        let facilitator = EmbeddedFacilitator::new(chain.clone(), clock.clone())
+            .with_receiver_authorizer(cast.facilitator.transaction_signer());
         let facilitator = Arc::new(facilitator.listing(catalogue));
         let classify = {
             let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
@@ -169,7 +178,7 @@ impl Assembly {
                 registry.kind_of_purchase(payer, seller, purpose)
             })
         };
-        let gate = Gate::with(
+        let gate = Gate::with_channels(
             ledger.clone(),
             facilitator.clone(),
             chain.clone(),
@@ -181,6 +190,8 @@ impl Assembly {
                 notaries: vec![Arc::new(cast.vision.clone()), Arc::new(cast.seller.clone())],
                 doorman: Some(Arc::new(Doorman::new(Arc::new(home::entropy)))),
             },
+            vec![cast.vision.clone(), cast.seller.clone()],
+            TillLimits::default(),
         );
         // The embedded chain begins with the home; any other was there before.
         let from_block = match &node {
@@ -207,14 +218,18 @@ impl Assembly {
                 .redirect(reqwest::redirect::Policy::none())
                 .build()
                 .map_err(Failure::new)?,
-            limits: BuyerLimits::default(),
+            limits: BuyerLimits {
+                channels: ChannelPolicy { open_after: OPEN_AFTER, ..ChannelPolicy::default() },
+                ..BuyerLimits::default()
+            },
         });
-        let offer = vision::offer(
+        let mut offer = vision::offer(
             format!("http://localhost:{}", place.port),
             Amount::parse(asset, PRICE)?,
             cast.vision.party(),
             chain.token().clone(),
         );
+        offer.ways = fixed_price(&cast.vision);
         let facts = Arc::new(Mutex::new(Facts {
             supply: Amount::zero(asset),
             difference: Amount::zero(asset),
@@ -236,8 +251,11 @@ impl Assembly {
             cast.seller.party(),
             chain.token().clone(),
             format!("http://localhost:{}", place.port),
-            vec![Way::Authorization],
-            Vec::new(),
+            fixed_price(&cast.seller),
+            vec![
+                Way::UpTo { facilitator: chain.sender() },
+                Way::Channel(channel_terms(&cast.seller)),
+            ],
         )?);
 
         let assembly = Arc::new(Assembly {
@@ -390,6 +408,7 @@ impl Assembly {
                 ticks.tick().await;
                 let Some(assembly) = keeper.upgrade() else { return };
                 assembly.recover_sales().await;
+                assembly.gate.collect(Collect::Due).await;
                 if let Err(failure) = assembly.compare(false).await {
                     assembly.could_not_compare(failure);
                 }
@@ -407,6 +426,12 @@ impl Assembly {
         for task in tasks {
             task.abort();
             let _ = task.await;
+        }
+        let collecting = self.gate.collect(Collect::All);
+        if tokio::time::timeout(LAST_CLAIMS, collecting).await.is_err() {
+            tracing::warn!(
+                "not all vouchers could be claimed before the end; the next run goes on"
+            );
         }
         if let Some(node) = self.node.clone() {
             node.close().await;
@@ -592,8 +617,9 @@ impl Assembly {
     /// If the order makes no sense, or nothing was bought; the message says what became of the
     /// money.
     pub async fn pay(&self, order: PayOrder) -> Result<PayReport, Failure> {
+        let scheme = order.scheme.clone();
         let purchase = self.purchase(order)?;
-        let bought = self.buyer.buy(&purchase).await?;
+        let bought = self.buyer.buy_by(&purchase, scheme.as_deref()).await?;
         Ok(PayReport {
             status: bought.status.as_u16(),
             media_type: bought
@@ -605,7 +631,7 @@ impl Assembly {
             paid: bought.paid.map(|paid| PaidReport {
                 amount: paid.amount,
                 payee: paid.payee,
-                transaction: paid.transaction.map(|t| t.to_string()).unwrap_or_default(),
+                transaction: paid.transaction.map(|t| t.to_string()),
                 reference: paid.reference.to_string(),
                 mandate_left: paid.left.lifetime,
             }),
@@ -667,6 +693,48 @@ impl Assembly {
         Ok(Purchase { method, url, media_type: order.media_type, body: body.into(), max })
     }
 
+    /// The shopper's payment channels.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub fn channels(&self) -> Result<Vec<ChannelReport>, Failure> {
+        let report = |channel: payments::channel::wallet::Channel| ChannelReport {
+            id: channel.id.to_string(),
+            payee: channel.payee,
+            name: self.who(channel.payee),
+            paid_in: channel.book.balance,
+            charged: channel.book.charged,
+            left: channel.book.available(),
+            stopped: channel.stopped,
+        };
+        Ok(self.buyer.channels()?.into_iter().map(report).collect())
+    }
+
+    /// Gets back what a channel of the shopper's holds.
+    ///
+    /// # Errors
+    /// If there is no such channel, or the chain does not answer.
+    pub async fn close_channel(&self, id: &str) -> Result<ClosedReport, Failure> {
+        let channel = id.parse().map_err(|_| {
+            Failure::misuse(format!("`{}` is no channel", id.chars().take(80).collect::<String>()))
+                .hint("`machina channels` lists them")
+        })?;
+        let closed = self.buyer.close_channel(channel, None).await?;
+        // The books follow the chain.
+        self.compare(false).await?;
+        Ok(match closed {
+            Closed::Refunded { amount } => ClosedReport { amount, until: None, cause: None },
+            Closed::Withdrawn { amount } => ClosedReport { amount, until: None, cause: None },
+            Closed::Waiting { amount, until, cause } => {
+                ClosedReport { amount, until: Some(until), cause }
+            }
+            Closed::Empty => {
+                let amount = Amount::zero(self.chain.token().asset);
+                ClosedReport { amount, until: None, cause: None }
+            }
+        })
+    }
+
     /// Makes play dollars for somebody.
     ///
     /// # Errors
@@ -701,6 +769,16 @@ impl Assembly {
         let per_payment = limit(&grant.per_payment)?;
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
+}
+
+/// How a fixed price is paid: at once by the token, at once by Permit2, or from a channel.
+fn fixed_price(seller: &mandates::Key) -> Vec<Way> {
+    vec![Way::Authorization, Way::Permit, Way::Channel(channel_terms(seller))]
+}
+
+/// A seller's channels: its own key claims, and a buyer who leaves waits a day for that.
+fn channel_terms(seller: &mandates::Key) -> Terms {
+    Terms { receiver_authorizer: seller.address(), withdraw_delay: WITHDRAW_DELAY.as_secs() }
 }
 
 /// What a stall sells, route by route.

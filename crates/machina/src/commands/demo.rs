@@ -87,6 +87,7 @@ async fn trade(
             media_type: Some(super::pay::media_type(&picture, Some(&photograph.name)).into()),
             body: STANDARD.encode(&picture),
             max: None,
+            scheme: Some("exact".into()),
         };
         let report = access.pay(order).await?;
         let bought = read(photograph, report)?;
@@ -173,7 +174,7 @@ impl Bought {
             table.text(),
             say::good("paid"),
             paid.amount,
-            say::dim(&paid.transaction)
+            say::dim(paid.transaction.as_deref().unwrap_or("by voucher"))
         )
     }
 }

@@ -305,6 +305,7 @@ impl Ask {
                 .or_else(|| given.then(|| media_type(&body, None).to_string())),
             body: STANDARD.encode(&body),
             max: self.max,
+            scheme: None,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One file, one command.
 
 mod books;
+mod channels;
 mod demo;
 mod economy;
 mod fund;
@@ -26,6 +27,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Up => up::run(&arguments).await,
         Command::Demo => demo::run(&arguments).await,
         Command::Pay(pay) => pay::run(&arguments, pay).await,
+        Command::Channels(channels) => channels::run(&arguments, channels).await,
         Command::Sell(sell) => sell::run(&arguments, sell).await,
         Command::Books(books) => books::run(&arguments, books).await,
         Command::Mcp => mcp::run(&arguments).await,

@@ -57,6 +57,7 @@ pub fn order(pay: &Pay) -> Result<PayOrder, Failure> {
         media_type,
         body: STANDARD.encode(body),
         max: pay.max.clone(),
+        scheme: pay.scheme.clone(),
     })
 }
 
@@ -102,11 +103,14 @@ fn tell(arguments: &Arguments, pay: &Pay, report: &PayReport) -> Result<(), Fail
     } else {
         match &report.paid {
             Some(paid) => eprintln!(
-                "{} {} to {} (transaction {}); the mandate leaves {}",
+                "{} {} to {} ({}); the mandate leaves {}",
                 say::good("paid"),
                 paid.amount,
                 paid.payee.short(),
-                paid.transaction,
+                paid.transaction.as_ref().map_or_else(
+                    || "by a voucher of a channel".to_string(),
+                    |t| format!("transaction {t}")
+                ),
                 paid.mandate_left
             ),
             None if !failed => eprintln!("{}", say::dim("it was free")),

@@ -52,24 +52,40 @@ impl Gate {
             && request.headers().contains_key(sign_in::HEADER)
             && !request.headers().contains_key(wire::PAYMENT_SIGNATURE);
         let target = Target::of(&request);
-        let (reply, body) = if comes_back {
+        // Who pays by x402 has no use for a challenge, and its body is not digested for one.
+        let speaks_x402 = request.headers().contains_key(wire::PAYMENT_SIGNATURE)
+            && !request.headers().contains_key(header::AUTHORIZATION);
+        if comes_back {
             let (parts, body) = request.into_parts();
-            (self.welcome_back(&offer, &parts, body).await, None)
-        } else if self.extras.mpp.is_some() {
-            self.clone().attend_mpp(&offer, echoes, &target, request, work).await
+            let reply = self.welcome_back(&offer, &parts, body).await;
+            self.dress(&offer, reply)
+        } else if self.extras.mpp.is_some() && !speaks_x402 {
+            let (reply, body) =
+                self.clone().attend_mpp(&offer, echoes, &target, request, work).await;
+            self.challenge(&offer, &target, body, self.dress(&offer, reply))
         } else {
-            (self.clone().serve(offer.clone(), echoes, request, work).await, None)
-        };
-        self.dress(&offer, &target, body, reply)
+            let reply = self.clone().serve(offer.clone(), echoes, request, work).await;
+            self.dress(&offer, reply)
+        }
     }
 
     /// Puts what differs from answer to answer into a quote.
-    fn dress(&self, offer: &Offer, target: &Target, body: Option<[u8; 32]>, reply: Reply) -> Reply {
+    fn dress(&self, offer: &Offer, reply: Reply) -> Reply {
+        reply.with_extensions(offer, |quote| self.said_now(offer, quote))
+    }
+
+    /// Puts a challenge of MPP into an answer that asks for a payment.
+    fn challenge(
+        &self,
+        offer: &Offer,
+        target: &Target,
+        body: Option<[u8; 32]>,
+        reply: Reply,
+    ) -> Reply {
         if reply.status() != StatusCode::PAYMENT_REQUIRED {
             return reply;
         }
         let now = self.clock.now();
-        let reply = reply.with_extensions(offer, |quote| self.said_now(offer, quote));
         let challenge =
             self.extras.mpp.as_ref().and_then(|mpp| mpp.challenge(offer, target, body, now));
         match challenge {

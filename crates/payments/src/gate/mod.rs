@@ -497,8 +497,27 @@ impl Gate {
                 return Reply::busy("the books cannot be written just now; nothing was charged");
             }
         }
+        if offer.streams && paid.order.is_metered() && !self.is_covered(offer, &paid).await {
+            let failure = Stored::failure("its payer's balance is promised to other payments");
+            return self.failed(paid.reference, &failure).await;
+        }
         let request = Request::from_parts(without_payment(parts), Body::from(paid.input.clone()));
         self.work_and_settle(offer, &paid, request, work, seat).await
+    }
+
+    /// Whether a payer owns what all its open payments to this seller may take. An answer that is
+    /// passed on before it is settled must not be one of many that one balance was shown for; the
+    /// holds are in the ledger's order, so of two at once the later sees both.
+    async fn is_covered(&self, offer: &Offer, paid: &Paid) -> bool {
+        let payer = Party::from(paid.order.payer());
+        let cash = Line::Cash.of(offer.payee, offer.price.asset());
+        let open: i128 = self.ledger.read(|state| {
+            let holds = state
+                .holds()
+                .filter(|h| h.transfer.debit == cash && h.transfer.counterparty == Some(payer));
+            holds.map(|h| h.transfer.amount.minor()).sum()
+        });
+        self.chain.balance(payer).await.is_ok_and(|owned| owned.minor() >= open)
     }
 
     /// Nothing that is refused here leaves a trace.

@@ -403,12 +403,7 @@ impl Gate {
         }
         let payment = kept.payment?;
         let order = Order::read(&payment.payload).ok()?;
-        if stored.head.streamed == Some(Streamed::Begun)
-            && order.state(&self.chain).await.ok()? == AuthorizationState::Unused
-        {
-            // Not a byte of it has passed, and none will: it is not paid for any more.
-            return self.let_go(reference, &Stored::failure("it was interrupted")).await;
-        }
+        let begun = stored.head.streamed == Some(Streamed::Begun);
         let due = Due {
             reference,
             resource: &kept.resource,
@@ -420,6 +415,24 @@ impl Gate {
             // One look: others wait, and there will be another round.
             patience: Duration::ZERO,
         };
+        if begun {
+            // Not a byte of it has passed. It is not sent again, but it may have been sent.
+            match order.state(&self.chain).await.ok()? {
+                AuthorizationState::Used { .. } => {}
+                AuthorizationState::Unused
+                    if self.clock.now() <= order.ends_at().plus(CLOCK_SKEW) =>
+                {
+                    return None;
+                }
+                AuthorizationState::Unused | AuthorizationState::Cancelled => {
+                    let failed = due.failed(Invalid::ValidBefore);
+                    let evidence = vec![documents::json(reference, stage::SETTLEMENT, &failed)];
+                    let void = Operation::Void { hold: books::sale_id(reference) };
+                    let outcome = self.resolve(void, evidence).await;
+                    return outcome.is_ok_and(|o| o.holds()).then_some(());
+                }
+            }
+        }
         self.settle(&due).await.map(drop)
     }
 }

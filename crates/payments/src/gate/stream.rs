@@ -37,6 +37,9 @@ use crate::wire;
 /// How many pieces of a body wait for a slow buyer before the service has to wait, too.
 const PIECES: usize = 16;
 
+/// How long a buyer may take for a piece; one that reads slower gets the answer by asking again.
+const SLOWEST_READER: Duration = Duration::from_secs(10);
+
 /// How much earlier than a payment's end a metered answer is cut: it still has to be settled.
 const SETTLING_TIME: Duration = Duration::from_secs(15);
 
@@ -97,7 +100,17 @@ impl Gate {
                     let stored = Stored { head, body: Bytes::new(), settlement: Some(failed) };
                     return stored.reply();
                 }
-                None => return Reply::pending(),
+                None => {
+                    // It may be paid yet: then the answer is due, to whoever asks again.
+                    let (nobody, _) = mpsc::channel(1);
+                    let until = Instant::now() + self.limits.stream_wait;
+                    if let Some(whole) = self.pass(body, &nobody, until).await.whole {
+                        let kept =
+                            documents::body(reference, stage::OUTPUT, head.media_type(), &whole);
+                        self.keep(vec![kept]).await;
+                    }
+                    return Reply::pending();
+                }
             }
         }
         let (to_buyer, from_service) = mpsc::channel(PIECES);
@@ -113,7 +126,7 @@ impl Gate {
         } else {
             longest
         };
-        let passed = self.pass(body, &to_buyer, until, metered).await;
+        let passed = self.pass(body, &to_buyer, until).await;
         if let Some(cause) = passed.broken {
             tracing::warn!(%reference, cause, "a streamed answer did not end well");
         }
@@ -160,13 +173,13 @@ impl Gate {
     }
 
     /// Passes a body on, piece by piece, until it ends, breaks, or takes too long. If the buyer
-    /// leaves, a paid body is still read to be kept; one that is charged by use ends there.
+    /// leaves, or stops reading, the body is still read to its end, to be kept and counted: what is
+    /// told only at the end must not be free for who hangs up before it.
     async fn pass(
         &self,
         mut body: Body,
         to_buyer: &mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>,
         until: Instant,
-        ends_with_buyer: bool,
     ) -> Passed {
         let most = self.limits.max_answer.min(documents::MAX_BODY);
         let mut copy = Some(BytesMut::new());
@@ -186,10 +199,8 @@ impl Gate {
             });
             if listening {
                 let sending = to_buyer.send(Ok(Frame::data(piece)));
-                listening = matches!(tokio::time::timeout_at(until, sending).await, Ok(Ok(())));
-            }
-            if !listening && (ends_with_buyer || copy.is_none()) {
-                break Some("the buyer left");
+                let patience = until.min(Instant::now() + SLOWEST_READER);
+                listening = matches!(tokio::time::timeout_at(patience, sending).await, Ok(Ok(())));
             }
         };
         if broken.is_some() && listening {

@@ -1,6 +1,6 @@
 //! Counting what an answer contains: bytes, or the tokens that a language model reports.
 //!
-//! Nothing is estimated. A model's own count is read from the JSON of the answer, or from the last
+//! Nothing is estimated; an answer that does not tell costs the most that one request may cost. A model's own count is read from the JSON of the answer, or from the last
 //! event or line of a stream that has one:
 //!
 //! | who | where |

@@ -103,7 +103,7 @@ impl Stall {
     /// The paid request: sent on, and counted.
     async fn work(&self, tariff: Tariff, request: Request<Body>) -> Response {
         let response = self.upstream.forward(request).await;
-        if tariff.per == Per::Request || !response.status().is_success() {
+        if tariff.per == Per::Request || response.status().as_u16() >= 400 {
             return response;
         }
         let (mut parts, body) = response.into_parts();
@@ -111,12 +111,14 @@ impl Stall {
         let name = self.name.clone();
         parts.extensions.insert(Charge::at_end(move || match count.units() {
             Some(units) => tariff.charge(units),
+            // Whoever asks decides how the service answers, and when to hang up: what is not told
+            // must not be free.
             None => {
                 tracing::error!(
                     stall = name,
-                    "the service does not tell how many tokens it took; nothing is charged"
+                    "the service does not tell how many tokens it took; the most is charged"
                 );
-                money::Amount::zero(tariff.price.asset())
+                tariff.most
             }
         }));
         Response::from_parts(parts, body)

@@ -13,7 +13,9 @@ use thiserror::Error;
 use crate::wire;
 
 /// What describes a connection and not a message (RFC 9110, 7.6.1), and what is ours.
-const NOT_PASSED: [HeaderName; 12] = [
+const NOT_PASSED: [HeaderName; 13] = [
+    // What is counted as it passes must not be compressed.
+    header::ACCEPT_ENCODING,
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,

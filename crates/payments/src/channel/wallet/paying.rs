@@ -282,8 +282,8 @@ impl Buyer {
             from: self.key.address(),
             to: ERC3009_DEPOSIT_COLLECTOR,
             value: U256::from(units(amount)),
-            // The chain's clock may be behind ours.
-            validAfter: U256::from(now.as_secs().saturating_sub(600)),
+            // At once, as stock clients have it: a chain that rests is far behind our clock.
+            validAfter: U256::ZERO,
             validBefore: U256::from(now.as_secs() + validity.as_secs()),
             nonce: deposit_nonce(channel.id, salt),
         };
@@ -585,9 +585,10 @@ impl Buyer {
         };
         let other = open.iter().filter(|hold| !is_own(hold)).find(fits);
         // Sent more than once, its first answer may have been lost: then it was this one. Sent
-        // once, its answer is this correction, so it was another.
+        // once, its answer is this correction, so it was another; and if there is no other, the
+        // seller proves its charge by the very voucher in hand: it has charged it.
         let mine = open.iter().find(is_own).filter(fits);
-        let found = mine.filter(|_| own.is_some_and(|own| own.sent > 1)).or(other);
+        let found = mine.filter(|_| own.is_some_and(|own| own.sent > 1)).or(other).or(mine);
         // What was held later is somebody else's, who has it in hand.
         let until = own.map_or(u64::MAX, |own| own.sequence);
         let older = || open.iter().filter(move |hold| hold.sequence <= until);
