@@ -1,5 +1,6 @@
 //! Reaching an economy from a command: the one that runs, or the one that sleeps in the home.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Method;
@@ -7,12 +8,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::assembly::Assembly;
-use crate::cli::{Arguments, Grant};
+use crate::cli::{Arguments, Grant, Place};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::report::{
     Books, ChannelReport, ClosedReport, EconomyReport, FundReport, Info, MandateReport, PayOrder,
-    PayReport, StallOrder, StallReport,
+    PayReport, QuoteReport, StallOrder, StallReport,
 };
 
 /// An economy, wherever it is.
@@ -35,12 +36,21 @@ impl Access {
     /// # Errors
     /// If the home is in use by something that does not answer, or cannot be opened.
     pub async fn find(arguments: &Arguments) -> Result<Access, Failure> {
-        let home = Home::find(arguments.home.clone())?;
+        Access::of(arguments.home.clone(), arguments.place.clone()).await
+    }
+
+    /// As [`Access::find`], for who keeps no command line: the folder, or the usual one, and the
+    /// place of an economy that has to be opened.
+    ///
+    /// # Errors
+    /// As [`Access::find`].
+    pub async fn of(home: Option<PathBuf>, place: Place) -> Result<Access, Failure> {
+        let home = Home::find(home)?;
         if let Some(client) = Client::of(&home)? {
             return Ok(Access::Running(client));
         }
         let held = home.hold()?;
-        Ok(Access::Here(Assembly::open(held, arguments.place.clone(), None).await?))
+        Ok(Access::Here(Assembly::open(held, place, None).await?))
     }
 
     /// Closes what was opened here.
@@ -104,6 +114,17 @@ impl Access {
         match self {
             Access::Running(client) => client.post("pay", &order).await,
             Access::Here(assembly) => assembly.pay(order).await,
+        }
+    }
+
+    /// What a request would cost. Nothing is paid and nothing is held.
+    ///
+    /// # Errors
+    /// If nobody answers there, or not by x402.
+    pub async fn quote(&self, order: PayOrder) -> Result<QuoteReport, Failure> {
+        match self {
+            Access::Running(client) => client.post("quote", &order).await,
+            Access::Here(assembly) => assembly.quote(order).await,
         }
     }
 

@@ -76,6 +76,14 @@ pub enum Command {
         after_help = "Example:\n  machina pay http://localhost:4020/m/vision/classify --data @cat.jpg --max 0.05"
     )]
     Pay(Pay),
+    /// Give an agent a wallet: an MCP server on standard input and output.
+    ///
+    /// Its tools discover, quote and pay, and show balance and mandate. The shopper machine pays,
+    /// under its mandate; the agent never sees a key.
+    #[command(
+        after_help = "Example, in an agent's settings:\n  { \"mcpServers\": { \"machina\": { \"command\": \"machina\", \"args\": [\"mcp\"] } } }"
+    )]
+    Mcp,
     /// Show the shopper's payment channels, or get back what one holds.
     #[command(
         after_help = "A channel is opened after ten purchases from one seller, or by `machina pay URL --scheme batch-settlement`."

@@ -391,6 +391,38 @@ impl ClosedReport {
     }
 }
 
+/// What a request would cost.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuoteReport {
+    /// Whether money is asked for it. If not, it was answered, be it with a refusal of its own.
+    pub priced: bool,
+    /// What it does, as its seller says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The ways to pay; any one is enough.
+    pub ways: Vec<WayReport>,
+}
+
+/// One way to pay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WayReport {
+    /// How, as x402 names it: `exact`, for example. By `upto` the amount is the most.
+    pub scheme: String,
+    /// Where: a CAIP-2 chain.
+    pub network: String,
+    /// In what: the token's address.
+    pub asset: String,
+    /// How much: minor units.
+    pub amount: String,
+    /// The same in this economy's dollar; `None` if it is another token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Amount>,
+    /// To whom.
+    pub pay_to: String,
+}
+
 /// What came back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -23,6 +23,7 @@ pub mod exact;
 pub mod extensions;
 pub mod facilitator;
 pub mod gate;
+pub mod mcp;
 pub mod mpp;
 pub mod offer;
 pub mod order;

@@ -57,6 +57,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/books", get(all_books))
             .route("/books/{party}", get(books))
             .route("/pay", post(pay))
+            .route("/quote", post(quote))
             .route("/fund", post(fund))
             .route("/grant", post(grant))
             .route("/channels", get(channels))
@@ -145,6 +146,13 @@ async fn pay(
 ) -> Answer<crate::report::PayReport> {
     // A payment that has begun is brought to its end, whoever hangs up.
     tokio::spawn(async move { assembly.pay(order).await }).await.map_err(Failure::new)?.map(Json)
+}
+
+async fn quote(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<PayOrder>,
+) -> Answer<crate::report::QuoteReport> {
+    assembly.quote(order).await.map(Json)
 }
 
 async fn fund(

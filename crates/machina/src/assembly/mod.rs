@@ -6,7 +6,8 @@
 //! takes it down in the opposite order.
 
 pub mod cast;
-pub mod measure;
+pub mod mcp;
+mod measure;
 pub mod server;
 
 mod api;
@@ -43,7 +44,7 @@ use crate::home::{self, Held};
 use crate::report::{
     BookLine, Books, BooksAndChain, ChannelReport, ClosedReport, EconomyReport, EntryLine,
     FundReport, Headline, Info, MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder,
-    PayReport, TokenInfo,
+    PayReport, QuoteReport, TokenInfo, WayReport,
 };
 use cast::Cast;
 use measure::Measure;
@@ -617,25 +618,9 @@ impl Assembly {
     /// If the order makes no sense, or nothing was bought; the message says what became of the
     /// money.
     pub async fn pay(&self, order: PayOrder) -> Result<PayReport, Failure> {
-        let url = reqwest::Url::parse(&order.url)
-            .ok()
-            .filter(|u| matches!(u.scheme(), "http" | "https") && u.host().is_some())
-            .ok_or_else(|| {
-                Failure::misuse(format!(
-                    "`{}` is no web address",
-                    order.url.chars().take(120).collect::<String>()
-                ))
-                .hint("write it whole, as in http://localhost:4020/m/vision/classify")
-            })?;
-        let method = http::Method::from_str(&order.method)
-            .map_err(|_| Failure::misuse(format!("`{}` is no HTTP method", order.method)))?;
-        let body =
-            STANDARD.decode(&order.body).map_err(|_| Failure::misuse("the body is not base64"))?;
-        let asset = self.chain.token().asset;
-        let max = order.max.as_deref().map(|text| positive(asset, text)).transpose()?;
-        let purchase =
-            Purchase { method, url, media_type: order.media_type, body: body.into(), max };
-        let bought = self.buyer.buy_by(&purchase, order.scheme.as_deref()).await?;
+        let scheme = order.scheme.clone();
+        let purchase = self.purchase(order)?;
+        let bought = self.buyer.buy_by(&purchase, scheme.as_deref()).await?;
         Ok(PayReport {
             status: bought.status.as_u16(),
             media_type: bought
@@ -652,6 +637,61 @@ impl Assembly {
                 mandate_left: paid.left.lifetime,
             }),
         })
+    }
+
+    /// Asks what a request costs, and pays nothing. What is free is done by asking.
+    ///
+    /// # Errors
+    /// If nobody answers there, or the quote cannot be read.
+    pub async fn quote(&self, order: PayOrder) -> Result<QuoteReport, Failure> {
+        let purchase = self.purchase(PayOrder { max: None, ..order })?;
+        let Some(quote) = self.buyer.quote(&purchase).await? else {
+            return Ok(QuoteReport { priced: false, description: None, ways: Vec::new() });
+        };
+        let token = self.chain.token();
+        let network = payments::wire::network(token.chain_id);
+        let ours = |way: &payments::wire::PaymentRequirements| {
+            way.network == network
+                && way.asset.parse::<Party>().is_ok_and(|asset| asset == Party::from(token.address))
+        };
+        let ways = quote.accepts.into_iter().map(|way| WayReport {
+            price: ours(&way)
+                .then(|| {
+                    way.amount.parse().ok().map(|minor| Amount::from_minor(token.asset, minor))
+                })
+                .flatten(),
+            scheme: way.scheme,
+            network: way.network,
+            asset: way.asset,
+            amount: way.amount,
+            pay_to: way.pay_to,
+        });
+        Ok(QuoteReport {
+            priced: true,
+            description: quote.resource.description,
+            ways: ways.collect(),
+        })
+    }
+
+    /// A purchase as the buyer takes it.
+    fn purchase(&self, order: PayOrder) -> Result<Purchase, Failure> {
+        let url = reqwest::Url::parse(&order.url)
+            .ok()
+            .filter(|u| matches!(u.scheme(), "http" | "https") && u.host().is_some())
+            .ok_or_else(|| {
+                Failure::misuse(format!(
+                    "`{}` is no web address",
+                    order.url.chars().take(120).collect::<String>()
+                ))
+                .hint("write it whole, as in http://localhost:4020/m/vision/classify")
+            })?;
+        let method = http::Method::from_str(&order.method)
+            .map_err(|_| Failure::misuse(format!("`{}` is no HTTP method", order.method)))?;
+        let body =
+            STANDARD.decode(&order.body).map_err(|_| Failure::misuse("the body is not base64"))?;
+        let asset = self.chain.token().asset;
+        let max = order.max.as_deref().map(|text| positive(asset, text)).transpose()?;
+        Ok(Purchase { method, url, media_type: order.media_type, body: body.into(), max })
     }
 
     /// The shopper's payment channels.

@@ -17,7 +17,10 @@ use payments::{Gate, Offer};
 use serde_json::{Map, json};
 use settlement::Token;
 use tokio::sync::Semaphore;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, service_fn};
+
+use super::mcp;
 
 /// Where the counter is.
 const PATH: &str = "/m/vision/classify";
@@ -57,15 +60,31 @@ pub fn offer(base: String, price: Amount, payee: Party, token: Token) -> Offer {
     offer
 }
 
-/// The machine's counter, behind the gate.
+/// The same as a tool over MCP: its quote names the tool instead of an address.
+pub fn tool_offer(offer: &Offer, tool: &str) -> Offer {
+    let mut offer = offer.clone();
+    offer.url = payments::mcp::url(tool);
+    offer.description =
+        "What a photograph shows: the likeliest of 1,000 ImageNet classes with their probabilities."
+            .into();
+    // What it declares of a web address and of its visitors is not so of a tool.
+    offer.declared = Declared { sign_in: None, listing: None, ..offer.declared };
+    offer
+}
+
+/// The machine's counter, behind the gate: on the web, and as a tool if `/mcp` is there.
 pub fn counter(gate: &Arc<Gate>, offer: Offer, worker: Arc<VisionWorker>) -> Router {
     let lanes = Arc::new(Semaphore::new(labour::vision::LANES));
     let service = service_fn(move |request: Request<Body>| {
         let (worker, lanes) = (worker.clone(), lanes.clone());
         async move { Ok::<Response, Infallible>(classify(worker, lanes, request).await) }
     });
+    let tool = tool_offer(&offer, mcp::CLASSIFY);
+    let paid_tool = gate.layer(tool.clone()).layer(service.clone());
     let counter = gate.layer(offer).layer(service);
-    Router::new().route(PATH, post_service(counter))
+    Router::new()
+        .route(PATH, post_service(counter))
+        .merge(mcp::router(tool, BoxCloneSyncService::new(paid_tool)))
 }
 
 async fn classify(

@@ -7,6 +7,7 @@ mod economy;
 mod fund;
 mod grant;
 mod info;
+mod mcp;
 mod models;
 mod pay;
 mod sell;
@@ -29,6 +30,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Channels(channels) => channels::run(&arguments, channels).await,
         Command::Sell(sell) => sell::run(&arguments, sell).await,
         Command::Books(books) => books::run(&arguments, books).await,
+        Command::Mcp => mcp::run(&arguments).await,
         Command::Economy => economy::run(&arguments).await,
         Command::Models(models) => models::run(&arguments, models).await,
         Command::Info => info::run(&arguments).await,

@@ -10,6 +10,7 @@ mod demo;
 mod elsewhere;
 mod full;
 mod http;
+mod mcp;
 mod page;
 mod pay;
 mod reckoning;

@@ -67,6 +67,7 @@ use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
 use channel_payload::Echoes;
 pub use charge::Charge;
+pub(crate) use reply::Refused;
 use reply::{AnswerHead, Reply, Stored};
 use settling::Due;
 

@@ -28,7 +28,13 @@ pub(super) struct Reply {
     quote: Option<Box<PaymentRequired>>,
     /// Passes through as it comes, to the first who takes it; the others ask again later.
     stream: Option<Once>,
+    /// Whether the gate itself says no, and not the service behind it.
+    refused: bool,
 }
+
+/// Among a response's extensions where the gate itself says no: its body then has the gate's code.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused;
 
 impl From<Reply> for Response {
     fn from(reply: Reply) -> Response {
@@ -42,6 +48,9 @@ impl From<Reply> for Response {
         let mut response = Response::new(body);
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
+        if reply.refused {
+            response.extensions_mut().insert(Refused);
+        }
         response
     }
 }
@@ -52,7 +61,7 @@ impl Reply {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // Lets a page on another origin read the protocol's headers.
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-        Reply { status, headers, body, quote: None, stream: None }
+        Reply { status, headers, body, quote: None, stream: None, refused: false }
     }
 
     fn json(status: StatusCode, body: &serde_json::Value) -> Reply {
@@ -163,7 +172,8 @@ impl Reply {
 
     /// A refusal with its code for programs and its reason for people.
     pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Reply {
-        Reply::json(status, &json!({ "error": code, "message": message }))
+        let reply = Reply::json(status, &json!({ "error": code, "message": message }));
+        Reply { refused: true, ..reply }
     }
 
     /// The payment is bound to another request, or it is not the one that is known.

@@ -1,0 +1,208 @@
+//! MCP both ways round: an agent with a wallet (`machina mcp`), and a paid tool (`/mcp`).
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::support::{HTTP, Home, PATIENCE, Up, ask, line, minor, photograph};
+
+/// An agent's side of `machina mcp`: lines of JSON-RPC. Dropped, the server is ended.
+struct Agent {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+    calls: u64,
+}
+
+impl Agent {
+    fn of(home: &Home) -> Agent {
+        let mut command = home.command(&["mcp"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program was built");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("asked for above"));
+        let (tell, lines) = channel();
+        let reader = std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut agent = Agent { child, input, lines, reader: Some(reader), calls: 0 };
+        let hello = agent.ask(
+            "initialize",
+            json!({
+                "protocolVersion": "2025-06-18",
+                "capabilities": {},
+                "clientInfo": { "name": "test", "version": "0" },
+            }),
+        );
+        assert_eq!(hello["serverInfo"]["name"], "machina", "{hello}");
+        assert!(hello["capabilities"]["tools"].is_object(), "{hello}");
+        agent.write(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        agent
+    }
+
+    fn write(&mut self, message: &Value) {
+        let input = self.input.as_mut().expect("it is open");
+        writeln!(input, "{message}").expect("the server reads");
+    }
+
+    /// One request and its result; every line on standard output must be JSON-RPC.
+    fn ask(&mut self, method: &str, parameters: Value) -> Value {
+        self.calls += 1;
+        let id = self.calls;
+        self.write(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": parameters }));
+        let line = self.lines.recv_timeout(PATIENCE).expect("an answer in time");
+        let answer: Value = serde_json::from_str(&line).expect("nothing but MCP on stdout");
+        assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(id)), "{answer}");
+        assert!(answer["error"].is_null(), "{answer}");
+        answer["result"].clone()
+    }
+
+    fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        let result = self.ask("tools/call", json!({ "name": tool, "arguments": arguments }));
+        assert!(result["content"][0]["text"].is_string(), "{result}");
+        result
+    }
+
+    /// What a call that worked tells.
+    #[track_caller]
+    fn told(&mut self, tool: &str, arguments: Value) -> Value {
+        let result = self.call(tool, arguments);
+        assert_eq!(result["isError"], false, "{result}");
+        result["structuredContent"].clone()
+    }
+
+    /// Why a call was refused.
+    #[track_caller]
+    fn refused(&mut self, tool: &str, arguments: Value) -> String {
+        let result = self.call(tool, arguments);
+        assert_eq!(result["isError"], true, "{result}");
+        result["content"][0]["text"].as_str().expect("text").to_string()
+    }
+
+    /// The agent leaves, and the server ends by itself.
+    fn leave(mut self) {
+        drop(self.input.take());
+        self.reader.take().expect("it was there").join().expect("reading does not panic");
+        assert!(self.child.wait().expect("it is our child").success());
+        assert_eq!(self.lines.try_iter().count(), 0, "nothing was said unasked");
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn an_agent_discovers_quotes_and_pays_and_never_sees_a_key() {
+    let home = Home::new();
+    let up = home.up();
+    let mut agent = Agent::of(&home);
+    let listed = agent.ask("tools/list", json!({}));
+    let names: Vec<_> = listed["tools"].as_array().expect("tools").iter().collect();
+    let names: Vec<_> = names.iter().map(|t| t["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["discover", "quote", "pay", "balance", "mandate"]);
+
+    let found = agent.told("discover", json!({}));
+    assert_eq!(found["offers"][0]["url"], up.counter());
+    assert_eq!(found["found"]["items"].as_array().map(Vec::len), Some(0), "{found}");
+
+    let picture = STANDARD.encode(std::fs::read(photograph("coffee.png")).expect("a sample"));
+    let request = json!({ "url": up.counter(), "body_base64": picture });
+    let quote = agent.told("quote", request.clone());
+    assert_eq!(quote["priced"], true);
+    assert_eq!(quote["ways"][0]["scheme"], "exact");
+    assert_eq!(minor(&quote["ways"][0]["price"]), 10_000);
+    assert_eq!(minor(&agent.told("mandate", json!({}))["lifetimeLeft"]), 1_000_000);
+
+    let mut order = request.clone();
+    order["max"] = "0.001".into();
+    let said = agent.refused("pay", order.clone());
+    assert!(said.contains("0.01 MUSD") && said.contains("0.001 MUSD"), "{said}");
+    assert_eq!(up.transfers().iter().filter(|m| m.minor == 10_000).count(), 0);
+
+    order["max"] = "0.05".into();
+    let paid = agent.told("pay", order);
+    assert_eq!(paid["status"], 200);
+    assert!(paid["body"].as_str().expect("text").contains("espresso"), "{paid}");
+    assert_eq!(minor(&paid["paid"]["amount"]), 10_000);
+    assert_eq!(minor(&agent.told("mandate", json!({}))["lifetimeLeft"]), 990_000);
+    let books = agent.told("balance", json!({}))["books"].clone();
+    assert_eq!(books["party"]["name"], "shopper");
+    assert_eq!(line(&books, "purchases"), 10_000);
+
+    for (tool, arguments, said) in [
+        ("pay", request, "`max` is missing"),
+        ("pay", json!({ "url": "ftp://x", "max": "1" }), "no web address"),
+        ("pay", json!({ "url": up.counter(), "max": "1", "key": "x" }), "does not take"),
+        ("pay", json!({ "url": up.counter(), "max": "-1" }), "-1"),
+        ("quote", json!({ "url": up.counter(), "body": "a", "body_base64": "YQ==" }), "one body"),
+        ("discover", json!({ "query": "x".repeat(401) }), "longer than"),
+        ("keys", json!({}), "no tool"),
+    ] {
+        let why = agent.refused(tool, arguments);
+        assert!(why.contains(said), "{tool}: {why}");
+    }
+    agent.leave();
+    up.stop();
+}
+
+#[test]
+fn a_wallet_whose_economy_sleeps_opens_it_for_a_call_only() {
+    let home = Home::new();
+    let mut agent = Agent::of(&home);
+    assert_eq!(minor(&agent.told("mandate", json!({}))["lifetimeLeft"]), 1_000_000);
+    // In between the home is free: an economy may start, and the agent finds it.
+    let up = home.up();
+    assert_eq!(agent.told("discover", json!({}))["offers"][0]["url"], up.counter());
+    up.stop();
+    agent.leave();
+}
+
+/// One call of `/mcp`, as a client without a session makes it.
+fn tool_call(up: &Up, method: &str, parameters: Value) -> Value {
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
+    let request = HTTP.post(up.url("/mcp")).json(&call);
+    let answer = ask(request.header("accept", "application/json, text/event-stream"));
+    assert_eq!(answer.status, 200, "{answer}");
+    answer.json()["result"].clone()
+}
+
+#[test]
+fn the_vision_machine_is_a_tool_with_a_price() {
+    let home = Home::new();
+    let up = home.up();
+    let listed = tool_call(&up, "tools/list", json!({}));
+    assert_eq!(listed["tools"][0]["name"], "classify", "{listed}");
+    let picture = STANDARD.encode(std::fs::read(photograph("coffee.png")).expect("a sample"));
+    let call = json!({ "name": "classify", "arguments": { "picture": picture } });
+    let asked = tool_call(&up, "tools/call", call);
+    assert_eq!(asked["isError"], true, "{asked}");
+    let quote = &asked["structuredContent"];
+    assert_eq!(quote["resource"]["url"], "mcp://tool/classify");
+    assert_eq!(quote["accepts"][0]["amount"], "10000");
+    let text = asked["content"][0]["text"].as_str().expect("text");
+    assert_eq!(&serde_json::from_str::<Value>(text).expect("JSON"), quote);
+    let call = json!({
+        "name": "classify",
+        "arguments": { "picture": picture },
+        "_meta": { "x402/payment": { "x402Version": 2 } },
+    });
+    let refused = tool_call(&up, "tools/call", call);
+    assert_eq!(refused["structuredContent"]["error"], "invalid_payload", "{refused}");
+    let call = json!({ "name": "classify", "arguments": { "picture": "?" } });
+    assert_eq!(tool_call(&up, "tools/call", call)["isError"], true);
+    up.stop();
+}
