@@ -532,11 +532,15 @@ impl Assembly {
                 })
             });
             let lines: Vec<BookLine> = lines.collect();
-            // Every entry that is money touches cash; limits are shown as the mandate.
-            let cash = Line::Cash.of(party, asset);
-            let entries: Vec<EntryLine> = state
-                .entries_of(cash)
-                .rev()
+            // What is earned and spent, and what else moves cash; limits are shown as the mandate.
+            let mut records: Vec<_> = [Line::Cash, Line::Sales, Line::Purchases]
+                .into_iter()
+                .flat_map(|line| state.entries_of(line.of(party, asset)))
+                .collect();
+            records.sort_by_key(|record| std::cmp::Reverse(record.sequence));
+            records.dedup_by_key(|record| record.transfer.id);
+            let entries: Vec<EntryLine> = records
+                .into_iter()
                 .take(entries.min(1_000))
                 .map(|record| {
                     let name = |id| state.account(id).map_or("?", |a| a.name.as_str()).to_string();
@@ -545,7 +549,11 @@ impl Assembly {
                         at: record.at,
                         debit: name(&transfer.debit),
                         credit: name(&transfer.credit),
-                        amount: transfer.amount,
+                        amount: match record.status {
+                            // Less than what was held may have been charged.
+                            Status::Posted { amount, .. } => amount,
+                            _ => transfer.amount,
+                        },
                         kind: transfer.kind.as_str().into(),
                         counterparty: transfer
                             .counterparty

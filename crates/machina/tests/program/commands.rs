@@ -227,8 +227,10 @@ fn a_failure_is_json_where_json_was_asked_for() {
 #[test]
 fn the_help_is_what_was_reviewed() {
     let mut all = String::new();
-    for command in ["", "up", "demo", "pay", "books", "economy", "models", "info", "fund", "grant"]
-    {
+    for command in [
+        "", "up", "demo", "pay", "channels", "sell", "mcp", "books", "economy", "models", "info",
+        "fund", "grant",
+    ] {
         let mut help = program();
         help.env("COLUMNS", "100");
         let said = run({
