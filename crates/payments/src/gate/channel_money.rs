@@ -55,9 +55,6 @@ impl Gate {
     ) -> Result<Deposited, Box<Reply>> {
         let refuse = |reason| Box::new(invalid(offer, reason));
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
-        if till.domain.channel_id(config) != id {
-            return Err(refuse(ChannelInvalid::ChannelIdMismatch));
-        }
         self.check_channel(offer, terms, config).map_err(refuse)?;
         // Looked at before money moves: a voucher that could not be sold asks for no deposit.
         self.check_total(till, offer, draw)?;
@@ -211,9 +208,6 @@ impl Gate {
         asked: &PaymentRequirements,
     ) -> Reply {
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
-        if till.domain.channel_id(config) != id {
-            return invalid(offer, ChannelInvalid::ChannelIdMismatch);
-        }
         if let Err(reason) = self.check_channel(offer, terms, config) {
             return invalid(offer, reason);
         }
@@ -222,15 +216,10 @@ impl Gate {
         }
         let channel = match till.find(id) {
             Some(channel) => channel,
-            None => {
-                if let Err(reply) = self.check_signature(till, offer, draw).await {
-                    return *reply;
-                }
-                match self.enter(till, offer, draw).await {
-                    Ok(channel) => channel,
-                    Err(reply) => return *reply,
-                }
-            }
+            None => match self.enter(till, offer, draw).await {
+                Ok(channel) => channel,
+                Err(reply) => return *reply,
+            },
         };
         {
             let mut known = channel.lock().expect("nothing panics under this lock");
@@ -260,9 +249,6 @@ impl Gate {
         asked: &PaymentRequirements,
     ) -> Reply {
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
-        if let Err(reply) = self.check_signature(till, offer, draw).await {
-            return *reply;
-        }
         // The refund number and the balance must be of now.
         if let Err(error) = till.refresh(channel).await {
             tracing::warn!(%error, "the chain cannot tell of a channel");
