@@ -136,10 +136,12 @@ impl Channel {
         }
     }
 
-    /// What could be claimed now, beyond what was.
+    /// What could be claimed now, beyond what was. What is no longer in the channel, as the chain
+    /// said last, cannot be: it would make claims due for ever that are never made.
     pub(crate) fn unclaimed(&self) -> u128 {
         let covered = self.tab.newest().map_or(0, |proof| proof.amount);
-        self.tab.claimable().min(covered).saturating_sub(self.mirror.claimed)
+        let there = self.mirror.seen_at.map_or(u128::MAX, |_| self.mirror.balance);
+        self.tab.claimable().min(covered).min(there).saturating_sub(self.mirror.claimed)
     }
 
     pub(crate) fn look(&mut self, mirror: Mirror) {
@@ -147,6 +149,9 @@ impl Channel {
         self.tab.at_least(mirror.claimed);
         if self.unclaimed() == 0 {
             self.unclaimed_since = None;
+        } else if self.unclaimed_since.is_none() {
+            // Money came back into the channel.
+            self.unclaimed_since = mirror.seen_at;
         }
     }
 }
@@ -597,8 +602,7 @@ pub(crate) fn check_terms(
     Ok(())
 }
 
-/// Whether a voucher is signed by the channel's key. A channel without one is its payer's, which
-/// may be a contract: that is the facilitator's to ask.
+/// Whether a voucher is signed by the channel's key; never, if the channel names none.
 pub(crate) fn is_signed(domain: &Domain, config: &ChannelConfig, voucher: &Voucher) -> bool {
     let hash = domain.voucher_hash(voucher.channel_id, voucher.max_claimable_amount.0);
     voucher::signed_by(hash, &voucher.signature, config.payer_authorizer)
@@ -628,4 +632,43 @@ fn reference_of_short(short: &[u8; 20]) -> Reference {
 
 fn short_of(text: &str) -> Option<[u8; 20]> {
     alloy_primitives::hex::decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_that_is_gone_makes_no_claim_due() {
+        let mut tab = Tab::default();
+        let place = tab.take_next(10, 10).unwrap();
+        tab.write(place, 10);
+        tab.written(place, 10, alloy_primitives::Bytes::new());
+        let now = Timestamp::from_nanos(1);
+        let mut channel = Channel {
+            id: B256::ZERO,
+            config: ChannelConfig {
+                payer: Address::ZERO,
+                payer_authorizer: Address::ZERO,
+                receiver: Address::ZERO,
+                receiver_authorizer: Address::ZERO,
+                token: Address::ZERO,
+                withdraw_delay: 900,
+                salt: B256::ZERO,
+            },
+            tab,
+            mirror: Mirror::default(),
+            unclaimed_since: Some(now),
+            used_at: now,
+            doubtful: false,
+            gone: false,
+        };
+        // Until the chain was asked, all of it may be there.
+        assert_eq!(channel.unclaimed(), 10);
+        for (balance, claimed, left) in [(20, 0, 10), (20, 4, 6), (7, 4, 3), (4, 4, 0), (0, 0, 0)] {
+            channel.look(Mirror { balance, claimed, seen_at: Some(now), ..Mirror::default() });
+            assert_eq!(channel.unclaimed(), left, "{balance} {claimed}");
+            assert_eq!(channel.unclaimed_since.is_some(), left > 0);
+        }
+    }
 }

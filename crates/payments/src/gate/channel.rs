@@ -34,6 +34,7 @@ use money::{Amount, Party};
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
+pub(crate) use super::channel_money::is_open;
 use super::channel_payload::{Drawn, Want};
 use super::reply::{AnswerHead, Reply, Stored};
 use super::{Asked, Errand, Gate, answer_of, asked, charge, request_digest, without_payment};
@@ -187,8 +188,11 @@ impl Gate {
         if till.domain.channel_id(&draw.drawn.config) != draw.drawn.voucher.channel_id {
             return invalid(offer, ChannelInvalid::ChannelIdMismatch);
         }
-        if let Err(reply) = self.check_signature(till, offer, &draw).await {
-            return *reply;
+        if draw.drawn.config.payer_authorizer.is_zero() {
+            return Reply::keyless(offer);
+        }
+        if !till::is_signed(&till.domain, &draw.drawn.config, &draw.drawn.voucher) {
+            return invalid(offer, ChannelInvalid::VoucherSignature);
         }
         let mut deposited = None;
         match &draw.drawn.want {
@@ -367,29 +371,6 @@ impl Gate {
         config: &ChannelConfig,
     ) -> Result<(), ChannelInvalid> {
         till::check_terms(config, offer.payee, offer.token.address, terms)
-    }
-
-    /// Whether the voucher is the payer's: a key's is judged here, a contract's by the facilitator.
-    async fn check_signature(
-        &self,
-        till: &Till,
-        offer: &Offer,
-        draw: &Draw,
-    ) -> Result<(), Box<Reply>> {
-        let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
-        if !config.payer_authorizer.is_zero() {
-            return match till::is_signed(&till.domain, config, voucher) {
-                true => Ok(()),
-                false => Err(Box::new(invalid(offer, ChannelInvalid::VoucherSignature))),
-            };
-        }
-        let Some(asked) = offer.channel_requirements() else {
-            return Err(Box::new(Reply::no_channels()));
-        };
-        let payload =
-            channel_wire::Payload::Voucher { channel_config: *config, voucher: voucher.clone() };
-        let payment = payment_of(&asked, &payload);
-        Box::pin(self.verify_channel(offer, &payment, &asked)).await
     }
 
     /// Asks the facilitator about a payload.
@@ -733,6 +714,21 @@ pub(crate) fn payment_of(
 }
 
 impl Reply {
+    /// The channel names no key that signs its vouchers.
+    ///
+    /// The contract then asks the payer's wallet itself (EIP-1271), and asks it when the seller
+    /// claims, long after the work is done. A wallet's word is no promise: it may say yes at the
+    /// sale and no at the claim. A wallet that is a contract opens its channels with a key of its
+    /// own as `payerAuthorizer`, whose vouchers hold for good.
+    fn keyless(offer: &Offer) -> Reply {
+        let code = ChannelInvalid::VoucherSignature.code();
+        let message = "the channel names no key as its `payerAuthorizer`, so its vouchers could \
+                       not be claimed for sure; open a channel that names the key that signs them";
+        let quote = offer.quote(Some(code.into()));
+        Reply::refuse(StatusCode::PAYMENT_REQUIRED, code, message)
+            .with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
+    }
+
     /// The offer names channels and this gate has none: a mistake of who wired it.
     pub(super) fn no_channels() -> Reply {
         tracing::error!("an offer is to be paid from channels, and its gate has no till");

@@ -429,7 +429,7 @@ fn transaction_of(response: &SettleResponse) -> Option<B256> {
 }
 
 /// Whether the chain may have done it all the same.
-fn is_open(reason: &str) -> bool {
+pub(crate) fn is_open(reason: &str) -> bool {
     ChannelInvalid::ALL.iter().any(|known| known.is_open() && known.code() == reason)
         || crate::exact::Invalid::ALL.iter().any(|known| known.is_open() && known.code() == reason)
 }
