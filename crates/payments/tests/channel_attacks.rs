@@ -2,11 +2,16 @@
 
 mod town;
 
-use payments::channel::ChannelInvalid;
+use std::sync::Arc;
+
+use alloy_primitives::Address;
+use payments::GateLimits;
 use payments::channel::wire::Units;
+use payments::channel::{ChannelInvalid, Collect, Collected, TillLimits};
 use serde_json::{Value, json};
+use town::faulty::{Fault, Faulty};
 use town::vouchers::{COSTS, Client, corrected};
-use town::{Town, musd, person};
+use town::{PRICE, Town, canal, musd, person};
 
 /// A channel's configuration is on the chain for all to see, and its newest voucher is worth the
 /// whole channel to who asks for a refund with it.
@@ -48,4 +53,45 @@ async fn a_stranger_is_told_nothing_of_a_channel() {
     let lost = shop.pay(&client.voucher(7 * COSTS), "job:2").await;
     assert_eq!(corrected(&lost, "voucherState", "signedMaxClaimable"), json!(Units(COSTS)));
     assert_eq!(shop.pay(&client.voucher(2 * COSTS), "job:2").await.status, 200);
+}
+
+/// A wallet that is a contract could say yes to a voucher at the sale, and no at the claim.
+#[tokio::test]
+async fn a_channel_without_a_key_buys_nothing() {
+    let town = Town::begin().await;
+    let shop = town.channel_shop().await;
+    let mut client = Client::new(&town, 0x31, 1);
+    client.config.payer_authorizer = Address::ZERO;
+    town.give(client.key.party(), musd(PRICE as i128)).await;
+    let before = town.digest();
+    let tries = [
+        client.voucher(COSTS),
+        client.ahead(COSTS),
+        client.deposit(&town, COSTS, COSTS, 7),
+        client.refund(0, None),
+    ];
+    for payment in tries {
+        let told = shop.pay(&payment, "job:1").await;
+        assert_eq!(told.status, 402, "{}", told.text);
+        assert_eq!(told.code(), ChannelInvalid::VoucherSignature.code());
+        assert!(told.text.contains("payerAuthorizer"), "{}", told.text);
+    }
+    assert_eq!((town.digest(), shop.work.count()), (before, 0));
+}
+
+/// One claim whose fate is open says nothing against any of its rows.
+#[tokio::test]
+async fn a_slow_claim_does_not_become_many() {
+    let town = Town::begin().await;
+    let real = Arc::new(canal::facilitator(&town, &person(0x77)));
+    let faulty = Faulty::new(real, &[Fault::FailsBefore; 40]);
+    let limits = (GateLimits::default(), TillLimits::default());
+    let shop = town.channel_shop_with(faulty.clone(), limits.0, limits.1).await;
+    for salt in 0..8 {
+        let client = Client::funded(&town, 0x31, salt, COSTS).await;
+        assert_eq!(shop.pay(&client.voucher(COSTS), "job").await.status, 200);
+    }
+    let collected = shop.gate.collect(Collect::All).await;
+    assert_eq!(collected, Collected { failed: 8, ..Collected::default() });
+    assert_eq!(faulty.reached.available_permits(), 1);
 }
