@@ -95,3 +95,29 @@ async fn a_slow_claim_does_not_become_many() {
     assert_eq!(collected, Collected { failed: 8, ..Collected::default() });
     assert_eq!(faulty.reached.available_permits(), 1);
 }
+
+/// A refund that may still come to the chain is not un-held by asking for a smaller one.
+#[tokio::test]
+async fn a_refund_under_way_stays_held() {
+    let town = Town::begin().await;
+    let real = Arc::new(canal::facilitator(&town, &person(0x77)));
+    let faulty = Faulty::new(real, &[Fault::FailsBefore; 3]);
+    let limits = (GateLimits::default(), TillLimits::default());
+    let shop = town.channel_shop_with(faulty, limits.0, limits.1).await;
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    assert_eq!(shop.pay(&client.voucher(COSTS), "job:1").await.status, 200);
+    let price = PRICE as i128;
+    for (asked, held) in [(2, 2), (8, 8), (1, 8)] {
+        let open = shop.pay(&client.refund(COSTS, Some(asked * COSTS)), "").await;
+        assert_eq!(open.status, 503, "{}", open.text);
+        assert_eq!(town.unearned(&client.config), (9 * price, held * price), "{asked}");
+    }
+    assert_eq!(shop.pay(&client.voucher(2 * COSTS), "job:2").await.status, 200);
+    let more = shop.pay(&client.voucher(3 * COSTS), "job:3").await;
+    assert_eq!(more.code(), ChannelInvalid::ExceedsBalance.code());
+    let done = shop.pay(&client.refund(2 * COSTS, Some(COSTS)), "").await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert_eq!(done.receipt.unwrap().amount, Some((8 * COSTS).to_string()));
+    assert_eq!(town.unearned(&client.config), (0, 0));
+    assert_eq!(shop.work.count(), 2);
+}

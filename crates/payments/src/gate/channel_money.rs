@@ -5,7 +5,9 @@
 //! answer says so, and the payer may use it or have it back.
 //!
 //! A refund is a payment operation and starts no work. While it runs it has the channel for itself,
-//! and what it may give back is held in the books, so that no voucher is taken on it.
+//! and what it may give back is held in the books, so that no voucher is taken on it. A signed refund
+//! is good until its number is used, whatever was answered of it: so what was held for a number is
+//! never let go for a smaller refund of the same number.
 //!
 //! Both are carried out by the facilitator and believed only as the chain shows them. The chain does
 //! each at most once: a deposit by its order's nonce, a refund by the channel's refund number.
@@ -271,18 +273,22 @@ impl Gate {
         if let Err(reply) = self.verify_channel(offer, payment, asked).await {
             return *reply;
         }
-        let hold = match self.hold_refund(till, offer, draw, amount, nonce).await {
-            Ok(hold) => hold,
-            Err(reply) => return *reply,
-        };
+        let HeldRefund { hold, amount, again } =
+            match self.hold_refund(till, offer, draw, amount, nonce).await {
+                Ok(held) => held,
+                Err(reply) => return *reply,
+            };
         let payload = refund_payload(till, draw, amount, charged, nonce);
         let response = self.settled(&payment_of(asked, &payload), asked).await;
         if let Some(failed) = response.as_ref().filter(|r| !r.success) {
             let reason = failed.error_reason.clone().unwrap_or_default();
             if !is_open(&reason) {
-                let void = Write::operation(Operation::Void { hold });
-                if let Err(error) = self.ledger.submit(void).await {
-                    tracing::error!(%error, "a refund's hold could not be let go");
+                // An earlier try may still come to the chain: then only the chain ends the hold.
+                if !again {
+                    let void = Write::operation(Operation::Void { hold });
+                    if let Err(error) = self.ledger.submit(void).await {
+                        tracing::error!(%error, "a refund's hold could not be let go");
+                    }
                 }
                 return Reply::quote(offer, Some(reason));
             }
@@ -323,6 +329,9 @@ impl Gate {
     }
 
     /// Holds what a refund may give back. The channel's refund number is what it is bound to.
+    ///
+    /// At most one refund of a number comes to the chain, and any that was handed out may: what is
+    /// held is the greatest of them, and a smaller one is not asked for after a greater.
     async fn hold_refund(
         &self,
         till: &Till,
@@ -330,7 +339,7 @@ impl Gate {
         draw: &Draw,
         amount: u128,
         nonce: U256,
-    ) -> Result<TransferId, Box<Reply>> {
+    ) -> Result<HeldRefund, Box<Reply>> {
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
         let minor = self.chain.amount(U256::from(amount));
         let minor = minor.map_err(|e| Box::new(not_here(offer, NotHere::Chain(e))))?;
@@ -340,19 +349,30 @@ impl Gate {
         let (number, before) = self.ledger.read(|state| {
             let open =
                 |e: &&TransferRecord| e.status == Status::Held && e.transfer.credit == escrow;
-            let held = state.entries_of(unearned).filter(open).map(|e| e.transfer.id).collect();
-            (state.entries_of(unearned).len() as u64, held)
+            let held = state.entries_of(unearned).filter(open);
+            let held = held.map(|e| (e.transfer.id, e.transfer.amount, e.transfer.digest));
+            (state.entries_of(unearned).len() as u64, held.collect::<Vec<_>>())
         });
-        // A try of before that did not come to the chain: this one has the same number there, so
-        // that at most one of them does.
-        let before: Vec<TransferId> = before;
-        for hold in before {
-            if let Err(error) = self.ledger.submit(Write::operation(Operation::Void { hold })).await
-            {
-                tracing::error!(%error, "a refund's hold could not be let go");
-                return Err(Box::new(Reply::busy(BOOKS)));
+        let mut replaced = Vec::new();
+        for (hold, held, of) in before {
+            let of = U256::from_be_bytes(of);
+            if of > nonce {
+                // The node that we asked lags behind what we know.
+                return Err(Box::new(Reply::busy(UNSURE)));
             }
+            if of < nonce {
+                // The chain has carried out a refund of that number.
+                let booking = till.book_returns(id, config, Some(hold)).await;
+                booking.map_err(|why| Box::new(not_here(offer, why)))?;
+                continue;
+            }
+            if held.minor() >= minor.minor() {
+                let amount = held.minor().unsigned_abs();
+                return Ok(HeldRefund { hold, amount, again: true });
+            }
+            replaced.push(Operation::Void { hold });
         }
+        let again = !replaced.is_empty();
         let hold = TransferId::derive("channel/refund", &[id.as_slice(), &number.to_be_bytes()]);
         let entry = Entry {
             id: hold,
@@ -369,9 +389,14 @@ impl Gate {
             digest: nonce.to_be_bytes(),
             hold_until: Some(self.clock.now().plus(self.limits.grace)),
         };
+        // The greater hold takes the smaller one's place in one step.
+        replaced.push(entry.transfer());
         for attempt in 0..2 {
-            match self.ledger.submit(Write::operation(entry.transfer())).await {
-                Ok(Outcome::Applied | Outcome::Exists) => return Ok(hold),
+            let holding = Write::operation(Operation::Linked(replaced.clone()));
+            match self.ledger.submit(holding).await {
+                Ok(Outcome::Applied | Outcome::Exists) => {
+                    return Ok(HeldRefund { hold, amount, again });
+                }
                 // The chain says that there is more than the books know of.
                 Ok(Outcome::Refused(_)) if attempt == 0 => {
                     if let Err(why) = till.catch_up(id, config).await {
@@ -390,6 +415,15 @@ impl Gate {
         }
         Err(Box::new(Reply::busy(BOOKS)))
     }
+}
+
+/// A refund, held in the books.
+struct HeldRefund {
+    hold: TransferId,
+    /// What is asked for: no less than any refund of the same number that was asked for before.
+    amount: u128,
+    /// Whether there was one.
+    again: bool,
 }
 
 /// What the facilitator is asked for a refund: all that was charged is claimed before.
