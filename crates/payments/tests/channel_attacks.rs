@@ -121,3 +121,20 @@ async fn a_refund_under_way_stays_held() {
     assert_eq!(town.unearned(&client.config), (0, 0));
     assert_eq!(shop.work.count(), 2);
 }
+
+/// Anybody can make a channel of one unit. It is in the books with its money, or not at all.
+#[tokio::test]
+async fn a_poor_channel_of_a_stranger_leaves_the_books_alone() {
+    let town = Town::begin().await;
+    let shop = town.channel_shop().await;
+    let poor = Client::funded(&town, 0x31, 1, 1).await;
+    let before = town.digest();
+    for payment in [poor.voucher(COSTS), poor.ahead(COSTS)] {
+        let told = shop.pay(&payment, "job:1").await;
+        assert_eq!(told.code(), ChannelInvalid::ExceedsBalance.code());
+    }
+    assert_eq!((town.digest(), shop.work.count()), (before, 0));
+    let rich = Client::funded(&town, 0x32, 1, 3 * COSTS).await;
+    assert_eq!(shop.pay(&rich.voucher(COSTS), "no:1").await.status, 422);
+    assert_eq!(town.unearned(&rich.config), (3 * PRICE as i128, 0));
+}

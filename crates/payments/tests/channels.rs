@@ -270,7 +270,7 @@ async fn each_refusal_says_why_starts_no_work_and_leaves_no_trace() {
         assert!(answer.receipt.is_none(), "{name}");
     }
     assert_eq!(shop.work.count(), 1);
-    // A poor channel's account was opened; no money was moved by any of it.
+    // No money was moved by any of it.
     assert_eq!(town.line(seller(), Line::Sales), (PRICED, 0));
     assert_ne!(before, [0; 32]);
     assert_eq!(shop.pay(&good, "job:2").await.status, 200);

@@ -59,7 +59,7 @@ pub(super) struct Draw {
 }
 
 impl Draw {
-    fn amount(&self) -> u128 {
+    pub(super) fn amount(&self) -> u128 {
         self.drawn.voucher.max_claimable_amount.0
     }
 
@@ -361,7 +361,9 @@ impl Gate {
         draw: &Draw,
     ) -> Result<Shared, Box<Reply>> {
         let id = draw.drawn.voucher.channel_id;
-        till.enter(id, &draw.drawn.config).await.map_err(|why| Box::new(not_here(offer, why)))
+        till.enter(id, &draw.drawn.config, draw.amount())
+            .await
+            .map_err(|why| Box::new(not_here(offer, why)))
     }
 
     pub(super) fn check_channel(

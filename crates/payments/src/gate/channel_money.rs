@@ -35,12 +35,15 @@ use crate::channel::wire::{
 };
 use crate::channel::{self, ChannelInvalid, Terms};
 use crate::offer::Offer;
+use crate::reconcile::first_block;
 use crate::wire::{self, PaymentPayload, PaymentRequirements, SettleResponse};
 
 /// How many blocks are searched back for what happened in a channel.
 const BLOCKS_BACK: u64 = 20_000;
 /// How many of them at once.
 const BLOCKS_AT_ONCE: u64 = 1_000;
+/// How many of those that were searched are searched once more.
+const BLOCKS_AGAIN: u64 = 100;
 
 impl Gate {
     /// Carries out a deposit whose voucher could be sold, and books it.
@@ -68,10 +71,9 @@ impl Gate {
                 self.carry_deposit(till, offer, draw, deposit, payment, asked).await?
             }
         };
-        till.remember(id, config).await.map_err(|error| {
-            tracing::error!(%error, "a channel could not be booked");
-            Box::new(Reply::busy(BOOKS))
-        })?;
+        if !till.is_booked(id, config) {
+            till.open_account(id, config).await.map_err(|why| Box::new(not_here(offer, why)))?;
+        }
         let amount = self.shown(till, id, transaction).await;
         let amount = amount.map_err(|why| Box::new(not_here(offer, why)))?;
         if amount == 0 {
@@ -469,11 +471,36 @@ pub(crate) fn is_open(reason: &str) -> bool {
 }
 
 impl Till {
+    /// Opens a channel's account and books what happened in the channel before.
+    pub(crate) async fn open_account(
+        &self,
+        id: B256,
+        config: &ChannelConfig,
+    ) -> Result<(), NotHere> {
+        // Searched first: an account that is there without its money differs from the chain.
+        let events = self.missing(id).await?;
+        self.remember(id, config).await.map_err(NotHere::Books)?;
+        self.book_deposits(id, config, &events).await?;
+        self.book_found(id, config, None, &events).await?;
+        Ok(())
+    }
+
     /// Brings the books up to what the chain shows of a channel: deposits past this seller, or
     /// whose booking a crash prevented.
     pub(crate) async fn catch_up(&self, id: B256, config: &ChannelConfig) -> Result<(), NotHere> {
-        self.remember(id, config).await.map_err(NotHere::Books)?;
-        let events = self.events(id).await?;
+        if !self.is_booked(id, config) {
+            return self.open_account(id, config).await;
+        }
+        let events = self.missing(id).await?;
+        self.book_deposits(id, config, &events).await
+    }
+
+    async fn book_deposits(
+        &self,
+        id: B256,
+        config: &ChannelConfig,
+        events: &[ChannelEvent],
+    ) -> Result<(), NotHere> {
         let mut sums: Vec<(B256, u128)> = Vec::new();
         for event in events {
             if let Happened::Deposited { amount, .. } = event.what {
@@ -495,8 +522,19 @@ impl Till {
         config: &ChannelConfig,
         hold: Option<TransferId>,
     ) -> Result<Vec<(B256, u128)>, NotHere> {
+        let events = self.events(id).await?;
+        self.book_found(id, config, hold, &events).await
+    }
+
+    async fn book_found(
+        &self,
+        id: B256,
+        config: &ChannelConfig,
+        hold: Option<TransferId>,
+        events: &[ChannelEvent],
+    ) -> Result<Vec<(B256, u128)>, NotHere> {
         let mut sums: Vec<(B256, u128)> = Vec::new();
-        for event in self.events(id).await? {
+        for event in events {
             match event.what {
                 Happened::Refunded { amount, .. } | Happened::Withdrawn { amount, .. } => {
                     add(&mut sums, event.transaction, amount);
@@ -537,6 +575,46 @@ impl Till {
             }
         }
         Ok(sums)
+    }
+
+    /// What happened in a channel and the books may lack: all since they began, the first time,
+    /// and later what came since. Whoever asks again soon after it failed is told to wait.
+    async fn missing(&self, id: B256) -> Result<Vec<ChannelEvent>, NotHere> {
+        let from = match self.begin_search(id)? {
+            Some(searched) => searched,
+            None => first_block(&self.ledger, &self.chain).map_err(NotHere::Books)?,
+        };
+        let found = self.search(id, from).await;
+        // A node may lag behind the one that was asked for the newest block.
+        let to = found.as_ref().ok().map(|(_, newest)| newest.saturating_sub(BLOCKS_AGAIN));
+        self.end_search(id, to.map(|to| to.max(from)));
+        found.map(|(events, _)| events)
+    }
+
+    /// What happened in a channel from a block on, and the newest block. It ends early where the
+    /// channel was empty: what happened before has no part in what is in it now.
+    async fn search(&self, id: B256, from: u64) -> Result<(Vec<ChannelEvent>, u64), NotHere> {
+        let newest = self.chain.block_number().await.map_err(NotHere::Chain)?;
+        let balance = self.chain.channel(id).await.map_err(NotHere::Chain)?.balance;
+        let (mut found, mut put_in, mut given) = (Vec::new(), 0_u128, 0_u128);
+        let mut to = newest;
+        while to >= from && put_in != balance.saturating_add(given) {
+            let low = from.max(to.saturating_sub(BLOCKS_AT_ONCE - 1));
+            let some = self.chain.channel_events(&[id], &[], low, to).await;
+            for event in some.map_err(NotHere::Chain)? {
+                match event.what {
+                    Happened::Deposited { amount, .. } => put_in = put_in.saturating_add(amount),
+                    Happened::Refunded { amount, .. } | Happened::Withdrawn { amount, .. } => {
+                        given = given.saturating_add(amount);
+                    }
+                    _ => {}
+                }
+                found.push(event);
+            }
+            let Some(next) = low.checked_sub(1) else { break };
+            to = next;
+        }
+        Ok((found, newest))
     }
 
     /// What happened in a channel lately, from the newest block back.
