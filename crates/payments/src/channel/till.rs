@@ -703,7 +703,7 @@ mod tests {
         let place = tab.take_next(10, 10).unwrap();
         tab.write(place, 10);
         tab.written(place, 10, alloy_primitives::Bytes::new());
-        let now = Timestamp::from_nanos(1);
+        let now = Timestamp::from_secs(1);
         let mut channel = Channel {
             id: B256::ZERO,
             config: ChannelConfig {
