@@ -127,12 +127,6 @@ impl Offer {
         })
     }
 
-    /// What it asks of a payment from a channel.
-    pub(crate) fn channel_requirements(&self) -> Option<PaymentRequirements> {
-        let way = self.ways.iter().find(|way| matches!(way, Way::Channel(_)))?;
-        Some(self.requirement(way))
-    }
-
     fn requirement(&self, way: &Way) -> PaymentRequirements {
         let mut extra = Map::new();
         extra.insert("name".into(), Value::from(self.token.name.clone()));

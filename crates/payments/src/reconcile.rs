@@ -95,14 +95,8 @@ pub async fn opening_block(
     chain: &Settlement,
     parties: &[Party],
 ) -> Result<u64, ReconcileError> {
-    const STAGE: &str = "opening";
-    let token = chain.token();
-    let reference =
-        Reference::derive(STAGE, &[&token.chain_id.to_be_bytes(), token.address.as_slice()]);
-    let kept = ledger.evidence(reference)?;
-    if let Some(document) = kept.iter().find(|d| d.evidence.stage == STAGE)
-        && let Ok(block) = serde_json::from_slice::<u64>(&document.evidence.body)
-    {
+    let reference = opening(chain);
+    if let Some(block) = kept_opening(ledger, reference)? {
         return Ok(block);
     }
     let (block, balances) = balances_at_one_block(chain, parties).await?;
@@ -115,7 +109,7 @@ pub async fn opening_block(
                 credit: Line::Funding,
                 amount,
                 kind: Kind::Financial,
-                counterparty: Party::from(token.address),
+                counterparty: Party::from(chain.token().address),
                 reference,
                 digest: [0; 32],
                 hold_until: None,
@@ -126,12 +120,31 @@ pub async fn opening_block(
     let next = block + 1;
     let write = Write {
         operation: (!entries.is_empty()).then_some(Operation::Linked(entries)),
-        evidence: vec![documents::json(reference, STAGE, &next)],
+        evidence: vec![documents::json(reference, OPENING, &next)],
     };
     match ledger.submit(write).await? {
         Outcome::Applied | Outcome::Exists => Ok(next),
         Outcome::Refused(refusal) => Err(ReconcileError::Refused(refusal.reason)),
     }
+}
+
+/// The stage of the document that tells where the books begin on a chain.
+const OPENING: &str = "opening";
+
+fn opening(chain: &Settlement) -> Reference {
+    let token = chain.token();
+    Reference::derive(OPENING, &[&token.chain_id.to_be_bytes(), token.address.as_slice()])
+}
+
+fn kept_opening(ledger: &Ledger, reference: Reference) -> Result<Option<u64>, LedgerError> {
+    let kept = ledger.evidence(reference)?;
+    let document = kept.iter().find(|d| d.evidence.stage == OPENING);
+    Ok(document.and_then(|d| serde_json::from_slice(&d.evidence.body).ok()))
+}
+
+/// The first block that the books answer for: the chain's own first, if they began with it.
+pub(crate) fn first_block(ledger: &Ledger, chain: &Settlement) -> Result<u64, LedgerError> {
+    Ok(kept_opening(ledger, opening(chain))?.unwrap_or(0))
 }
 
 /// What each party owns, all read between the same two blocks.

@@ -136,10 +136,12 @@ impl Channel {
         }
     }
 
-    /// What could be claimed now, beyond what was.
+    /// What could be claimed now, beyond what was. What is no longer in the channel, as the chain
+    /// said last, cannot be: it would make claims due for ever that are never made.
     pub(crate) fn unclaimed(&self) -> u128 {
         let covered = self.tab.newest().map_or(0, |proof| proof.amount);
-        self.tab.claimable().min(covered).saturating_sub(self.mirror.claimed)
+        let there = self.mirror.seen_at.map_or(u128::MAX, |_| self.mirror.balance);
+        self.tab.claimable().min(covered).min(there).saturating_sub(self.mirror.claimed)
     }
 
     pub(crate) fn look(&mut self, mirror: Mirror) {
@@ -147,6 +149,9 @@ impl Channel {
         self.tab.at_least(mirror.claimed);
         if self.unclaimed() == 0 {
             self.unclaimed_since = None;
+        } else if self.unclaimed_since.is_none() {
+            // Money came back into the channel.
+            self.unclaimed_since = mirror.seen_at;
         }
     }
 }
@@ -243,6 +248,8 @@ pub(crate) struct Till {
     pub(crate) keys: HashMap<Address, Key>,
     pub(crate) limits: TillLimits,
     channels: Mutex<HashMap<B256, Shared>>,
+    /// How far the chain was searched for what the books lack of a channel.
+    searched: Mutex<HashMap<B256, Searched>>,
     /// Holds whose work is under way in this process: recovery leaves them alone.
     under_way: Mutex<HashSet<TransferId>>,
     /// Whose channels were brought back since the start.
@@ -251,6 +258,18 @@ pub(crate) struct Till {
     entering: Mutex<()>,
     /// One collection at a time.
     pub(crate) collecting: tokio::sync::Mutex<()>,
+}
+
+/// How long a search of the chain that failed is not tried again.
+const SEARCH_AGAIN: Duration = Duration::from_secs(60);
+
+/// How far the chain was searched for a channel's money.
+#[derive(Debug, Clone, Copy)]
+enum Searched {
+    /// Up to this block.
+    To(u64),
+    /// It could not be, at this time.
+    Failed(Timestamp),
 }
 
 /// A hold's note that its work is under way, taken back however the work ends.
@@ -281,6 +300,7 @@ impl Till {
             clock,
             limits,
             channels: Mutex::default(),
+            searched: Mutex::default(),
             under_way: Mutex::default(),
             recalled: Mutex::default(),
             entering: Mutex::default(),
@@ -355,7 +375,16 @@ impl Till {
 
     /// The channel of a payload that was checked, brought into memory if it is not there: from the
     /// chain, which knows its money, and from the books, which know what was charged.
-    pub(crate) async fn enter(&self, id: B256, config: &ChannelConfig) -> Result<Shared, NotHere> {
+    ///
+    /// The books open an account only for a channel that covers `amount`, and take in at once what
+    /// the chain shows of it: an account without its money would read as books that differ from the
+    /// chain, and anybody can make a channel.
+    pub(crate) async fn enter(
+        &self,
+        id: B256,
+        config: &ChannelConfig,
+        amount: u128,
+    ) -> Result<Shared, NotHere> {
         if let Some(channel) = self.find(id) {
             return Ok(channel);
         }
@@ -364,8 +393,43 @@ impl Till {
         if mirror.balance == 0 {
             return Err(NotHere::Invalid(ChannelInvalid::ChannelNotFound));
         }
-        self.remember(id, config).await.map_err(NotHere::Books)?;
+        if !self.is_booked(id, config) {
+            // A total below what was claimed is let through: its payer is to be corrected.
+            if let Err(reason @ ChannelInvalid::ExceedsBalance) = mirror.covers(amount) {
+                return Err(NotHere::Invalid(reason));
+            }
+            self.open_account(id, config).await?;
+        }
         self.take_in(id, config, Some(mirror))
+    }
+
+    /// Whether the books have taken in money of this channel.
+    pub(crate) fn is_booked(&self, id: B256, config: &ChannelConfig) -> bool {
+        let unearned = Line::Unearned(id.0).of(config.receiver.into(), self.asset());
+        self.ledger.read(|state| state.entries_of(unearned).len() > 0)
+    }
+
+    /// From which block on the books must be brought up to the chain for a channel.
+    ///
+    /// # Errors
+    /// [`ChannelInvalid::StateUnavailable`] for a minute after it failed.
+    pub(crate) fn begin_search(&self, id: B256) -> Result<Option<u64>, NotHere> {
+        let searched = self.searched.lock().expect("nothing panics under this lock");
+        match searched.get(&id) {
+            None => Ok(None),
+            Some(Searched::To(block)) => Ok(Some(*block)),
+            Some(Searched::Failed(at)) if self.clock.now().since(*at) >= SEARCH_AGAIN => Ok(None),
+            Some(Searched::Failed(_)) => Err(NotHere::Invalid(ChannelInvalid::StateUnavailable)),
+        }
+    }
+
+    pub(crate) fn end_search(&self, id: B256, to: Option<u64>) {
+        let mut searched = self.searched.lock().expect("nothing panics under this lock");
+        // What is forgotten is searched once more.
+        if searched.len() >= self.limits.channels {
+            searched.clear();
+        }
+        searched.insert(id, to.map_or(Searched::Failed(self.clock.now()), Searched::To));
     }
 
     /// Opens the channel's account and keeps what the channel is. Repeating it changes nothing.
@@ -597,8 +661,7 @@ pub(crate) fn check_terms(
     Ok(())
 }
 
-/// Whether a voucher is signed by the channel's key. A channel without one is its payer's, which
-/// may be a contract: that is the facilitator's to ask.
+/// Whether a voucher is signed by the channel's key; never, if the channel names none.
 pub(crate) fn is_signed(domain: &Domain, config: &ChannelConfig, voucher: &Voucher) -> bool {
     let hash = domain.voucher_hash(voucher.channel_id, voucher.max_claimable_amount.0);
     voucher::signed_by(hash, &voucher.signature, config.payer_authorizer)
@@ -628,4 +691,43 @@ fn reference_of_short(short: &[u8; 20]) -> Reference {
 
 fn short_of(text: &str) -> Option<[u8; 20]> {
     alloy_primitives::hex::decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_that_is_gone_makes_no_claim_due() {
+        let mut tab = Tab::default();
+        let place = tab.take_next(10, 10).unwrap();
+        tab.write(place, 10);
+        tab.written(place, 10, alloy_primitives::Bytes::new());
+        let now = Timestamp::from_secs(1);
+        let mut channel = Channel {
+            id: B256::ZERO,
+            config: ChannelConfig {
+                payer: Address::ZERO,
+                payer_authorizer: Address::ZERO,
+                receiver: Address::ZERO,
+                receiver_authorizer: Address::ZERO,
+                token: Address::ZERO,
+                withdraw_delay: 900,
+                salt: B256::ZERO,
+            },
+            tab,
+            mirror: Mirror::default(),
+            unclaimed_since: Some(now),
+            used_at: now,
+            doubtful: false,
+            gone: false,
+        };
+        // Until the chain was asked, all of it may be there.
+        assert_eq!(channel.unclaimed(), 10);
+        for (balance, claimed, left) in [(20, 0, 10), (20, 4, 6), (7, 4, 3), (4, 4, 0), (0, 0, 0)] {
+            channel.look(Mirror { balance, claimed, seen_at: Some(now), ..Mirror::default() });
+            assert_eq!(channel.unclaimed(), left, "{balance} {claimed}");
+            assert_eq!(channel.unclaimed_since.is_some(), left > 0);
+        }
+    }
 }

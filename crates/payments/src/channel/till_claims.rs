@@ -7,7 +7,8 @@
 //!
 //! One row that the chain refuses would fail a whole batch. Then the chain is asked about all of
 //! them, what it does not cover is left out, and what still fails is halved until the row that fails
-//! stands alone.
+//! stands alone. A claim whose fate is open says nothing against its rows: they stay due, and the
+//! next collection asks again.
 
 use std::collections::BTreeMap;
 
@@ -20,9 +21,9 @@ use settlement::channels::MAX_CLAIMS;
 
 use super::till::{Channel, Shared, Till};
 use super::wire::{ChannelConfig, Claim, ClaimedVoucher, Payload, Units};
-use crate::facilitator::Facilitator;
-use crate::gate::channel::payment_of;
-use crate::wire::{self, PaymentRequirements, SettleResponse};
+use crate::facilitator::{self, Facilitator};
+use crate::gate::channel::{is_open, payment_of};
+use crate::wire::{self, PaymentRequirements};
 
 /// Which channels are claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,16 @@ impl Batch {
     }
 }
 
+/// What a facilitator made of a claim or a payout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Done,
+    /// The chain would not take it, or did not.
+    Refused,
+    /// Nobody knows: it may be under way, or the chain or the facilitator cannot be reached.
+    Open,
+}
+
 /// A channel's row, with where it came from.
 struct Row {
     channel: Shared,
@@ -101,7 +112,13 @@ impl Till {
         let _alone = self.collecting.lock().await;
         let mut collected = Collected::default();
         let mut batches: BTreeMap<Batch, Vec<Shared>> = BTreeMap::new();
-        let open = |channel: &Channel| channel.unclaimed() > 0 || channel.mirror.seen_at.is_none();
+        let open = |channel: &Channel| {
+            // On demand, the chain is asked of what was lost, too: money may have come back.
+            let lacks = channel.tab.claimable() > channel.mirror.claimed;
+            channel.unclaimed() > 0
+                || channel.mirror.seen_at.is_none()
+                || what == Collect::All && lacks
+        };
         let mut channels = self.all();
         let receivers = self.receivers(&channels);
         channels.retain(|c| open(&c.lock().expect("nothing panics under this lock")));
@@ -127,7 +144,7 @@ impl Till {
             let due = claimed.contains(&(batch.receiver, batch.token))
                 || what == Collect::All && self.has_claimed(&batch).await;
             let payload = Payload::Settle { receiver: batch.receiver, token: batch.token };
-            if due && self.ask_to(facilitator, &batch, &payload).await.is_some() {
+            if due && self.ask_to(facilitator, &batch, &payload).await == Told::Done {
                 collected.transactions += 1;
             }
         }
@@ -218,11 +235,11 @@ impl Till {
                 signature.as_bytes().to_vec().into()
             });
             let payload = Payload::Claim { claims, claim_authorizer_signature: signature };
-            let done = self.ask_to(facilitator, batch, &payload).await.is_some();
+            let told = self.ask_to(facilitator, batch, &payload).await;
             // Whatever was answered, the chain knows.
             let asked: Vec<Shared> = rows.iter().map(|row| row.channel.clone()).collect();
             self.look_again(&asked, true).await;
-            if done {
+            if told == Told::Done {
                 collected.transactions += 1;
             }
             let mut left = Vec::new();
@@ -241,6 +258,8 @@ impl Till {
             }
             match (left.len(), first) {
                 (0, _) => {}
+                // Only a refusal says that some row is bad.
+                (many, _) if told != Told::Refused => collected.failed += many,
                 // As the chain has it now, some may be left out.
                 (_, true) => waiting.push((left, false)),
                 (1, false) => collected.failed += 1,
@@ -253,25 +272,26 @@ impl Till {
         }
     }
 
-    /// Asks the facilitator to act; `None` if it did not, or nobody knows.
+    /// Asks the facilitator to act.
     async fn ask_to(
         &self,
         facilitator: &dyn Facilitator,
         batch: &Batch,
         payload: &Payload,
-    ) -> Option<SettleResponse> {
+    ) -> Told {
         let asked = self.requirements(batch);
         match facilitator.settle(&payment_of(&asked, payload), &asked).await {
-            Ok(response) if response.success => Some(response),
+            Ok(response) if response.success => Told::Done,
             Ok(response) => {
                 let reason = response.error_reason.unwrap_or_default();
                 let payee = Party::from(batch.receiver);
                 tracing::warn!(%payee, %reason, "channels could not be claimed or paid out");
-                None
+                let open = is_open(&reason) || facilitator::is_unsure(&reason);
+                if open { Told::Open } else { Told::Refused }
             }
             Err(error) => {
                 tracing::warn!(%error, "channels could not be claimed or paid out");
-                None
+                Told::Open
             }
         }
     }

@@ -4,8 +4,9 @@
 //!
 //! | step | what is durable after it |
 //! |---|---|
-//! | read; is it known? then the stored answer | nothing |
-//! | channel, terms, total, signature, what the chain said last | nothing |
+//! | read; the channel's name and the voucher's signature | nothing |
+//! | is it known? then the stored answer | nothing |
+//! | terms, total, what the chain said last | nothing |
 //! | a place in the channel's tab, then the **hold** (unearned ← sales) | the hold |
 //! | work, in a task of its own | – |
 //! | post the charge, with voucher and answer in one document | the sale, for good |
@@ -14,7 +15,9 @@
 //! A failed piece of work voids the hold, and the same voucher may come again, with the same request
 //! or another. The same voucher with the request that it was charged for gets the stored answer.
 //! With another request its total no longer follows, and that is answered with what the channel's
-//! state is and the proof of it, as the specification's corrective 402.
+//! state is and the proof of it, as the specification's corrective 402. That proof is a voucher, and
+//! a stored answer is what somebody paid for, so both are told only to who has signed the request's
+//! own voucher. A client that lost its state signs its guess of the total, and is corrected.
 //!
 //! Deposits and refunds are in `channel_money`; both go to the facilitator, and what they did is
 //! read from the chain.
@@ -31,6 +34,7 @@ use money::{Amount, Party};
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
+pub(crate) use super::channel_money::is_open;
 use super::channel_payload::{Drawn, Want};
 use super::reply::{AnswerHead, Reply, Stored};
 use super::{Asked, Errand, Gate, answer_of, asked, charge, request_digest, without_payment};
@@ -55,7 +59,7 @@ pub(super) struct Draw {
 }
 
 impl Draw {
-    fn amount(&self) -> u128 {
+    pub(super) fn amount(&self) -> u128 {
         self.drawn.voucher.max_claimable_amount.0
     }
 
@@ -180,6 +184,16 @@ impl Gate {
         let Ok(_place) = self.places.try_acquire() else {
             return Reply::busy("all hands are busy; try again in a moment");
         };
+        // Before all else: whoever could not sign this voucher learns nothing of the channel.
+        if till.domain.channel_id(&draw.drawn.config) != draw.drawn.voucher.channel_id {
+            return invalid(offer, ChannelInvalid::ChannelIdMismatch);
+        }
+        if draw.drawn.config.payer_authorizer.is_zero() {
+            return Reply::keyless(offer);
+        }
+        if !till::is_signed(&till.domain, &draw.drawn.config, &draw.drawn.voucher) {
+            return invalid(offer, ChannelInvalid::VoucherSignature);
+        }
         let mut deposited = None;
         match &draw.drawn.want {
             Want::Refund { amount, payment, asked } => {
@@ -225,7 +239,7 @@ impl Gate {
             })
         })?;
         let sale = Sale { reference, attempt: u32::try_from(attempt).ok()? };
-        Some(self.sold_before(till, sale, draw))
+        Some(self.sold_before(sale))
     }
 
     /// Which attempt at this voucher's sale is the next.
@@ -264,7 +278,7 @@ impl Gate {
         Err(Box::new(invalid(offer, ChannelInvalid::Busy)))
     }
 
-    /// Judges a voucher and takes its place in the channel's tab. What is refused leaves no trace.
+    /// Judges a signed voucher and takes its place in the channel's tab. What is refused leaves no trace.
     async fn judge(
         &self,
         till: &Till,
@@ -275,19 +289,13 @@ impl Gate {
         let refuse = |reason| Box::new(invalid(offer, reason));
         let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
         let (amount, price) = (draw.amount(), offer.price.minor().unsigned_abs());
-        let mut signed = false;
         // Twice at most: a channel may leave the till between two looks.
         for _ in 0..3 {
             let channel = match till.find(voucher.channel_id) {
                 Some(channel) => channel,
                 None => {
-                    // The whole proof, before the chain is asked about a channel of a stranger.
-                    if till.domain.channel_id(config) != voucher.channel_id {
-                        return Err(refuse(ChannelInvalid::ChannelIdMismatch));
-                    }
+                    // All that can be said here, before the chain is asked.
                     self.check_channel(offer, terms, config).map_err(refuse)?;
-                    self.check_signature(till, offer, draw).await?;
-                    signed = true;
                     Box::pin(self.enter(till, offer, draw)).await?
                 }
             };
@@ -305,10 +313,6 @@ impl Gate {
                 till.is_fresh(&known)
             };
             self.check_channel(offer, terms, config).map_err(refuse)?;
-            if !signed {
-                self.check_signature(till, offer, draw).await?;
-                signed = true;
-            }
             if !fresh && let Err(error) = Box::pin(till.refresh(&channel)).await {
                 tracing::warn!(%error, "the chain cannot tell of a channel");
                 return Err(Box::new(Reply::busy(UNSURE)));
@@ -357,7 +361,9 @@ impl Gate {
         draw: &Draw,
     ) -> Result<Shared, Box<Reply>> {
         let id = draw.drawn.voucher.channel_id;
-        till.enter(id, &draw.drawn.config).await.map_err(|why| Box::new(not_here(offer, why)))
+        till.enter(id, &draw.drawn.config, draw.amount())
+            .await
+            .map_err(|why| Box::new(not_here(offer, why)))
     }
 
     pub(super) fn check_channel(
@@ -367,29 +373,6 @@ impl Gate {
         config: &ChannelConfig,
     ) -> Result<(), ChannelInvalid> {
         till::check_terms(config, offer.payee, offer.token.address, terms)
-    }
-
-    /// Whether the voucher is the payer's: a key's is judged here, a contract's by the facilitator.
-    pub(super) async fn check_signature(
-        &self,
-        till: &Till,
-        offer: &Offer,
-        draw: &Draw,
-    ) -> Result<(), Box<Reply>> {
-        let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
-        if !config.payer_authorizer.is_zero() {
-            return match till::is_signed(&till.domain, config, voucher) {
-                true => Ok(()),
-                false => Err(Box::new(invalid(offer, ChannelInvalid::VoucherSignature))),
-            };
-        }
-        let Some(asked) = offer.channel_requirements() else {
-            return Err(Box::new(Reply::no_channels()));
-        };
-        let payload =
-            channel_wire::Payload::Voucher { channel_config: *config, voucher: voucher.clone() };
-        let payment = payment_of(&asked, &payload);
-        Box::pin(self.verify_channel(offer, &payment, &asked)).await
     }
 
     /// Asks the facilitator about a payload.
@@ -608,7 +591,7 @@ impl Gate {
     }
 
     /// The stored answer to a voucher that was charged for this request.
-    fn sold_before(&self, till: &Till, sale: Sale, draw: &Draw) -> Reply {
+    fn sold_before(&self, sale: Sale) -> Reply {
         let documents = match self.ledger.evidence(sale.reference) {
             Ok(documents) => documents,
             Err(error) => {
@@ -625,15 +608,6 @@ impl Gate {
         let Some(kept) = kept else {
             return Reply::busy("the stored answer cannot be read just now");
         };
-        // The total and the request can be known to others; only who holds the signed voucher may
-        // have the answer.
-        let voucher = &draw.drawn.voucher;
-        let same = kept.signature == voucher.signature
-            || till::is_signed(&till.domain, &draw.drawn.config, voucher)
-                && till.domain.channel_id(&draw.drawn.config) == voucher.channel_id;
-        if !same {
-            return Reply::conflict();
-        }
         let body = match kept.output {
             Some(text) => Bytes::from(text),
             None => Bytes::from(find(till::stage::OUTPUT).cloned().unwrap_or_default()),
@@ -742,6 +716,21 @@ pub(crate) fn payment_of(
 }
 
 impl Reply {
+    /// The channel names no key that signs its vouchers.
+    ///
+    /// The contract then asks the payer's wallet itself (EIP-1271), and asks it when the seller
+    /// claims, long after the work is done. A wallet's word is no promise: it may say yes at the
+    /// sale and no at the claim. A wallet that is a contract opens its channels with a key of its
+    /// own as `payerAuthorizer`, whose vouchers hold for good.
+    fn keyless(offer: &Offer) -> Reply {
+        let code = ChannelInvalid::VoucherSignature.code();
+        let message = "the channel names no key as its `payerAuthorizer`, so its vouchers could \
+                       not be claimed for sure; open a channel that names the key that signs them";
+        let quote = offer.quote(Some(code.into()));
+        Reply::refuse(StatusCode::PAYMENT_REQUIRED, code, message)
+            .with(wire::PAYMENT_REQUIRED, wire::encode(&quote))
+    }
+
     /// The offer names channels and this gate has none: a mistake of who wired it.
     pub(super) fn no_channels() -> Reply {
         tracing::error!("an offer is to be paid from channels, and its gate has no till");

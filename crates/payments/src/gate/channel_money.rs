@@ -5,7 +5,9 @@
 //! answer says so, and the payer may use it or have it back.
 //!
 //! A refund is a payment operation and starts no work. While it runs it has the channel for itself,
-//! and what it may give back is held in the books, so that no voucher is taken on it.
+//! and what it may give back is held in the books, so that no voucher is taken on it. A signed refund
+//! is good until its number is used, whatever was answered of it: so what was held for a number is
+//! never let go for a smaller refund of the same number.
 //!
 //! Both are carried out by the facilitator and believed only as the chain shows them. The chain does
 //! each at most once: a deposit by its order's nonce, a refund by the channel's refund number.
@@ -33,12 +35,15 @@ use crate::channel::wire::{
 };
 use crate::channel::{self, ChannelInvalid, Terms};
 use crate::offer::Offer;
+use crate::reconcile::first_block;
 use crate::wire::{self, PaymentPayload, PaymentRequirements, SettleResponse};
 
 /// How many blocks are searched back for what happened in a channel.
 const BLOCKS_BACK: u64 = 20_000;
 /// How many of them at once.
 const BLOCKS_AT_ONCE: u64 = 1_000;
+/// How many of those that were searched are searched once more.
+const BLOCKS_AGAIN: u64 = 100;
 
 impl Gate {
     /// Carries out a deposit whose voucher could be sold, and books it.
@@ -55,9 +60,6 @@ impl Gate {
     ) -> Result<Deposited, Box<Reply>> {
         let refuse = |reason| Box::new(invalid(offer, reason));
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
-        if till.domain.channel_id(config) != id {
-            return Err(refuse(ChannelInvalid::ChannelIdMismatch));
-        }
         self.check_channel(offer, terms, config).map_err(refuse)?;
         // Looked at before money moves: a voucher that could not be sold asks for no deposit.
         self.check_total(till, offer, draw)?;
@@ -69,10 +71,9 @@ impl Gate {
                 self.carry_deposit(till, offer, draw, deposit, payment, asked).await?
             }
         };
-        till.remember(id, config).await.map_err(|error| {
-            tracing::error!(%error, "a channel could not be booked");
-            Box::new(Reply::busy(BOOKS))
-        })?;
+        if !till.is_booked(id, config) {
+            till.open_account(id, config).await.map_err(|why| Box::new(not_here(offer, why)))?;
+        }
         let amount = self.shown(till, id, transaction).await;
         let amount = amount.map_err(|why| Box::new(not_here(offer, why)))?;
         if amount == 0 {
@@ -211,9 +212,6 @@ impl Gate {
         asked: &PaymentRequirements,
     ) -> Reply {
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
-        if till.domain.channel_id(config) != id {
-            return invalid(offer, ChannelInvalid::ChannelIdMismatch);
-        }
         if let Err(reason) = self.check_channel(offer, terms, config) {
             return invalid(offer, reason);
         }
@@ -222,15 +220,10 @@ impl Gate {
         }
         let channel = match till.find(id) {
             Some(channel) => channel,
-            None => {
-                if let Err(reply) = self.check_signature(till, offer, draw).await {
-                    return *reply;
-                }
-                match self.enter(till, offer, draw).await {
-                    Ok(channel) => channel,
-                    Err(reply) => return *reply,
-                }
-            }
+            None => match self.enter(till, offer, draw).await {
+                Ok(channel) => channel,
+                Err(reply) => return *reply,
+            },
         };
         {
             let mut known = channel.lock().expect("nothing panics under this lock");
@@ -260,9 +253,6 @@ impl Gate {
         asked: &PaymentRequirements,
     ) -> Reply {
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
-        if let Err(reply) = self.check_signature(till, offer, draw).await {
-            return *reply;
-        }
         // The refund number and the balance must be of now.
         if let Err(error) = till.refresh(channel).await {
             tracing::warn!(%error, "the chain cannot tell of a channel");
@@ -285,18 +275,22 @@ impl Gate {
         if let Err(reply) = self.verify_channel(offer, payment, asked).await {
             return *reply;
         }
-        let hold = match self.hold_refund(till, offer, draw, amount, nonce).await {
-            Ok(hold) => hold,
-            Err(reply) => return *reply,
-        };
+        let HeldRefund { hold, amount, again } =
+            match self.hold_refund(till, offer, draw, amount, nonce).await {
+                Ok(held) => held,
+                Err(reply) => return *reply,
+            };
         let payload = refund_payload(till, draw, amount, charged, nonce);
         let response = self.settled(&payment_of(asked, &payload), asked).await;
         if let Some(failed) = response.as_ref().filter(|r| !r.success) {
             let reason = failed.error_reason.clone().unwrap_or_default();
             if !is_open(&reason) {
-                let void = Write::operation(Operation::Void { hold });
-                if let Err(error) = self.ledger.submit(void).await {
-                    tracing::error!(%error, "a refund's hold could not be let go");
+                // An earlier try may still come to the chain: then only the chain ends the hold.
+                if !again {
+                    let void = Write::operation(Operation::Void { hold });
+                    if let Err(error) = self.ledger.submit(void).await {
+                        tracing::error!(%error, "a refund's hold could not be let go");
+                    }
                 }
                 return Reply::quote(offer, Some(reason));
             }
@@ -337,6 +331,9 @@ impl Gate {
     }
 
     /// Holds what a refund may give back. The channel's refund number is what it is bound to.
+    ///
+    /// At most one refund of a number comes to the chain, and any that was handed out may: what is
+    /// held is the greatest of them, and a smaller one is not asked for after a greater.
     async fn hold_refund(
         &self,
         till: &Till,
@@ -344,7 +341,7 @@ impl Gate {
         draw: &Draw,
         amount: u128,
         nonce: U256,
-    ) -> Result<TransferId, Box<Reply>> {
+    ) -> Result<HeldRefund, Box<Reply>> {
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
         let minor = self.chain.amount(U256::from(amount));
         let minor = minor.map_err(|e| Box::new(not_here(offer, NotHere::Chain(e))))?;
@@ -354,19 +351,30 @@ impl Gate {
         let (number, before) = self.ledger.read(|state| {
             let open =
                 |e: &&TransferRecord| e.status == Status::Held && e.transfer.credit == escrow;
-            let held = state.entries_of(unearned).filter(open).map(|e| e.transfer.id).collect();
-            (state.entries_of(unearned).len() as u64, held)
+            let held = state.entries_of(unearned).filter(open);
+            let held = held.map(|e| (e.transfer.id, e.transfer.amount, e.transfer.digest));
+            (state.entries_of(unearned).len() as u64, held.collect::<Vec<_>>())
         });
-        // A try of before that did not come to the chain: this one has the same number there, so
-        // that at most one of them does.
-        let before: Vec<TransferId> = before;
-        for hold in before {
-            if let Err(error) = self.ledger.submit(Write::operation(Operation::Void { hold })).await
-            {
-                tracing::error!(%error, "a refund's hold could not be let go");
-                return Err(Box::new(Reply::busy(BOOKS)));
+        let mut replaced = Vec::new();
+        for (hold, held, of) in before {
+            let of = U256::from_be_bytes(of);
+            if of > nonce {
+                // The node that we asked lags behind what we know.
+                return Err(Box::new(Reply::busy(UNSURE)));
             }
+            if of < nonce {
+                // The chain has carried out a refund of that number.
+                let booking = till.book_returns(id, config, Some(hold)).await;
+                booking.map_err(|why| Box::new(not_here(offer, why)))?;
+                continue;
+            }
+            if held.minor() >= minor.minor() {
+                let amount = held.minor().unsigned_abs();
+                return Ok(HeldRefund { hold, amount, again: true });
+            }
+            replaced.push(Operation::Void { hold });
         }
+        let again = !replaced.is_empty();
         let hold = TransferId::derive("channel/refund", &[id.as_slice(), &number.to_be_bytes()]);
         let entry = Entry {
             id: hold,
@@ -383,9 +391,14 @@ impl Gate {
             digest: nonce.to_be_bytes(),
             hold_until: Some(self.clock.now().plus(self.limits.grace)),
         };
+        // The greater hold takes the smaller one's place in one step.
+        replaced.push(entry.transfer());
         for attempt in 0..2 {
-            match self.ledger.submit(Write::operation(entry.transfer())).await {
-                Ok(Outcome::Applied | Outcome::Exists) => return Ok(hold),
+            let holding = Write::operation(Operation::Linked(replaced.clone()));
+            match self.ledger.submit(holding).await {
+                Ok(Outcome::Applied | Outcome::Exists) => {
+                    return Ok(HeldRefund { hold, amount, again });
+                }
                 // The chain says that there is more than the books know of.
                 Ok(Outcome::Refused(_)) if attempt == 0 => {
                     if let Err(why) = till.catch_up(id, config).await {
@@ -404,6 +417,15 @@ impl Gate {
         }
         Err(Box::new(Reply::busy(BOOKS)))
     }
+}
+
+/// A refund, held in the books.
+struct HeldRefund {
+    hold: TransferId,
+    /// What is asked for: no less than any refund of the same number that was asked for before.
+    amount: u128,
+    /// Whether there was one.
+    again: bool,
 }
 
 /// What the facilitator is asked for a refund: all that was charged is claimed before.
@@ -443,17 +465,42 @@ fn transaction_of(response: &SettleResponse) -> Option<B256> {
 }
 
 /// Whether the chain may have done it all the same.
-fn is_open(reason: &str) -> bool {
+pub(crate) fn is_open(reason: &str) -> bool {
     ChannelInvalid::ALL.iter().any(|known| known.is_open() && known.code() == reason)
         || crate::exact::Invalid::ALL.iter().any(|known| known.is_open() && known.code() == reason)
 }
 
 impl Till {
+    /// Opens a channel's account and books what happened in the channel before.
+    pub(crate) async fn open_account(
+        &self,
+        id: B256,
+        config: &ChannelConfig,
+    ) -> Result<(), NotHere> {
+        // Searched first: an account that is there without its money differs from the chain.
+        let events = self.missing(id).await?;
+        self.remember(id, config).await.map_err(NotHere::Books)?;
+        self.book_deposits(id, config, &events).await?;
+        self.book_found(id, config, None, &events).await?;
+        Ok(())
+    }
+
     /// Brings the books up to what the chain shows of a channel: deposits past this seller, or
     /// whose booking a crash prevented.
     pub(crate) async fn catch_up(&self, id: B256, config: &ChannelConfig) -> Result<(), NotHere> {
-        self.remember(id, config).await.map_err(NotHere::Books)?;
-        let events = self.events(id).await?;
+        if !self.is_booked(id, config) {
+            return self.open_account(id, config).await;
+        }
+        let events = self.missing(id).await?;
+        self.book_deposits(id, config, &events).await
+    }
+
+    async fn book_deposits(
+        &self,
+        id: B256,
+        config: &ChannelConfig,
+        events: &[ChannelEvent],
+    ) -> Result<(), NotHere> {
         let mut sums: Vec<(B256, u128)> = Vec::new();
         for event in events {
             if let Happened::Deposited { amount, .. } = event.what {
@@ -475,8 +522,19 @@ impl Till {
         config: &ChannelConfig,
         hold: Option<TransferId>,
     ) -> Result<Vec<(B256, u128)>, NotHere> {
+        let events = self.events(id).await?;
+        self.book_found(id, config, hold, &events).await
+    }
+
+    async fn book_found(
+        &self,
+        id: B256,
+        config: &ChannelConfig,
+        hold: Option<TransferId>,
+        events: &[ChannelEvent],
+    ) -> Result<Vec<(B256, u128)>, NotHere> {
         let mut sums: Vec<(B256, u128)> = Vec::new();
-        for event in self.events(id).await? {
+        for event in events {
             match event.what {
                 Happened::Refunded { amount, .. } | Happened::Withdrawn { amount, .. } => {
                     add(&mut sums, event.transaction, amount);
@@ -517,6 +575,46 @@ impl Till {
             }
         }
         Ok(sums)
+    }
+
+    /// What happened in a channel and the books may lack: all since they began, the first time,
+    /// and later what came since. Whoever asks again soon after it failed is told to wait.
+    async fn missing(&self, id: B256) -> Result<Vec<ChannelEvent>, NotHere> {
+        let from = match self.begin_search(id)? {
+            Some(searched) => searched,
+            None => first_block(&self.ledger, &self.chain).map_err(NotHere::Books)?,
+        };
+        let found = self.search(id, from).await;
+        // A node may lag behind the one that was asked for the newest block.
+        let to = found.as_ref().ok().map(|(_, newest)| newest.saturating_sub(BLOCKS_AGAIN));
+        self.end_search(id, to.map(|to| to.max(from)));
+        found.map(|(events, _)| events)
+    }
+
+    /// What happened in a channel from a block on, and the newest block. It ends early where the
+    /// channel was empty: what happened before has no part in what is in it now.
+    async fn search(&self, id: B256, from: u64) -> Result<(Vec<ChannelEvent>, u64), NotHere> {
+        let newest = self.chain.block_number().await.map_err(NotHere::Chain)?;
+        let balance = self.chain.channel(id).await.map_err(NotHere::Chain)?.balance;
+        let (mut found, mut put_in, mut given) = (Vec::new(), 0_u128, 0_u128);
+        let mut to = newest;
+        while to >= from && put_in != balance.saturating_add(given) {
+            let low = from.max(to.saturating_sub(BLOCKS_AT_ONCE - 1));
+            let some = self.chain.channel_events(&[id], &[], low, to).await;
+            for event in some.map_err(NotHere::Chain)? {
+                match event.what {
+                    Happened::Deposited { amount, .. } => put_in = put_in.saturating_add(amount),
+                    Happened::Refunded { amount, .. } | Happened::Withdrawn { amount, .. } => {
+                        given = given.saturating_add(amount);
+                    }
+                    _ => {}
+                }
+                found.push(event);
+            }
+            let Some(next) = low.checked_sub(1) else { break };
+            to = next;
+        }
+        Ok((found, newest))
     }
 
     /// What happened in a channel lately, from the newest block back.
