@@ -55,7 +55,7 @@ pub struct TillLimits {
     /// They are claimed when a charge has waited so long.
     pub claim_age: Duration,
     /// The most channels that are claimed in one transaction, up to
-    /// [`MAX_CLAIMS`](settlement::channels::MAX_CLAIMS).
+    /// [`MAX_CLAIMS`].
     pub claim_rows: usize,
 }
 

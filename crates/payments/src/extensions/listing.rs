@@ -6,7 +6,7 @@
 //!
 //! All of an entry comes from strangers. What would be wrong in a catalogue is refused or left out:
 //! addresses other than plain `http` and `https` ones, query and fragment, control characters, more
-//! than [`MAX_DESCRIPTION`] bytes of description, members of `info` that the extension does not
+//! than `MAX_DESCRIPTION` bytes of description, members of `info` that the extension does not
 //! know, a description that its own schema does not allow. Icons are not listed: whoever shows one
 //! fetches an address that a stranger chose.
 

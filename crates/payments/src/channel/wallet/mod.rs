@@ -8,7 +8,7 @@
 //! - [`paying`](self): one purchase from a channel, in order, one at a time in each channel.
 //! - closing: getting money back, with the seller's help or without.
 //!
-//! Bounds: [`MOST_NUMBERS`] channels for the same terms, one lock for each channel in use.
+//! Bounds: `MOST_NUMBERS` channels for the same terms, one lock for each channel in use.
 
 mod closing;
 mod paying;
