@@ -2,11 +2,13 @@
 // what can be measured of it from outside.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { createPublicClient, defineChain, http, parseAbi } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { within } from "./claims.mjs";
 
 const { program, home, info: told, photographs } = JSON.parse(process.env.MACHINA_INTEROP ?? "null")
   ?? (() => { throw new Error("start suites by interop/run"); })();
@@ -83,6 +85,33 @@ export async function machina(...args) {
   } catch (error) {
     throw new Error(`machina ${args.join(" ")}: ${error.stdout || error.stderr || error.message}`);
   }
+}
+
+/**
+ * Opens a stall, by `machina sell` and the words that follow it: what it tells of itself, and
+ * `close`, which ends the command and gives its exit code. It ends with the suite at the latest.
+ */
+export async function openStall(...words) {
+  const child = spawn(program, ["--json", "--home", home, "sell", ...words], { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = once(child, "exit").then(([code, signal]) => code ?? signal);
+  process.once("exit", () => child.kill("SIGKILL"));
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (part) => { said = (said + part).slice(-4000); });
+  const told = new Promise((resolve) => {
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (part) => {
+      text += part;
+      try { resolve(JSON.parse(text)); } catch { /* not whole yet */ }
+    });
+  });
+  const broken = ended.then((code) => { throw new Error(`machina sell ended with ${code}: ${said}`); });
+  broken.catch(() => {}); // that it ends later is no error
+  const stall = await within(20, "the opening of the stall", Promise.race([told, broken]));
+  const close = () => {
+    child.kill("SIGTERM");
+    return within(20, "the closing of the stall", ended);
+  };
+  return { ...stall, close };
 }
 
 /** A sample photograph's bytes. */

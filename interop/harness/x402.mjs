@@ -12,10 +12,11 @@ export function allowing(limit) {
 
 /**
  * A buyer of the SDK: `fetch` pays by itself; `headers` lists the payments that it sent; `sign`
- * makes a payment for a quote without sending it. Without `controls` it has the SDK's own.
+ * makes a payment for a quote without sending it. Without `controls` it has the SDK's own. It pays
+ * by `scheme`, the first way of it that is offered, or the one that `choose` picks.
  */
-export function buyer(account, controls) {
-  const client = new x402Client().register("eip155:*", new ExactEvmScheme(account));
+export function buyer(account, controls, scheme = new ExactEvmScheme(account), choose = ([first]) => first) {
+  const client = new x402Client((_version, accepts) => choose(accepts)).register("eip155:*", scheme);
   if (controls !== undefined) client.setSpendControls(controls);
   const wire = new x402HTTPClient(client);
   const headers = [];
