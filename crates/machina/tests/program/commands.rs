@@ -40,7 +40,7 @@ fn info_tells_a_stock_client_all_that_it_needs() {
     assert_eq!(offer["payee"], party(&info, "vision"));
     assert!(offer["url"].as_str().is_some_and(|u| u.ends_with("/m/vision/classify")), "{offer}");
     assert_eq!(offer["takes"], json!(["image/jpeg", "image/png", "image/webp"]));
-    for name in ["ada", "shopper", "grace", "vision", "facilitator", "mint"] {
+    for name in ["ada", "shopper", "grace", "vision", "seller", "facilitator", "mint"] {
         assert_eq!(party(&info, name).len(), 42);
     }
     up.stop();
@@ -137,7 +137,7 @@ fn books_know_parties_by_name_and_by_address_and_nobody_else() {
     let by_name = home.json(&["books", "shopper"]);
     assert_eq!(by_name, home.json(&["books", "SHOPPER"]));
     assert_eq!(by_name, home.json(&["books", party(&up.info, "shopper")]));
-    assert_eq!(home.json(&["books"]).as_array().map(Vec::len), Some(4));
+    assert_eq!(home.json(&["books"]).as_array().map(Vec::len), Some(5));
     let why = home.run(&["books", STRANGER]).refused();
     assert!(why.contains("has no books in this home") && why.contains("machina info"), "{why}");
     for name in [

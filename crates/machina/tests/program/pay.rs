@@ -400,6 +400,7 @@ impl Seller {
     /// Answers 402 with this quote, changed here and there.
     fn asking(change: &Value, quote: &Value) -> Seller {
         let mut quote = quote.clone();
+        quote["accepts"].as_array_mut().expect("ways to pay").truncate(1);
         merge(&mut quote, change);
         let header = STANDARD.encode(quote.to_string());
         Seller::saying(format!(

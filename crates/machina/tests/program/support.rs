@@ -448,7 +448,7 @@ pub fn try_ask(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
 
 /// The order that `/api/v1/pay` takes: a photograph for whoever sells at that address.
 pub fn order(url: &str, picture: &[u8]) -> Value {
-    json!({ "url": url, "method": "POST", "mediaType": "image/png", "body": STANDARD.encode(picture) })
+    json!({ "url": url, "method": "POST", "mediaType": "image/png", "body": STANDARD.encode(picture), "scheme": "exact" })
 }
 
 /// The folder of the sample photographs, which are fetched at first use.
