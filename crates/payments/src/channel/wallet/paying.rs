@@ -584,11 +584,20 @@ impl Buyer {
             hold.transfer.reference == reference && hold.transfer.amount.minor() >= more.minor()
         };
         let other = open.iter().filter(|hold| !is_own(hold)).find(fits);
+        let purchases = Line::Purchases.of(self.party(), asset);
+        let known = self.ledger.read(|state| {
+            let mut records = state.by_reference(reference).into_iter();
+            records.any(|r| r.transfer.debit == purchases && !is_own(&r))
+        });
         // Sent more than once, its first answer may have been lost: then it was this one. Sent
         // once, its answer is this correction, so it was another; and if there is no other, the
-        // seller proves its charge by the very voucher in hand: it has charged it.
+        // seller proves its charge by the very voucher in hand: it has charged it. A total that was
+        // signed before, and that it said not to have charged, proves nothing but that it lies.
         let mine = open.iter().find(is_own).filter(fits);
-        let found = mine.filter(|_| own.is_some_and(|own| own.sent > 1)).or(other).or(mine);
+        let found = mine
+            .filter(|_| own.is_some_and(|own| own.sent > 1))
+            .or(other)
+            .or(mine.filter(|_| !known));
         // What was held later is somebody else's, who has it in hand.
         let until = own.map_or(u64::MAX, |own| own.sequence);
         let older = || open.iter().filter(move |hold| hold.sequence <= until);
@@ -603,11 +612,6 @@ impl Buyer {
             self.mandates.settle_vouchers(&fates, Vec::new()).await?;
             return Ok(if is_own(&found) { Corrected::Charged(more) } else { Corrected::GoOn });
         }
-        let purchases = Line::Purchases.of(self.party(), asset);
-        let known = self.ledger.read(|state| {
-            let mut records = state.by_reference(reference).into_iter();
-            records.any(|r| r.transfer.debit == purchases && !is_own(&r))
-        });
         let is_there = more.minor() <= book.balance.minor() - book.charged.minor();
         if known || !is_there {
             let why = format!("its seller charged {more} that nothing explains");
