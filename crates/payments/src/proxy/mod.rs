@@ -91,7 +91,9 @@ impl Stall {
                 tariff.price,
                 tariff.per.as_str(),
                 tariff.most
-            ),
+            )
+            .trim_start()
+            .to_string(),
         };
         offer.media_type = "*/*".into();
         offer.streams = true;
