@@ -300,6 +300,23 @@ async fn a_correction_is_believed_only_with_our_own_signature_and_a_known_reason
     }
 }
 
+#[tokio::test]
+async fn who_corrects_with_the_voucher_in_hand_has_charged_it_and_gets_no_second_one() {
+    let town = Town::begin().await;
+    let shop = town.channel_shop().await;
+    let buyer = buyer(&town, 0x41).await;
+    pays(&buyer, &shop, "job:1").await;
+    pays(&buyer, &shop, "job:2").await;
+    // The total that the next voucher is signed for, and the very signature that it will have.
+    let quote = correction(&town, &buyer, &shop, 3 * COST, 3 * COST, 0x41).await;
+    let answer = Meddling::Answer(Arc::new(move || quote.clone()));
+    let between = Meddler::before(&shop, vec![answer.clone(), answer]).await;
+    let error = buyer.buy_by(&between.purchase(&shop, "job:x"), CHANNEL).await.unwrap_err();
+    assert!(matches!(error, BuyError::ChargedNotDelivered { .. }), "{error}");
+    assert_eq!(between.seen.lock().unwrap().len(), 1, "one purchase, one voucher");
+    assert_eq!(figures(&buyer), (10 * COST, 3 * COST, 0), "the books say what it can claim");
+}
+
 /// What a seller would say to correct a total.
 async fn correction(
     town: &Town,
