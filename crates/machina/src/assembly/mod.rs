@@ -10,6 +10,7 @@ pub mod mcp;
 mod measure;
 pub mod server;
 
+mod accounts;
 mod api;
 mod square;
 mod stalls;

@@ -589,6 +589,34 @@ impl web::Economy for Square {
         }
     }
 
+    fn accounts(&self) -> Result<web::AccountsView, String> {
+        let supply = self.parts.facts.lock().expect("nothing panics under this lock").supply;
+        self.measure(|measure| {
+            let accounts = measure.accounts(supply).map_err(|failure| failure.message)?;
+            Ok(measure.structure().view(&accounts, |party| self.name(party)))
+        })
+    }
+
+    fn counted(&self, figure: &str, before: Option<u64>, limit: usize) -> Option<web::CountedView> {
+        let (found, count, wanted) = self.measure(|measure| {
+            let name = |party| self.name(party);
+            let (found, count) = measure.structure().find(figure, name, before, limit)?;
+            let wanted: Vec<_> = found
+                .places
+                .iter()
+                .filter_map(|place| Some((*place, measure.at(*place)?)))
+                .collect();
+            Some((found, count, wanted))
+        })?;
+        Some(web::CountedView {
+            title: found.title,
+            means: found.means.to_string(),
+            sum: found.sum,
+            count,
+            trades: wanted.into_iter().filter_map(|(place, of)| self.view(place, of)).collect(),
+        })
+    }
+
     fn subscribe(&self) -> broadcast::Receiver<TradeView> {
         let stream = self.stream.lock().expect("nothing panics under this lock");
         match stream.as_ref() {
