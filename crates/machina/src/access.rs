@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::assembly::Assembly;
+use crate::assembly::publication::{Form, Publication};
 use crate::cli::{Arguments, Grant, Place};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
@@ -103,6 +104,19 @@ impl Access {
         match self {
             Access::Running(client) => client.get("economy/now").await,
             Access::Here(assembly) => assembly.economy_now().await,
+        }
+    }
+
+    /// The economy's accounts as a document.
+    ///
+    /// # Errors
+    /// If the chain does not answer.
+    pub async fn publish(&self, form: Form) -> Result<Publication, Failure> {
+        match self {
+            Access::Running(client) => {
+                client.get(&format!("economy/report/{}", form.as_str())).await
+            }
+            Access::Here(assembly) => assembly.publish(form).await,
         }
     }
 

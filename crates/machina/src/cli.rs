@@ -103,7 +103,10 @@ pub enum Command {
     )]
     Books(Books),
     /// Show the economy's accounts: GDP three ways, turnover, velocity.
-    Economy,
+    #[command(
+        after_help = "Examples:\n  machina economy                                    the headline figures\n  machina economy report --pdf --output report.pdf   all tables, for paper\n  machina economy report --csv                       SDMX-CSV"
+    )]
+    Economy(Economy),
     /// Show the models that machines here work with, and fetch them.
     Models(Models),
     /// Show all that a client needs to trade here: addresses, token, facilitator, offers.
@@ -226,4 +229,39 @@ pub struct Grant {
     /// For how many days.
     #[arg(long, default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub days: u16,
+}
+
+/// Options of `machina economy`.
+#[derive(Debug, Args)]
+pub struct Economy {
+    /// What to do with the accounts; without it, show the headline figures.
+    #[command(subcommand)]
+    pub what: Option<EconomyCommand>,
+}
+
+/// What can be done with the economy's accounts.
+#[derive(Debug, Subcommand)]
+pub enum EconomyCommand {
+    /// Write all tables: sectors, parties, who uses whose product, labour, money.
+    Report(EconomyReportOptions),
+}
+
+/// Options of `machina economy report`; JSON unless another form is named.
+#[derive(Debug, Args)]
+pub struct EconomyReportOptions {
+    /// SDMX-CSV, for statisticians' tools and spreadsheets.
+    #[arg(long, group = "form")]
+    pub csv: bool,
+
+    /// One HTML file, as the economy's page shows it.
+    #[arg(long, group = "form")]
+    pub html: bool,
+
+    /// A4 for paper.
+    #[arg(long, group = "form")]
+    pub pdf: bool,
+
+    /// Write to this file instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }

@@ -38,6 +38,7 @@ mod shield;
 mod view;
 
 pub use events::{LISTENERS, RESUME_TRADES};
+pub use pages::accounts::document as economy_document;
 pub use pages::square::{SQUARE_MACHINES, SQUARE_TRADES};
 pub use pages::trades::PAGE_TRADES;
 pub use routes::router;

@@ -17,7 +17,8 @@ const RIBBONS: usize = 24;
 /// Rows of the table.
 const ROWS: usize = 50;
 const WIDTH: i128 = 1000;
-/// Height for all ribbons together, and the gap between two parties.
+/// Height for all ribbons together: so much for each, and at most this; and the gap between parties.
+const ROOM_EACH: i128 = 120;
 const ROOM: i128 = 360;
 const GAP: i128 = 18;
 /// Width of a party's bar, and where the ribbons begin and end.
@@ -88,8 +89,9 @@ fn bar(post: &Post, x: i128, says_x: i128, anchor: &str) -> Markup {
 /// Where everything stands. Each party's bar is as tall as its ribbons together.
 fn layout(hirings: &[HiringView]) -> (Vec<Ribbon>, Vec<Post>, Vec<Post>) {
     let sum = hirings.iter().fold(0i128, |sum, hiring| sum.saturating_add(hiring.amount.minor()));
+    let room = (ROOM_EACH * hirings.len() as i128).min(ROOM);
     // At least one unit, so that nobody who was paid is invisible.
-    let thick = |amount: Amount| (i128::from(permille(amount.minor(), sum)) * ROOM / 1000).max(1);
+    let thick = |amount: Amount| (i128::from(permille(amount.minor(), sum)) * room / 1000).max(1);
     let (payers, left_of) = posts(hirings, |hiring| &hiring.payer, &thick);
     let (payees, right_of) = posts(hirings, |hiring| &hiring.payee, &thick);
     let mut used_left = vec![0; payers.len()];

@@ -14,6 +14,7 @@ use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use super::Assembly;
+use super::publication::{Form, Publication};
 use crate::failure::Failure;
 use crate::report::{ChannelReport, ClosedReport, PayOrder, StallOrder, StallReport};
 
@@ -54,6 +55,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
     let private =
         Router::new()
             .route("/economy/now", get(economy_now))
+            .route("/economy/report/{form}", get(economy_report))
             .route("/books", get(all_books))
             .route("/books/{party}", get(books))
             .route("/pay", post(pay))
@@ -118,6 +120,13 @@ async fn economy_now(
     State(assembly): State<Arc<Assembly>>,
 ) -> Answer<crate::report::EconomyReport> {
     assembly.economy_now().await.map(Json)
+}
+
+async fn economy_report(
+    State(assembly): State<Arc<Assembly>>,
+    Path(form): Path<Form>,
+) -> Answer<Publication> {
+    assembly.publish(form).await.map(Json)
 }
 
 async fn all_books(

@@ -23,6 +23,7 @@ use web::{
 use super::Facts;
 use super::cast::Cast;
 use super::measure::{Measure, Progress, Trade, trade_of};
+use super::publication::Contents;
 use crate::failure::Failure;
 use crate::report::BooksAndChain;
 
@@ -108,6 +109,25 @@ impl Square {
                     measure.look(state, entry.transfer.reference)?;
                 }
                 Ok(())
+            })
+        })
+    }
+
+    /// All that a report of the accounts is made of.
+    ///
+    /// # Errors
+    /// If the accounts do not balance, which would be a defect of this program.
+    pub fn contents(&self, made_at: Timestamp) -> Result<Contents, Failure> {
+        let supply = self.parts.facts.lock().expect("nothing panics under this lock").supply;
+        self.measure(|measure| {
+            let accounts = measure.accounts(supply)?;
+            let structure = measure.structure();
+            Ok(Contents {
+                table: structure.table(),
+                employment: structure.employment(&accounts),
+                view: structure.view(&accounts, |party| self.name(party)),
+                accounts,
+                made_at,
             })
         })
     }
@@ -590,11 +610,8 @@ impl web::Economy for Square {
     }
 
     fn accounts(&self) -> Result<web::AccountsView, String> {
-        let supply = self.parts.facts.lock().expect("nothing panics under this lock").supply;
-        self.measure(|measure| {
-            let accounts = measure.accounts(supply).map_err(|failure| failure.message)?;
-            Ok(measure.structure().view(&accounts, |party| self.name(party)))
-        })
+        let never = Timestamp::from_millis(0); // the page does not say when it was made
+        self.contents(never).map(|contents| contents.view).map_err(|failure| failure.message)
     }
 
     fn counted(&self, figure: &str, before: Option<u64>, limit: usize) -> Option<web::CountedView> {

@@ -31,7 +31,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Sell(sell) => sell::run(&arguments, sell).await,
         Command::Books(books) => books::run(&arguments, books).await,
         Command::Mcp => mcp::run(&arguments).await,
-        Command::Economy => economy::run(&arguments).await,
+        Command::Economy(economy) => economy::run(&arguments, economy).await,
         Command::Models(models) => models::run(&arguments, models).await,
         Command::Info => info::run(&arguments).await,
         Command::Fund(fund) => fund::run(&arguments, fund).await,

@@ -14,6 +14,7 @@ mod mcp;
 mod page;
 mod pay;
 mod reckoning;
+mod report;
 mod support;
 mod trouble;
 mod up;

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use money::Amount;
 
 use super::frame::{Live, Place, frame};
+use crate::assets::STYLE;
 use crate::digits::{NAME, SENTENCE, bar, bare, moment, money, name, permille, plain};
 use crate::sankey::sankey;
 use crate::view::{
@@ -42,6 +43,33 @@ pub fn page(page: &Page) -> Markup {
     frame("The economy", Place::Economy, Live::Feed { since: page.since }, main)
 }
 
+/// The page of these accounts as one file that needs no other: for keeping, mailing, printing.
+pub fn document(accounts: &AccountsView) -> String {
+    // Its sums cannot be opened: the trades stay behind.
+    let mut accounts = accounts.clone();
+    let AccountsView { production, expenditure, income, sectors, parties, .. } = &mut accounts;
+    for line in production.iter_mut().chain(expenditure).chain(income) {
+        line.trades = None;
+    }
+    for producer in sectors.iter_mut().chain(parties) {
+        producer.trades = None;
+    }
+    html! {
+        (maud::DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "The economy · Machina" }
+                // Our own sheet, and nothing in it ends a style element.
+                style { (maud::PreEscaped(STYLE.content())) }
+            }
+            body { main { div.wide { (shown(&accounts)) } } }
+        }
+    }
+    .into_string()
+}
+
 fn shown(accounts: &AccountsView) -> Markup {
     html! {
         header.head {
@@ -51,7 +79,8 @@ fn shown(accounts: &AccountsView) -> Markup {
             }
         }
         p.lead {
-            "What people and machines produced here, counted from the journal to the last unit. Each sum opens into the trades under it."
+            "What people and machines produced here, counted from the journal to the last unit."
+            @if opens(accounts) { " Each sum opens into the trades under it." }
         }
         section.accounts #ways data-live aria-labelledby="ways-head" {
             h2 #ways-head { "GDP, three ways" }
@@ -86,6 +115,10 @@ fn shown(accounts: &AccountsView) -> Markup {
         }
         p.quiet-note { "How each figure is defined, and its source: " code { "docs/accounts.md" } ". The same as data: " code { "machina economy report --json" } "." }
     }
+}
+
+fn opens(accounts: &AccountsView) -> bool {
+    accounts.expenditure.iter().any(|line| line.trades.is_some())
 }
 
 fn account(title: &str, asks: &str, lines: &[LineView], gdp: Amount) -> Markup {
