@@ -81,6 +81,13 @@ impl Date {
         before(self.year) - before(1800) + months + i64::from(self.day) - 1
     }
 
+    /// The day of so many seconds after 1 January 1970, in UTC.
+    #[must_use]
+    pub fn of_unix(seconds: u64) -> Date {
+        let days = i64::try_from(seconds / 86_400).unwrap_or(i64::MAX).min(300_000);
+        Date { year: 1970, month: 1, day: 1 }.plus_days(days)
+    }
+
     /// So many days later.
     #[must_use]
     pub fn plus_days(self, days: i64) -> Date {
@@ -193,6 +200,8 @@ mod tests {
         assert_eq!(days("1999-12-31", "2000-03-01"), 61);
         assert_eq!(days("1899-12-31", "1900-03-01"), 60);
         assert_eq!(days("2009-01-03", "2026-08-20"), 6438);
+        assert_eq!(Date::of_unix(1_795_392_000).to_string(), "2026-11-23");
+        assert_eq!(Date::of_unix(u64::MAX).year(), 2791);
         let start = Date::parse("1999-12-31").expect("a date");
         for n in 0..2_000 {
             assert_eq!(start.plus_days(n).days() - start.days(), n);

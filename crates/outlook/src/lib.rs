@@ -54,7 +54,7 @@ mod solve;
 mod variance;
 
 pub use claim::{ANCHORS, ASSUMED_HORIZONS, Anchor, CLAIMS, Claim};
-pub use compare::{Comparison, Standing, View, compare};
+pub use compare::{Comparison, STRUCTURAL, Standing, View, compare};
 pub use date::{Date, Quarter};
 pub use distribution::Distribution;
 pub use driver::{ANCHOR, DRIVERS, Describe, Driver, Drivers, Measured, Unit, Values};
