@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::Assembly;
 use super::publication::{Form, Publication};
 use crate::failure::Failure;
-use crate::report::{ChannelReport, ClosedReport, PayOrder, StallOrder, StallReport};
+use crate::report::{
+    ChannelReport, ClosedReport, InscribedReport, PayOrder, StallOrder, StallReport,
+};
 
 /// The largest request: a picture in base64, and some room.
 const MAX_REQUEST: usize = 32 * 1024 * 1024;
@@ -28,6 +30,13 @@ pub struct FundOrder {
     pub to: String,
     /// Whole dollars.
     pub amount: String,
+}
+
+/// What to put on the chain.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InscribeOrder {
+    /// 32 bytes in hex.
+    pub digest: String,
 }
 
 /// What to allow the shopper.
@@ -62,6 +71,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/quote", post(quote))
             .route("/fund", post(fund))
             .route("/grant", post(grant))
+            .route("/outlook/inscribe", post(inscribe))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
@@ -162,6 +172,13 @@ async fn quote(
     Json(order): Json<PayOrder>,
 ) -> Answer<crate::report::QuoteReport> {
     assembly.quote(order).await.map(Json)
+}
+
+async fn inscribe(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<InscribeOrder>,
+) -> Result<Json<InscribedReport>, Failure> {
+    assembly.inscribe(&order.digest).await.map(Json)
 }
 
 async fn fund(

@@ -8,6 +8,7 @@
 pub mod cast;
 pub mod mcp;
 mod measure;
+mod notary;
 pub mod publication;
 pub mod server;
 

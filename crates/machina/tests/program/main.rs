@@ -11,6 +11,7 @@ mod elsewhere;
 mod full;
 mod http;
 mod mcp;
+mod outlook;
 mod page;
 mod pay;
 mod reckoning;
