@@ -16,7 +16,7 @@ use alloy_network::TransactionBuilder as _;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::{Filter, Log, TransactionRequest};
-use alloy_sol_types::{SolCall as _, SolEvent, SolStruct as _, sol};
+use alloy_sol_types::{SolCall as _, SolError as _, SolEvent, SolStruct as _, sol};
 use protocol::addresses::{
     AUTH_CAPTURE_ESCROW, ERC3009_PAYMENT_COLLECTOR, OPERATOR_REFUND_COLLECTOR,
     PERMIT2_PAYMENT_COLLECTOR,
@@ -50,8 +50,9 @@ const BLOCKS_AT_ONCE: u64 = 1_000;
 const SEARCHED_BEFORE_END: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 sol! {
-    interface Approvable {
+    interface Movable {
         function approve(address spender, uint256 value) external returns (bool);
+        function transfer(address to, uint256 value) external returns (bool);
     }
 }
 
@@ -429,12 +430,32 @@ impl Settlement {
             let allowed = self.token_allowance(sender, OPERATOR_REFUND_COLLECTOR).await?;
             if allowed < *amount && payment.token == self.token().address {
                 let (spender, value) = (OPERATOR_REFUND_COLLECTOR, U256::MAX);
-                let call = Approvable::approveCall { spender, value }.abi_encode().into();
+                let call = Movable::approveCall { spender, value }.abi_encode().into();
                 self.send_from(sender, payment.token, call, PAYMENT_GAS).await?;
             }
         }
         let call = act.call(payment);
         self.send_from(sender, CONTRACT, call, act.most_gas()).await.map_err(named)
+    }
+
+    /// The payer takes back what nobody captured in time. A chain that makes blocks only for
+    /// transactions tries it as of its newest block, which may be older than the deadline; then a
+    /// transfer of nothing to the payer itself makes a block of now, and it is tried once more.
+    ///
+    /// # Errors
+    /// As [`Settlement::do_in_escrow`].
+    pub async fn reclaim(&self, payment: &PaymentInfo) -> Result<Receipt, SettlementError> {
+        match self.do_in_escrow(payment, &Act::Reclaim).await {
+            Err(SettlementError::Reverted { data, transaction: None, .. })
+                if data.starts_with(&Contract::BeforeAuthorizationExpiry::SELECTOR) =>
+            {
+                let call = Movable::transferCall { to: payment.payer, value: U256::ZERO };
+                let call = call.abi_encode().into();
+                self.send_from(payment.payer, self.token().address, call, PAYMENT_GAS).await?;
+                self.do_in_escrow(payment, &Act::Reclaim).await
+            }
+            other => other,
+        }
     }
 
     /// How far a payment is now, as the contract itself has it.

@@ -8,7 +8,7 @@ use mandates::books::Line;
 use mandates::{EscrowStep, Held, Stepped};
 use money::{Amount, Timestamp};
 use protocol::escrow::bound_salt;
-use settlement::escrow::{Act, Collector, EscrowEvent, Happened, SignedEscrow};
+use settlement::escrow::{Collector, EscrowEvent, Happened, SignedEscrow};
 use settlement::{SenderLimits, Settlement, SettlementError};
 
 use super::answer::blame;
@@ -241,7 +241,7 @@ impl Buyer {
                 continue; // It went on or back, and is to be booked.
             }
             let ours = self.chain.sending_by(self.key.transaction_signer(), limits);
-            match ours.do_in_escrow(&signed.payment, &Act::Reclaim).await {
+            match ours.reclaim(&signed.payment).await {
                 Ok(_) => taken.push(reference),
                 // Its operator was faster, or the chain's clock is behind.
                 Err(SettlementError::Reverted { reason, .. }) => {
