@@ -32,7 +32,7 @@ use payments::channel::voucher::signed_by;
 use payments::channel::wire::{ChannelConfig, Payload, Units, Voucher};
 use payments::channel::{Collect, TillLimits};
 use payments::wire::PaymentRequirements;
-use payments::{Facilitator as _, Gate, GateLimits, Offer, Way};
+use payments::{Facilitator as _, Gate, GateChannels, GateParts, Offer, Way};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -107,17 +107,10 @@ fn taken() -> (f64, f64) {
 async fn serve(channels: usize, vouchers: usize) {
     let town = Town::begin().await;
     let facilitator = Arc::new(canal::facilitator(&town, &person(0x77)));
-    let gate = Gate::with_channels(
-        town.ledger.clone(),
-        facilitator.clone(),
-        town.chain.clone(),
-        town.clock.clone(),
-        Arc::new(|_| ledger::Kind::Intermediate),
-        GateLimits::default(),
-        payments::extensions::Extras::default(),
-        vec![keeper()],
-        TillLimits::default(),
-    );
+    let gate = Gate::new(GateParts {
+        channels: Some(GateChannels { keys: vec![keeper()], limits: TillLimits::default() }),
+        ..town.gate_parts(facilitator.clone())
+    });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let price = musd(i128::from(PRICE));

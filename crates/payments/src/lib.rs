@@ -36,7 +36,7 @@ pub mod wire;
 pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
 pub use extensions::Extras;
 pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};
-pub use gate::{Charge, Gate, GateLayer, GateLimits};
+pub use gate::{Charge, Gate, GateChannels, GateLayer, GateLimits, GateParts};
 pub use mpp::Mpp;
 pub use offer::{Offer, Way};
 pub use order::Order;

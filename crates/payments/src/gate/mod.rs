@@ -201,63 +201,70 @@ struct Paid {
     input: Bytes,
 }
 
-impl Gate {
-    /// A gate that keeps its holds in `ledger`, settles through `facilitator`, and asks `chain`
-    /// when a settlement's outcome is unclear.
+/// What a gate is made of. [`GateParts::new`] has what each needs; the rest is set where it is
+/// wanted: `GateParts { limits, ..GateParts::new(…) }`.
+#[derive(Clone)]
+pub struct GateParts {
+    /// Where holds, entries and answers are kept.
+    pub ledger: Ledger,
+    /// Who checks payments and carries them to the chain.
+    pub facilitator: Arc<dyn Facilitator>,
+    /// Who is asked when a settlement's outcome is unclear.
+    pub chain: Settlement,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What a sale is to the national accounts.
+    pub classify: Classify,
+    /// What bounds it.
+    pub limits: GateLimits,
+    /// What is more than x402's core.
+    pub extras: Extras,
+    /// How its offers are paid from channels; without it none can be.
+    pub channels: Option<GateChannels>,
+}
+
+/// How a gate is paid from channels.
+#[derive(Clone, Default)]
+pub struct GateChannels {
+    /// The keys with which sellers themselves authorize claims and refunds; where an offer's terms
+    /// name another, the facilitator signs.
+    pub keys: Vec<Key>,
+    /// When is claimed, and how much is kept in memory.
+    pub limits: TillLimits,
+}
+
+impl GateParts {
+    /// The parts that each gate needs; limits as by default, no extras, no channels.
     pub fn new(
         ledger: Ledger,
         facilitator: Arc<dyn Facilitator>,
         chain: Settlement,
         clock: Arc<dyn Clock>,
         classify: Classify,
-        limits: GateLimits,
-    ) -> Arc<Gate> {
-        Gate::with(ledger, facilitator, chain, clock, classify, limits, Extras::default())
+    ) -> GateParts {
+        GateParts {
+            ledger,
+            facilitator,
+            chain,
+            clock,
+            classify,
+            limits: GateLimits::default(),
+            extras: Extras::default(),
+            channels: None,
+        }
     }
+}
 
-    /// As [`Gate::new`], with what is more than x402's core.
-    pub fn with(
-        ledger: Ledger,
-        facilitator: Arc<dyn Facilitator>,
-        chain: Settlement,
-        clock: Arc<dyn Clock>,
-        classify: Classify,
-        limits: GateLimits,
-        extras: Extras,
-    ) -> Arc<Gate> {
-        Gate::build(ledger, facilitator, chain, clock, classify, limits, extras, None)
-    }
-
-    /// As [`Gate::with`], and offers may also be paid from channels. `keys` are those with which
-    /// sellers themselves authorize claims and refunds; where an offer's terms name another, the
-    /// facilitator signs. Call [`Gate::recover`] for each payee after a start.
-    #[allow(clippy::too_many_arguments)] // each is a part of its own, wired once
-    pub fn with_channels(
-        ledger: Ledger,
-        facilitator: Arc<dyn Facilitator>,
-        chain: Settlement,
-        clock: Arc<dyn Clock>,
-        classify: Classify,
-        limits: GateLimits,
-        extras: Extras,
-        keys: Vec<Key>,
-        till: TillLimits,
-    ) -> Arc<Gate> {
-        let till = Till::new(ledger.clone(), chain.clone(), clock.clone(), keys, till);
-        Gate::build(ledger, facilitator, chain, clock, classify, limits, extras, Some(till))
-    }
-
-    #[allow(clippy::too_many_arguments)] // each is a part of its own, wired once
-    fn build(
-        ledger: Ledger,
-        facilitator: Arc<dyn Facilitator>,
-        chain: Settlement,
-        clock: Arc<dyn Clock>,
-        classify: Classify,
-        limits: GateLimits,
-        extras: Extras,
-        till: Option<Till>,
-    ) -> Arc<Gate> {
+impl Gate {
+    /// A gate of these parts. If it takes payments from channels, call [`Gate::recover`] for each
+    /// payee after a start.
+    pub fn new(parts: GateParts) -> Arc<Gate> {
+        let GateParts { ledger, facilitator, chain, clock, classify, limits, extras, channels } =
+            parts;
+        let till = channels.map(|channels| {
+            let GateChannels { keys, limits } = channels;
+            Till::new(ledger.clone(), chain.clone(), clock.clone(), keys, limits)
+        });
         Arc::new(Gate {
             ledger,
             facilitator,
