@@ -599,7 +599,9 @@ pub enum TermsProblem {
     #[error("checkers need 1 millisecond to 90 days, and a challenge as well")]
     CheckTime,
     /// A quality, pass mark or audited share is beyond one, or nothing is audited.
-    #[error("qualities, pass marks and audited shares are at most 1,000,000 millionths, the last at least 1")]
+    #[error(
+        "qualities, pass marks and audited shares are at most 1,000,000 millionths, the last at least 1"
+    )]
     Share,
     /// A panel has the wrong size.
     #[error("a panel has 1 to {MAX_SEATS} seats; executors and jurors are odd, peers even")]

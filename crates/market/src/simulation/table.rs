@@ -84,8 +84,7 @@ pub fn checks(figures: &[(Market, Figures)]) -> String {
 
 /// How often each cheat is caught.
 pub fn caught(figures: &[(Market, Figures)]) -> String {
-    let checked: Vec<_> =
-        figures.iter().filter(|(market, _)| is_checked(*market)).collect();
+    let checked: Vec<_> = figures.iter().filter(|(market, _)| is_checked(*market)).collect();
     let mut head = vec!["wrong work not paid, by who delivered it"];
     head.extend(checked.iter().map(|(market, _)| market.name()));
     rows(
@@ -117,7 +116,9 @@ pub fn earnings(figures: &[(Market, Figures)]) -> String {
         })
         .collect();
     let cost = figures.iter().map(|(market, f)| match market {
-        Market::Checked(_) | Market::Audited => dollars(f.self_dealing_cost / i128::from(f.self_deals.max(1))),
+        Market::Checked(_) | Market::Audited => {
+            dollars(f.self_dealing_cost / i128::from(f.self_deals.max(1)))
+        }
         Market::Unchecked | Market::FirstCome => "–".to_owned(),
     });
     lines.push(
