@@ -216,13 +216,20 @@ fn bids_that_are_replayed_changed_dear_unfunded_or_too_many_are_refused() {
     town.done(Operation::Unbid { job: job(1), offer: offer(2) });
     refused(&mut town, bid(2, 700), Refusal::BidIsOver { offer: offer(2) });
     for n in 0..MAX_BIDS as u128 {
-        let id = offer(1_000 + n);
-        let (worker, skill, price) = (party(WORKER), SKILL, musd(1));
+        let worker = party(100 + n as u8);
+        let (id, amount) = (MoveId::from_u128(600 + n), musd(99_000));
+        town.done(Operation::Deposit { id, party: worker, amount });
+        let (id, skill, price) = (offer(1_000 + n), SKILL, musd(1));
         town.done(Operation::Publish(Offer { id, worker, skill, price, capacity: 1 }));
         if n + 1 < MAX_BIDS as u128 {
             town.done(bid(1_000 + n, 700));
         }
     }
+    // Another offer of a worker that has bid is no second draw.
+    let (id, worker) = (offer(2_000), party(100));
+    let (skill, price) = (SKILL, musd(1));
+    town.done(Operation::Publish(Offer { id, worker, skill, price, capacity: 1 }));
+    refused(&mut town, bid(2_000, 600), Refusal::BidExists { offer: id });
     refused(&mut town, bid(1_000 + MAX_BIDS as u128 - 1, 700), Refusal::RoundFull);
     town.pass(100);
     let late = Refusal::WrongStage { job: job(1), stage: Stage::Choosing };

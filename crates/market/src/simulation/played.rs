@@ -14,7 +14,7 @@ use crate::{
 
 /// How many machines bid for one job.
 pub const BIDDERS: usize = 6;
-/// What right work is worth to a client, in minor units: three dollars a job, where doing it costs
+/// What right work is worth to a client, in minor units: three cents a job, where doing it costs
 /// 0.60 to 1.00.
 pub const WORTH: i128 = 30_000;
 /// The most that is paid for the work.

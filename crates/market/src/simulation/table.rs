@@ -22,7 +22,7 @@ fn part(of: i128, whole: i128) -> String {
     format!("{:.1} %", of as f64 / whole as f64 * 100.0)
 }
 
-fn dollars(minor: i128) -> String {
+fn cents(minor: i128) -> String {
     format!("{:.2}", minor as f64 / 10_000.0)
 }
 
@@ -103,21 +103,21 @@ pub fn caught(figures: &[(Market, Figures)]) -> String {
 
 /// What each character has gained, a machine.
 pub fn earnings(figures: &[(Market, Figures)]) -> String {
-    let mut head = vec!["gained a machine, dollars"];
+    let mut head = vec!["gained a machine, cents"];
     head.extend(figures.iter().map(|(market, _)| market.name()));
     let mut lines: Vec<Vec<String>> = Character::ALL
         .iter()
         .map(|character| {
             let cells = figures.iter().map(|(_, f)| {
                 let seen = f.seen.get(character).copied().unwrap_or_default();
-                dollars(seen.net / i128::from(seen.machines.max(1)))
+                cents(seen.net / i128::from(seen.machines.max(1)))
             });
             std::iter::once(character.name().to_owned()).chain(cells).collect()
         })
         .collect();
     let cost = figures.iter().map(|(market, f)| match market {
         Market::Checked(_) | Market::Audited => {
-            dollars(f.self_dealing_cost / i128::from(f.self_deals.max(1)))
+            cents(f.self_dealing_cost / i128::from(f.self_deals.max(1)))
         }
         Market::Unchecked | Market::FirstCome => "–".to_owned(),
     });

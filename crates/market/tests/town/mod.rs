@@ -426,6 +426,9 @@ impl Town {
                 let commitment = said.commitment(job, seat.checker, &salt());
                 Operation::CommitReport { job, by: seat.checker, commitment }
             }
+            Stage::Reporting if chosen.panel().is_some_and(|panel| panel.seats.is_empty()) => {
+                Operation::RevealReport { job, by: worker, report: worked(chosen), salt: salt() }
+            }
             Stage::Reporting => {
                 let seats = &chosen.panel().unwrap().seats;
                 let seat = &seats[n(draws, seats.len() as u128) as usize];
