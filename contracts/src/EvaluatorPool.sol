@@ -202,15 +202,15 @@ contract EvaluatorPool is ReentrancyGuardTransient {
 
     /// @notice Gives the caller's seat up. It still serves on panels whose draw was announced before,
     /// and the price of its seat stays for `UNBONDING_TIME`.
-    function leave() external nonReentrant {
-        _leave(msg.sender);
+    function resign() external nonReentrant {
+        _vacate(msg.sender);
     }
 
     /// @notice Gives up the seat of an evaluator that lost so much that it cannot be drawn any more.
     function evict(address evaluator) external nonReentrant {
         uint256 balance = accountOf[evaluator].balance;
         require(balance < seatPrice, StillGood(evaluator, balance));
-        _leave(evaluator);
+        _vacate(evaluator);
     }
 
     /// @notice How many evaluators are in the pool.
@@ -343,7 +343,7 @@ contract EvaluatorPool is ReentrancyGuardTransient {
 
     // ---- within ------------------------------------------------------------------------------
 
-    function _leave(address evaluator) private {
+    function _vacate(address evaluator) private {
         Evaluator storage its = evaluatorOf[evaluator];
         require(its.seat != 0, NotSeated());
         uint256 seat = its.seat - 1;

@@ -583,7 +583,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     }
 
     /// @dev Counts a panel's answers. A provider that did not open its own has no answer to be right.
-    function _count(uint256 jobId, Case storage c, uint256 at) private {
+    function _count(uint256 jobId, Case storage c, uint256 ended) private {
         Round storage r = _rounds[jobId][c.round];
         uint256 weightFor;
         uint256 weightAgainst;
@@ -594,7 +594,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
             else weightAgainst += vote.weight;
         }
         bool decided = weightFor != weightAgainst;
-        _endRound(jobId, c, at, decided, weightFor > weightAgainst, weightFor, weightAgainst);
+        _endRound(jobId, c, ended, decided, weightFor > weightAgainst, weightFor, weightAgainst);
     }
 
     /// @dev Whether an answer says that the work is good: the same as the provider's, where the check
@@ -609,7 +609,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     function _endRound(
         uint256 jobId,
         Case storage c,
-        uint256 at,
+        uint256 ended,
         bool decided,
         bool accepted,
         uint256 weightFor,
@@ -620,7 +620,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         if (decided) (c.decided, c.accepted) = (true, accepted);
         bool last = c.round >= c.rule.appeals;
         c.stage = last ? Stage.Final : Stage.Decided;
-        c.deadline = uint64(last ? at : at + c.rule.appealTime);
+        c.deadline = uint64(last ? ended : ended + c.rule.appealTime);
         emit RoundEnded(jobId, c.round, decided, accepted, weightFor, weightAgainst);
     }
 
