@@ -14,6 +14,7 @@
 //! stays until then; [`crate::reconcile`] resolves it.
 
 mod answer;
+pub(crate) mod escrow;
 mod permit;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use tokio::sync::Mutex;
 pub use self::answer::receipt;
 pub(crate) use self::answer::{blame, may_be_repeated, shown, summary};
 use self::answer::{is_free, root_cause};
+use self::escrow::trust;
 use self::permit::{Approval, By};
 use crate::channel::wallet::{ChannelPolicy, Wallet};
 use crate::documents;
@@ -75,6 +77,8 @@ pub struct BuyerLimits {
     /// How long after a payment's end its hold stays, for the chain to be asked. It should outlast
     /// any time that this home may be shut: what expires unasked may have been paid.
     pub grace: Duration,
+    /// How long money may lie in an escrow before this buyer can take it back itself.
+    pub longest_escrow: Duration,
     /// When and how payment channels are used.
     pub channels: ChannelPolicy,
 }
@@ -87,6 +91,7 @@ impl Default for BuyerLimits {
             request_wait: Duration::from_secs(90),
             max_answer: 16 * 1024 * 1024,
             grace: Duration::from_secs(366 * 24 * 60 * 60),
+            longest_escrow: Duration::from_secs(31 * 24 * 60 * 60),
             channels: ChannelPolicy::default(),
         }
     }
@@ -268,6 +273,20 @@ pub enum BuyError {
         /// The channel.
         channel: B256,
         /// The purchase's name in the journal.
+        reference: Reference,
+    },
+    /// The seller did not deliver what was to be paid out of an escrow, and nothing was captured.
+    #[error("{url} did not deliver (status {status}): {cause}; nothing was paid, and {rest}")]
+    NotCaptured {
+        /// Where.
+        url: String,
+        /// The last answer's status.
+        status: StatusCode,
+        /// What the seller said.
+        cause: String,
+        /// What became of the money, or when it comes back.
+        rest: String,
+        /// The payment's name in the journal.
         reference: Reference,
     },
     /// A payment channel cannot be used.
@@ -482,7 +501,7 @@ impl Buyer {
     }
 
     /// The cheapest way to pay that this buyer knows and can take now; of equal ones that which
-    /// moves exactly the price.
+    /// moves nothing before the work, and then that which moves exactly the price.
     async fn choose(
         &self,
         purchase: &Purchase,
@@ -499,7 +518,7 @@ impl Buyer {
                 Err(cause) => why_not = cause,
             }
         }
-        ways.sort_by_key(|(minor, by, ..)| (*minor, *by));
+        ways.sort_by_key(|(minor, by, terms, ..)| (*minor, trust(terms), *by));
         for (minor, by, terms, amount, payee) in ways {
             let most = U256::try_from(minor).expect("a price is positive");
             match self.approval(quote, terms, by, most).await {
@@ -517,7 +536,11 @@ impl Buyer {
         terms: &PaymentRequirements,
     ) -> Result<(Amount, Party, By), String> {
         let by = By::of(terms)?;
-        let (amount, payee) = self.acceptable(terms, by == By::Token)?;
+        let in_token = matches!(by, By::Token | By::Escrow { .. });
+        let (amount, payee) = self.acceptable(terms, in_token)?;
+        if let By::Escrow { .. } = by {
+            self.acceptable_escrow(terms)?;
+        }
         Ok((amount, payee, by))
     }
 
@@ -593,6 +616,7 @@ impl Buyer {
         let from = now.as_secs().saturating_sub(600);
         let value = U256::try_from(amount.minor()).expect("a price is positive");
         let order = match self.permit(*by, payee.into(), value, from, ends) {
+            _ if matches!(by, By::Escrow { .. }) => self.order_into_escrow(choice, ends)?,
             Some(permit) => Order::Permit(permit),
             None => Order::Authorization(SignedAuthorization {
                 from: self.key.address(),
@@ -634,7 +658,10 @@ impl Buyer {
             documents::json(reference, stage::QUOTE, quote),
             documents::json(reference, stage::DECISION, &decision),
         ];
-        let held = self.mandates.hold(spend, now, evidence).await?;
+        let held = match &order {
+            Order::Escrow(_) => self.mandates.hold_escrow(spend, now, evidence).await?,
+            _ => self.mandates.hold(spend, now, evidence).await?,
+        };
         Ok((order, held))
     }
 
@@ -656,6 +683,7 @@ impl Buyer {
                 let signature = self.key.sign_payment(held, &unsigned, &domain)?;
                 authorization.signature = signature.as_bytes().to_vec().into();
             }
+            Order::Escrow(escrow) => self.sign_escrow(&mut escrow.signed, held)?,
             Order::Permit(permit) => {
                 self.sign_permit(permit, held)?;
                 if choice.approval == Approval::Along {
@@ -771,6 +799,9 @@ impl Buyer {
             .into_iter()
             .collect();
         match (state, answer) {
+            (Ok(AuthorizationState::Used { .. }), answer) if order.escrow().is_some() => {
+                self.conclude_escrow(purchase, answer, order, held, evidence).await
+            }
             (Ok(AuthorizationState::Used { transaction, value, .. }), answer) => {
                 // No more can move than was signed, and no more was signed than is held.
                 let moved = self.chain.amount(value).unwrap_or(amount);

@@ -16,11 +16,10 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use http::{Method, StatusCode, header};
-use ledger::Kind;
 use mandates::books::Line;
 use money::Asset;
 use payments::proxy::{Prices, Stall, Upstream};
-use payments::{Gate, GateLimits, Purchase, Way, wire};
+use payments::{Gate, GateLimits, GateParts, Purchase, Way, wire};
 use settlement::{PermitOrder, SignedAuthorization};
 use tokio::sync::Semaphore;
 use town::shop::Answer;
@@ -112,14 +111,10 @@ impl Market {
         service: Arc<Service>,
         mut servers: Vec<tokio::task::JoinHandle<()>>,
     ) -> Market {
-        let gate = Gate::new(
-            town.ledger.clone(),
-            town.facilitator(),
-            town.chain.clone(),
-            town.clock.clone(),
-            Arc::new(|_| Kind::Intermediate),
-            GateLimits { settle_wait: Duration::from_secs(5), ..GateLimits::default() },
-        );
+        let gate = Gate::new(GateParts {
+            limits: GateLimits { settle_wait: Duration::from_secs(5), ..GateLimits::default() },
+            ..town.gate_parts(town.facilitator())
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         // As the program does: a redirect is not the seller's to follow.

@@ -8,8 +8,11 @@
 pub mod cast;
 pub mod mcp;
 mod measure;
+mod notary;
+pub mod publication;
 pub mod server;
 
+mod accounts;
 mod api;
 mod square;
 mod stalls;
@@ -33,8 +36,8 @@ use payments::channel::{Collect, Terms, TillLimits};
 use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
 use payments::{
-    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateLimits, Mpp, Offer,
-    Purchase, Way,
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateChannels, GateParts,
+    Mpp, Offer, Purchase, Way,
 };
 use settlement::{Endpoint, LocalNode, SenderLimits, Settlement};
 
@@ -178,21 +181,24 @@ impl Assembly {
                 registry.kind_of_purchase(payer, seller, purpose)
             })
         };
-        let gate = Gate::with_channels(
-            ledger.clone(),
-            facilitator.clone(),
-            chain.clone(),
-            clock.clone(),
-            classify,
-            GateLimits::default(),
-            Extras {
+        let gate = Gate::new(GateParts {
+            extras: Extras {
                 mpp: Some(Mpp::new(cast.vision.secret_for("mpp"), Arc::new(home::entropy))),
                 notaries: vec![Arc::new(cast.vision.clone()), Arc::new(cast.seller.clone())],
                 doorman: Some(Arc::new(Doorman::new(Arc::new(home::entropy)))),
             },
-            vec![cast.vision.clone(), cast.seller.clone()],
-            TillLimits::default(),
-        );
+            channels: Some(GateChannels {
+                keys: vec![cast.vision.clone(), cast.seller.clone()],
+                limits: TillLimits::default(),
+            }),
+            ..GateParts::new(
+                ledger.clone(),
+                facilitator.clone(),
+                chain.clone(),
+                clock.clone(),
+                classify,
+            )
+        });
         // The embedded chain begins with the home; any other was there before.
         let from_block = match &node {
             Some(_) => 0,

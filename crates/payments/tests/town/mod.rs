@@ -4,6 +4,7 @@
 
 pub mod boutique;
 pub mod canal;
+pub mod escrow;
 pub mod faulty;
 pub mod meddler;
 pub mod permits;
@@ -22,13 +23,15 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolStruct as _;
 use base64::Engine as _;
 use chain::{Config, Genesis, GenesisAccount, Node};
-use ledger::Ledger;
+use ledger::{Kind, Ledger};
 use mandates::books::Line;
 use mandates::{Key, Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Asset, Clock as _, ManualClock, Party, Timestamp};
 use payments::buyer::Parts;
 use payments::wire::{PaymentPayload, PaymentRequirements};
-use payments::{Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, exact};
+use payments::{
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Facilitator, GateParts, exact,
+};
 use protocol::EMBEDDED_CHAIN_ID;
 use protocol::addresses::MACHINA_DOLLAR;
 use serde_json::{Value, json};
@@ -127,6 +130,17 @@ impl Town {
 
     pub fn facilitator(&self) -> Arc<EmbeddedFacilitator> {
         Arc::new(EmbeddedFacilitator::new(self.chain.clone(), self.clock.clone()))
+    }
+
+    /// What a gate over this town's books and chain is made of.
+    pub fn gate_parts(&self, facilitator: Arc<dyn Facilitator>) -> GateParts {
+        GateParts::new(
+            self.ledger.clone(),
+            facilitator,
+            self.chain.clone(),
+            self.clock.clone(),
+            Arc::new(|_| Kind::Intermediate),
+        )
     }
 
     pub async fn give(&self, party: Party, amount: Amount) {
