@@ -125,6 +125,7 @@ contract EvaluatorPool is ReentrancyGuardTransient {
     error InexactToken(uint256 received, uint256 amount);
 
     constructor(address court_, address token_, address identity_, uint256 seatPrice_) {
+        require(court_ != address(0), CourtOnly(address(0)));
         court = court_;
         token = IERC20(token_);
         identity = IIdentityRegistry(identity_);
@@ -244,7 +245,7 @@ contract EvaluatorPool is ReentrancyGuardTransient {
         uint256 size,
         uint256 stake,
         uint256 fee,
-        address[7] calldata barred
+        address[8] calldata barred
     ) external view returns (address[] memory panel) {
         panel = new address[](size);
         address[] memory owners = new address[](size);
@@ -369,7 +370,7 @@ contract EvaluatorPool is ReentrancyGuardTransient {
             && evaluatorOf[one].leastFee <= fee;
     }
 
-    function _isBarred(address one, address[7] calldata barred) private pure returns (bool) {
+    function _isBarred(address one, address[8] calldata barred) private pure returns (bool) {
         for (uint256 i = 0; i < barred.length; ++i) {
             if (barred[i] == one && one != address(0)) return true;
         }

@@ -393,6 +393,28 @@ contract EvaluatorsTest is LabourTest {
         }
     }
 
+    function testFuzz_who_challenged_is_not_drawn_in_any_round(bytes32 chance) external {
+        seatMany(9);
+        address accuser = evaluator(4);
+        uint256 jobId = openUnder(aRule(Check.Optimistic));
+        submit(jobId, WORK);
+        vm.prank(accuser);
+        court.challenge(jobId);
+        for (uint256 round = 0; round < 2; ++round) {
+            vm.roll(block.number + 1);
+            vm.setBlockhash(block.number - 1, keccak256(abi.encode(chance, round)));
+            court.draw(jobId, 0);
+            address[] memory panel = court.roundOf(jobId, round).panel;
+            for (uint256 i = 0; i < panel.length; ++i) {
+                vm.assertTrue(panel[i] != accuser, "the accuser judges");
+            }
+            if (panel.length == 0 || round == 1) break;
+            vote(jobId, panel, 0, 0, ACCEPT);
+            vm.prank(CLIENT);
+            court.appeal(jobId);
+        }
+    }
+
     function test_one_owner_has_one_place() external {
         for (uint256 i = 0; i < 9; ++i) {
             seat(evaluator(i), ownerOf(0));
@@ -496,38 +518,60 @@ contract EvaluatorsTest is LabourTest {
     // ---- what is written, and who may call ---------------------------------------------------
 
     function test_the_registries_learn_how_a_checked_job_ended() external {
+        seatMany(3);
         uint256 agent = agentOf(PROVIDER);
-        AgenticCommerce.JobOffer memory its = offer(abi.encode(aRule(Check.Optimistic)));
+        Rule memory rule = aRule(Check.Gold);
+        (rule.panel, rule.appeals) = (1, 0);
+        AgenticCommerce.JobOffer memory its = offer(abi.encode(rule));
         its.providerAgentId = agent;
         uint256 jobId = open(its);
         bytes32 request = court.requestOf(jobId);
         vm.prank(PROVIDER);
         validation.validationRequest(address(court), agent, "", request);
         submit(jobId, WORK);
-        vm.expectRevert(abi.encodeWithSelector(Evaluators.NothingToPublish.selector));
-        court.publish(jobId);
-        pass(5 minutes);
+        assertNothingToPublish(jobId);
+        address[] memory panel = drawn(jobId);
+        vm.prank(panel[0]);
+        court.decide(jobId, ACCEPT);
         finish(jobId);
         court.publish(jobId);
-        vm.expectRevert(abi.encodeWithSelector(Evaluators.NothingToPublish.selector));
-        court.publish(jobId);
+        assertNothingToPublish(jobId);
         address[] memory clients = new address[](1);
         clients[0] = address(court);
-        (uint64 count, int128 value,) = reputation.getSummary(agent, clients, "optimistic", "");
+        (uint64 count, int128 value,) = reputation.getSummary(agent, clients, "gold", "");
         vm.assertEq(count, 1);
         vm.assertEq(uint128(value), 100);
-        (, uint8 mark) = validation.getSummary(agent, clients, "optimistic");
+        (, uint8 mark) = validation.getSummary(agent, clients, "gold");
         vm.assertEq(mark, 100);
     }
 
-    function test_nobody_is_rated_for_an_agent_that_is_not_its_own() external {
-        uint256 agent = agentOf(ADMIN);
+    /// @dev Who hires itself under `Optimistic`, and is silent, has no name by it.
+    function test_silence_makes_no_reputation() external {
         AgenticCommerce.JobOffer memory its = offer(abi.encode(aRule(Check.Optimistic)));
-        its.providerAgentId = agent;
+        its.providerAgentId = agentOf(PROVIDER);
         uint256 jobId = open(its);
         submit(jobId, WORK);
         pass(5 minutes);
         finish(jobId);
+        assertNothingToPublish(jobId);
+    }
+
+    function test_nobody_is_rated_for_an_agent_that_is_not_its_own() external {
+        seatMany(3);
+        Rule memory rule = aRule(Check.Gold);
+        (rule.panel, rule.appeals) = (1, 0);
+        AgenticCommerce.JobOffer memory its = offer(abi.encode(rule));
+        its.providerAgentId = agentOf(ADMIN);
+        uint256 jobId = open(its);
+        submit(jobId, WORK);
+        address[] memory panel = drawn(jobId);
+        vm.prank(panel[0]);
+        court.decide(jobId, REJECT);
+        finish(jobId);
+        assertNothingToPublish(jobId);
+    }
+
+    function assertNothingToPublish(uint256 jobId) private {
         vm.expectRevert(abi.encodeWithSelector(Evaluators.NothingToPublish.selector));
         court.publish(jobId);
     }
