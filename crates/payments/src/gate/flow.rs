@@ -83,7 +83,11 @@ impl Gate {
     }
 
     /// Has a held payment taken into escrow; else what the buyer is answered.
-    pub(super) async fn into_escrow(&self, offer: &Offer, paid: &Paid) -> Result<(), Box<Reply>> {
+    pub(super) async fn take_into_escrow(
+        &self,
+        offer: &Offer,
+        paid: &Paid,
+    ) -> Result<(), Box<Reply>> {
         let due = self.due(offer, paid, offer.price);
         let Some(signed) = paid.order.escrow() else { return Ok(()) };
         let settling = self.facilitator.settle(due.payment, due.requirements);

@@ -539,7 +539,7 @@ impl Gate {
             PaymentFlow::Authorization => {}
             PaymentFlow::Upfront => return self.settle_and_work(offer, &paid, request, work).await,
             PaymentFlow::Escrow => {
-                if let Err(reply) = self.into_escrow(offer, &paid).await {
+                if let Err(reply) = self.take_into_escrow(offer, &paid).await {
                     return *reply;
                 }
             }
