@@ -181,8 +181,8 @@ impl Facts {
     /// The figure of a quarter's end.
     #[must_use]
     pub fn at(&self, series: Series, quarter: Quarter) -> Option<f64> {
-        let rows = self.series(series).iter();
-        rows.filter(|fact| fact.date.quarter() == Some(quarter)).last().map(|fact| fact.value)
+        let mut rows = self.series(series).iter().rev();
+        rows.find(|fact| fact.date.quarter() == Some(quarter)).map(|fact| fact.value)
     }
 
     /// What was known on a day about a target and what may drive it. The target's own figure of that

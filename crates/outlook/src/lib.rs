@@ -14,7 +14,7 @@
 //! # Where to start
 //!
 //! [`project`] draws the model; [`parts`] says which driver the uncertainty comes from; [`solve()`] asks what
-//! must be true for a target; [`compare`] holds the claims beside all models. Equations, sources and the
+//! must be true for a target; [`compare()`] holds the claims beside all models. Equations, sources and the
 //! back-test: `docs/outlook.md`.
 //!
 //! # Example

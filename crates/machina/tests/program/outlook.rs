@@ -82,10 +82,26 @@ fn questions_that_make_no_sense_are_misuse_and_say_what_would() {
         (&["--solve", "crypto_cap"], "crypto_cap=17e12@2034"),
         (&["--scenario", "hope"], "capital-flight"),
         (&["--model", "hope"], "power-law"),
+        (&["--model", "power-law", "--what-if", "share=30%"], "--what-if"),
+        (&["--what-if", "share=30%", "backtest"], "--what-if"),
     ] {
         let why = outlook(arguments).misused();
         assert!(why.contains(word), "{arguments:?}: {why}");
     }
+}
+
+#[test]
+fn an_economy_without_trades_has_nothing_measured_to_feed_in() {
+    let why = Home::new().run(&["outlook", "--measured", "--draws", "5000"]).refused();
+    assert!(why.contains("payments to value added") && why.contains("machina demo"), "{why}");
+}
+
+#[test]
+fn one_rival_by_itself_is_told_year_by_year_or_says_why_not() {
+    let text = outlook(&["--model", "power-law", "--horizon", "2030"]).done().text();
+    assert!(text.contains("2027") && text.contains("2030") && text.contains("hindsight"), "{text}");
+    let why = outlook(&["--model", "payments-only", "--horizon", "2030"]).refused();
+    assert!(why.contains("was not measured"), "{why}");
 }
 
 #[test]

@@ -80,14 +80,20 @@ struct Asked {
 pub async fn run(arguments: &Arguments, wanted: &Outlook) -> Result<(), Failure> {
     let question = &wanted.question;
     match &wanted.part {
-        Some(OutlookPart::Backtest(past)) => backtest::run(arguments, past),
+        Some(OutlookPart::Backtest(past)) => {
+            no_drivers(question, "the back-test")?;
+            backtest::run(arguments, past)
+        }
         Some(OutlookPart::Record(wanted)) => record::run(arguments, question, wanted).await,
         None if question.drivers => driver_list::run(arguments),
         None => {
             let asked = Asked::read(arguments, question).await?;
             match question.model.as_deref() {
                 None | Some(outlook::STRUCTURAL) => whole(arguments, question, &asked),
-                Some(name) => rival::run(arguments, name, asked.horizon),
+                Some(name) => {
+                    no_drivers(question, "a rival model")?;
+                    rival::run(arguments, name, asked.horizon)
+                }
             }
         }
     }
@@ -179,6 +185,23 @@ impl Asked {
         }
         let plain = drivers;
         Ok(Asked { drivers: scenario.apply(&plain), plain, given, scenario, horizon, plan })
+    }
+}
+
+/// Nothing is ignored in silence: rivals and the back-test know none of the drivers.
+fn no_drivers(question: &OutlookQuestion, what: &str) -> Result<(), Failure> {
+    let given = [
+        (!question.what_if.is_empty(), "--what-if"),
+        (question.solve.is_some(), "--solve"),
+        (question.measured, "--measured"),
+        (question.scenario != Scenario::Base.name(), "--scenario"),
+    ];
+    match given.into_iter().find(|given| given.0) {
+        None => Ok(()),
+        Some((_, flag)) => {
+            Err(Failure::misuse(format!("{what} has no drivers that {flag} could move"))
+                .hint("leave it out, or ask the structural model"))
+        }
     }
 }
 
