@@ -1,5 +1,7 @@
 //! A job, from its terms to its end.
 
+use std::sync::Arc;
+
 use money::{Party, Timestamp};
 
 use crate::id::{Digest, OfferId};
@@ -9,8 +11,8 @@ use crate::terms::{Check, Delivery, Report, Terms};
 /// A job and all that has become of it. Amounts are minor units of the market's asset.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// What was agreed.
-    pub terms: Terms,
+    /// What was agreed; it never changes, and is shared.
+    pub terms: Arc<Terms>,
     /// Where it stands.
     pub stage: Stage,
     /// When the stage ends by itself; nothing ends an open job or one that has ended.

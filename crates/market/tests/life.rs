@@ -401,7 +401,7 @@ fn a_failed_branch_is_refunded_into_the_budget_and_hired_again() {
     town.done(Operation::Abandon { job: job(2), by: party(RIVAL) });
     let parent = town.market.job(job(1)).unwrap();
     assert_eq!((parent.spent, parent.allotted, parent.escrow), (0, 0, 2_000));
-    let again = Terms { id: job(3), ..town.market.job(job(2)).unwrap().terms.clone() };
+    let again = Terms { id: job(3), ..(*town.market.job(job(2)).unwrap().terms).clone() };
     town.hire(again);
     hire_rival(&mut town, 3, 500);
     town.check();

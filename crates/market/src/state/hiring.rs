@@ -1,5 +1,6 @@
 //! Offers, jobs, and rounds: until somebody works.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use money::{Amount, Party, Timestamp};
@@ -55,7 +56,7 @@ impl State {
 
     pub(super) fn open(&mut self, terms: &Terms) -> Decision {
         if let Some(&at) = self.job_index.get(&terms.id) {
-            if self.jobs[at].terms == *terms {
+            if *self.jobs[at].terms == *terms {
                 return Ok(Step::Existed);
             }
             let (what, id) = ("job".to_owned(), terms.id.to_string());
@@ -74,7 +75,7 @@ impl State {
         }
         self.job_index.insert(terms.id, self.jobs.len());
         self.jobs.push(Job {
-            terms: terms.clone(),
+            terms: Arc::new(terms.clone()),
             stage: Stage::Open,
             deadline: None,
             ends_by,
@@ -141,7 +142,7 @@ impl State {
         if slot.funded {
             return Ok(Step::Existed);
         }
-        let terms = slot.terms.clone();
+        let terms = Arc::clone(&slot.terms);
         let offer_at = match terms.pricing {
             Pricing::Posted { offer } => Some(self.offer_at(offer)?),
             Pricing::Quotes | Pricing::Auction { .. } => None,

@@ -524,7 +524,7 @@ pub fn said_by(job: &Job, checker: Party) -> Report {
     let n = checker.as_bytes()[0];
     let dissent = job.terms.id.as_u128().is_multiple_of(3);
     match (job.panel().is_some_and(|panel| panel.is_jury), job.terms.check) {
-        (true, _) => Report::Vote(!n.is_multiple_of(3)),
+        (true, _) => Report::Vote(!dissent && !n.is_multiple_of(3)),
         (_, Check::Peer { .. }) => {
             Report::Labels((0..12).map(|item| (item + n / 25) % 3).collect())
         }
