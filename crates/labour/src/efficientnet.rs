@@ -1,4 +1,4 @@
-//! EfficientNet-Lite0: from its weights to a graph.
+//! EfficientNet-Lite0, 1 and 2: from weights to a graph.
 //!
 //! M. Tan, Q. V. Le, *EfficientNet* (ICML 2019), in the *Lite* variant of the TensorFlow TPU models
 //! (`models/official/efficientnet/lite`): no squeeze-and-excitation, ReLU6 for swish, stem and head
@@ -11,7 +11,11 @@
 //! computed in `f64` and rounded once. Padding is TensorFlow's SAME: with stride s, kernel k and
 //! input size n, `max((⌈n/s⌉−1)·s + k − n, 0)` in all, the odd one at the bottom and the right.
 //!
-//! Input: `picture`, 1×3×224×224, RGB planes, `(x − 127) / 128`. Output: `logits`, 1×1000.
+//! The larger ones see more pixels, repeat blocks more often (⌈depth · repeats⌉, but for the first and
+//! the last stage) and are wider (width · channels, to the nearest multiple of 8, and no less than 0.9
+//! of it; not in the stem and the head).
+//!
+//! Input: `picture`, 1×3×side×side, RGB planes, `(x − 127) / 128`. Output: `logits`, 1×1000.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +23,67 @@ use crate::LabourError;
 use crate::onnx::{Attribute, Graph, Wire};
 use crate::tensor::Tensor;
 
-/// Width and height of the network's input, pixels.
+/// Width and height of the smallest network's input, pixels.
 pub const SIDE: usize = 224;
 /// How many classes the network tells apart.
 pub const CLASSES: usize = 1000;
 
 /// ε of the batch normalisation.
 const EPSILON: f64 = 1e-3;
+
+/// Which of the networks. Each is a rival of the others: dearer, and better on ImageNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// 224 pixels a side, 4.7 million weights.
+    Lite0,
+    /// 240 pixels a side, 5.4 million weights.
+    Lite1,
+    /// 260 pixels a side, 6.1 million weights.
+    Lite2,
+}
+
+impl Variant {
+    /// All of them, the cheapest first.
+    pub const ALL: [Variant; 3] = [Variant::Lite0, Variant::Lite1, Variant::Lite2];
+
+    /// The name of its manifest, and of the network.
+    pub fn name(self) -> &'static str {
+        match self {
+            Variant::Lite0 => "efficientnet-lite0",
+            Variant::Lite1 => "efficientnet-lite1",
+            Variant::Lite2 => "efficientnet-lite2",
+        }
+    }
+
+    /// Width and height of its input, pixels.
+    pub fn side(self) -> usize {
+        match self {
+            Variant::Lite0 => SIDE,
+            Variant::Lite1 => 240,
+            Variant::Lite2 => 260,
+        }
+    }
+
+    /// Repeats of a stage: times 1, 1.1 or 1.2, rounded up; in tenths, to be exact.
+    fn repeats(self, stage: usize) -> usize {
+        let tenths = match self {
+            Variant::Lite0 => 10,
+            Variant::Lite1 => 11,
+            Variant::Lite2 => 12,
+        };
+        let outer = stage == 0 || stage == STAGES.len() - 1;
+        let repeats = STAGES[stage].repeats;
+        if outer { repeats } else { (repeats * tenths).div_ceil(10) }
+    }
+
+    /// Channels of a stage: times 1 or 1.1, to a multiple of 8.
+    fn width(self, stage: usize) -> usize {
+        let tenths = STAGES[stage].width * if self == Variant::Lite2 { 11 } else { 10 };
+        let near = ((tenths + 40) / 80 * 8).max(8);
+        // No less than nine tenths of what was meant.
+        if near * 100 < tenths * 9 { near + 8 } else { near }
+    }
+}
 
 /// A run of equal blocks; only the first has the stride, and only the first changes the width.
 struct Stage {
@@ -64,9 +122,10 @@ struct Layer<'a> {
 ///
 /// # Errors
 /// [`LabourError::MissingWeight`] if a tensor is not there, or has another shape.
-pub fn build(weights: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, LabourError> {
-    let (graph, picture) = Graph::new("efficientnet-lite0", "picture", &[1, 3, SIDE, SIDE]);
-    let mut net = Net { weights, graph, size: SIDE, clip: None };
+pub fn build(variant: Variant, weights: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, LabourError> {
+    let side = variant.side();
+    let (graph, picture) = Graph::new(variant.name(), "picture", &[1, 3, side, side]);
+    let mut net = Net { weights, graph, size: side, clip: None };
 
     let stem = Layer {
         conv: "_conv_stem",
@@ -81,11 +140,12 @@ pub fn build(weights: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, LabourError>
     let mut wire = net.layer(&picture, &stem)?;
     let mut width = STEM;
     let mut number = 0;
-    for stage in &STAGES {
-        for repeat in 0..stage.repeats {
+    for (index, stage) in STAGES.iter().enumerate() {
+        for repeat in 0..variant.repeats(index) {
             let stride = if repeat == 0 { stage.stride } else { 1 };
-            wire = net.block(&wire, number, stage, width, stride)?;
-            width = stage.width;
+            let to = variant.width(index);
+            wire = net.block(&wire, number, stage, (width, to), stride)?;
+            width = to;
             number += 1;
         }
     }
@@ -126,7 +186,7 @@ impl<'w> Net<'w> {
         input: &Wire,
         number: usize,
         stage: &Stage,
-        from: usize,
+        (from, to): (usize, usize),
         stride: usize,
     ) -> Result<Wire, LabourError> {
         let name = |part: &str| format!("_blocks.{number}.{part}");
@@ -160,14 +220,14 @@ impl<'w> Net<'w> {
             conv: &name("_project_conv"),
             norm: &name("_bn2"),
             from: inner,
-            to: stage.width,
+            to,
             kernel: 1,
             stride: 1,
             depthwise: false,
             relu6: false,
         };
         wire = self.layer(&wire, &project)?;
-        if stride == 1 && from == stage.width {
+        if stride == 1 && from == to {
             wire = self.graph.node("Add", &[&wire, input], &[]);
         }
         Ok(wire)
@@ -244,8 +304,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_smallest_is_as_the_table_says_and_the_largest_is_wider_and_deeper() {
+        for (index, stage) in STAGES.iter().enumerate() {
+            let small = (Variant::Lite0.repeats(index), Variant::Lite0.width(index));
+            assert_eq!(small, (stage.repeats, stage.width));
+        }
+        let large: Vec<_> =
+            (0..7).map(|i| (Variant::Lite2.repeats(i), Variant::Lite2.width(i))).collect();
+        assert_eq!(large, [(1, 16), (3, 24), (3, 48), (4, 88), (4, 120), (5, 208), (1, 352)]);
+    }
+
+    #[test]
     fn weights_that_are_not_there_are_named() {
-        let error = build(&BTreeMap::new()).unwrap_err();
+        let error = build(Variant::Lite0, &BTreeMap::new()).unwrap_err();
         assert!(error.to_string().contains("_bn0.weight"), "{error}");
         assert!(!error.is_input_error());
     }

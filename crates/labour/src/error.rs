@@ -57,6 +57,14 @@ pub enum LabourError {
         limit: usize,
     },
 
+    /// A file with more bytes than are looked at.
+    #[error("the file has {bytes} bytes, at most {limit} are accepted; send a smaller file")]
+    FileTooHeavy {
+        /// Bytes received.
+        bytes: usize,
+        /// Bytes accepted.
+        limit: usize,
+    },
     /// A chat request that is not well formed, or out of bounds.
     #[error("the chat cannot be answered: {reason}")]
     BadChat {
@@ -259,6 +267,7 @@ impl LabourError {
             | UnsupportedPicture { .. }
             | NotAPicture { .. }
             | AnswersOutOfRange { .. }
+            | FileTooHeavy { .. }
             | BadChat { .. }
             | ChatTooLong { .. } => true,
             Busy { .. } => false,

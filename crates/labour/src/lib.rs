@@ -15,8 +15,9 @@
 //! photograph ─ picture::decode ─ picture::prepare ────────────────▶ vision ─▶ answer
 //! ```
 //!
-//! A further worker (language, reading) is a sibling of [`vision`] that implements [`Worker`], and a
-//! manifest.
+//! The others are its siblings, each a [`Worker`] and a manifest: [`FileKindWorker`] tells kinds of
+//! file apart, [`LanguageWorker`] answers chats (on llama.cpp, which is loaded like onnxruntime), and
+//! [`efficientnet::Variant`] names rivals in seeing.
 
 #![deny(unsafe_code)]
 
@@ -24,6 +25,7 @@ pub mod cache;
 pub mod efficientnet;
 pub mod error;
 pub mod fetch;
+pub mod file_kind;
 pub mod language;
 mod llama;
 pub mod manifest;
@@ -40,6 +42,7 @@ pub mod worker;
 pub use cache::{Cache, FileStatus, Status, status};
 pub use error::LabourError;
 pub use fetch::{FetchProgress, Fetched, fetch, unwatched};
+pub use file_kind::{FileKind, FileKindWorker};
 pub use language::{ChatRequest, LanguageWorker};
 pub use manifest::{Manifest, manifest, manifests};
 pub use meter::Measured;

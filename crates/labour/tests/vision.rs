@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use labour::efficientnet::Variant;
 use labour::{
     Cache, Classification, LabourError, VisionWorker, Worker, sample_photographs, unwatched,
 };
@@ -138,4 +139,23 @@ fn every_class_has_a_name_and_the_machine_says_what_it_does() {
     assert_eq!(info.name, "vision/classify");
     assert_eq!(info.licence, "Apache-2.0");
     assert_eq!(info.takes, ["image/jpeg", "image/png", "image/webp"]);
+}
+
+#[test]
+fn the_rivals_see_the_same_things_each_in_its_own_way() {
+    let coffee = photograph("coffee.png");
+    let mut answers = vec![worker().classify(&coffee, 5).unwrap()];
+    for variant in [Variant::Lite1, Variant::Lite2] {
+        let rival = VisionWorker::load_variant(&cache(), variant, &unwatched).unwrap();
+        let cat = rival.classify(&photograph("chelsea.png"), 3).unwrap();
+        assert!(cat.labels.iter().any(|guess| guess.label == "tabby"), "{cat:?}");
+        assert!(rival.describe().model.starts_with(variant.name()));
+        assert_eq!(rival.work(&coffee).unwrap(), rival.work(&coffee).unwrap());
+        answers.push(rival.classify(&coffee, 5).unwrap());
+    }
+    for answer in &answers {
+        assert_eq!(answer.labels[0].label, "espresso", "{answer:?}");
+    }
+    assert_ne!(answers[0].labels, answers[1].labels);
+    assert_ne!(answers[1].labels, answers[2].labels);
 }

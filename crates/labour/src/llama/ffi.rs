@@ -189,7 +189,7 @@ api! {
 impl Api {
     /// Loads the pinned libraries: llama.cpp's own, and of those for kinds of processor the one that
     /// says it serves this one best.
-    pub(super) fn load(files: &[PathBuf]) -> Result<Self, LabourError> {
+    pub(super) fn load(files: &[PathBuf], hear: Log) -> Result<Self, LabourError> {
         let named = |head: &str| {
             let found = files.iter().find(|path| file_name(path).starts_with(head));
             found.ok_or_else(|| failed("find its libraries", format!("{head} is not pinned")))
@@ -216,9 +216,13 @@ impl Api {
         let api = Self::resolve([llama, ggml, cpu], variant)?;
         api.check()?;
         let path = c_path(path)?;
-        // SAFETY: a path that ends in NUL. The library registers itself, once a process.
+        // SAFETY: a function that lives as long as the process; a path that ends in NUL. The library
+        // registers itself, once a process.
         #[allow(unsafe_code)]
-        let registered = unsafe { (api.backend_load)(path.as_ptr()) };
+        let registered = unsafe {
+            (api.log_set)(hear, std::ptr::null_mut());
+            (api.backend_load)(path.as_ptr())
+        };
         if registered.is_null() {
             return Err(failed("use its library for this processor", api.variant.clone()));
         }

@@ -44,12 +44,7 @@ impl Library {
         if let Some(api) = &*slot {
             return Ok(Library(api.clone()));
         }
-        let api = Arc::new(Api::load(files)?);
-        // SAFETY: `hear` has the type of a log function, and lives as long as the process.
-        #[allow(unsafe_code)]
-        unsafe {
-            (api.log_set)(hear, std::ptr::null_mut());
-        }
+        let api = Arc::new(Api::load(files, hear)?);
         *slot = Some(api.clone());
         Ok(Library(api))
     }

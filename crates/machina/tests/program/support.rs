@@ -104,7 +104,7 @@ pub fn program() -> Command {
 fn bare(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let models = ["MACHINA_CACHE", "MACHINA_PYTHON"].contains(&name.as_str());
+        let models = ["MACHINA_CACHE", "MACHINA_NPM", "MACHINA_PYTHON"].contains(&name.as_str());
         if (name.starts_with("MACHINA_") && !models) || name == "NO_COLOR" || name == "COLUMNS" {
             command.env_remove(name);
         }
