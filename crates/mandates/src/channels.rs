@@ -23,7 +23,7 @@ use ledger::{
 use money::{Amount, Asset, Party, Timestamp};
 use protocol::ReceiveWithAuthorization;
 use protocol::addresses::ERC3009_DEPOSIT_COLLECTOR;
-use protocol::channels::{Voucher, channel_domain, deposit_nonce};
+use protocol::channels::{RequestBinding, Voucher, binding_domain, channel_domain, deposit_nonce};
 use serde::{Deserialize, Serialize};
 
 use crate::books::{ChannelId, Entry, Line};
@@ -702,6 +702,26 @@ impl Key {
             .hash()
             .ok_or(MandateError::NotHeld { cause: "the voucher is for less than nothing" })?;
         Ok(self.sign_hash(hash))
+    }
+
+    /// Signs to which request a held voucher belongs. It moves nothing: the voucher alone does.
+    ///
+    /// # Errors
+    /// [`MandateError::NotHeld`] if the hold is another machine's.
+    pub fn sign_binding(
+        &self,
+        held: &HeldVoucher,
+        request: B256,
+    ) -> Result<Signature, MandateError> {
+        let spend = held.spend();
+        if spend.machine != self.party() {
+            return Err(MandateError::NotHeld { cause: "the hold is another machine's" });
+        }
+        let total = u128::try_from(spend.cumulative.minor())
+            .map_err(|_| MandateError::NotHeld { cause: "the voucher is for less than nothing" })?;
+        let binding =
+            RequestBinding { channelId: spend.channel.into(), maxClaimableAmount: total, request };
+        Ok(self.sign_hash(binding.eip712_signing_hash(&binding_domain(spend.chain_id))))
     }
 
     /// Signs a deposit that is held: into the channel of its voucher, the same amount, valid no

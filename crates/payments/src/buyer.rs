@@ -29,6 +29,7 @@ use money::{Amount, Clock, Party};
 use serde::Serialize;
 use serde_json::{Value, json};
 use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthorization};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -39,7 +40,7 @@ use self::permit::{Approval, By};
 use crate::channel::wallet::{ChannelPolicy, Wallet};
 use crate::documents;
 use crate::exact;
-use crate::extensions;
+use crate::extensions::{self, binding};
 use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequired, PaymentRequirements, WireError};
 
@@ -405,8 +406,8 @@ impl Buyer {
             Approval::There => None,
             Approval::Along => Some(self.approving.lock().await),
         };
-        let (mut order, held) = self.hold(purchase, &quote, &choice).await?;
-        let payment = match self.sign(&quote, choice, &mut order, &held).await {
+        let (mut order, held, salt) = self.hold(purchase, &quote, &choice).await?;
+        let payment = match self.sign(&quote, choice, &mut order, &held, salt).await {
             Ok(payment) => payment,
             Err(error) => {
                 // It never left, so the hold can go at once.
@@ -582,7 +583,7 @@ impl Buyer {
         purchase: &Purchase,
         quote: &PaymentRequired,
         choice: &Choice,
-    ) -> Result<(Order, Held), BuyError> {
+    ) -> Result<(Order, Held, B256), BuyError> {
         let Choice { terms, amount, payee, by, .. } = choice;
         let (amount, payee) = (*amount, *payee);
         let now = self.clock.now();
@@ -592,7 +593,14 @@ impl Buyer {
         // The chain's clock may be behind ours; the reference allows ten minutes too.
         let from = now.as_secs().saturating_sub(600);
         let value = U256::try_from(amount.minor()).expect("a price is positive");
-        let order = match self.permit(*by, payee.into(), value, from, ends) {
+        // The payment's number is made from the request, so that it can buy nothing else.
+        let salt = B256::from((self.entropy)());
+        let request = bound_to(purchase, quote, terms);
+        let nonce = match binding::is_declared(quote) {
+            true => binding::nonce(salt, request),
+            false => binding::unmarked_nonce(salt, request),
+        };
+        let order = match self.permit(*by, payee.into(), value, nonce, from, ends) {
             Some(permit) => Order::Permit(permit),
             None => Order::Authorization(SignedAuthorization {
                 from: self.key.address(),
@@ -600,7 +608,7 @@ impl Buyer {
                 value,
                 valid_after: U256::from(from),
                 valid_before: U256::from(ends),
-                nonce: B256::from((self.entropy)()),
+                nonce,
                 signature: Default::default(),
             }),
         };
@@ -629,13 +637,15 @@ impl Buyer {
             "scheme": terms.scheme,
             "max": purchase.max,
             "leftBefore": before,
+            // With these anybody can check what was signed for.
+            "binding": { "request": request, "salt": salt },
         });
         let evidence = vec![
             documents::json(reference, stage::QUOTE, quote),
             documents::json(reference, stage::DECISION, &decision),
         ];
         let held = self.mandates.hold(spend, now, evidence).await?;
-        Ok((order, held))
+        Ok((order, held, salt))
     }
 
     /// Signs, and keeps the signed payment before anybody else has it.
@@ -645,6 +655,7 @@ impl Buyer {
         choice: Choice,
         order: &mut Order,
         held: &Held,
+        salt: B256,
     ) -> Result<PaymentPayload, BuyError> {
         let mut extensions = None;
         match order {
@@ -669,8 +680,8 @@ impl Buyer {
             accepted: choice.terms,
             payload: order.payload(),
             extensions: extensions::with(
-                extensions::echo(quote, held.spend().reference),
-                extensions,
+                extensions::with(extensions::echo(quote, held.spend().reference), extensions),
+                binding::is_declared(quote).then(|| binding::with_salt(quote, salt)),
             ),
         };
         let reference = held.spend().reference;
@@ -858,4 +869,22 @@ impl Buyer {
         }
         state
     }
+}
+
+/// What a purchase's payment is bound to; see [`crate::extensions::binding`].
+pub(crate) fn bound_to(
+    purchase: &Purchase,
+    quote: &PaymentRequired,
+    terms: &PaymentRequirements,
+) -> B256 {
+    binding::Bound {
+        terms,
+        resource: &quote.resource.url,
+        method: purchase.method.as_str(),
+        path: purchase.url.path(),
+        query: purchase.url.query().unwrap_or_default(),
+        media_type: purchase.media_type.as_deref().unwrap_or_default().as_bytes(),
+        body: Sha256::digest(&purchase.body).into(),
+    }
+    .digest()
 }

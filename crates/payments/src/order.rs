@@ -62,6 +62,14 @@ impl Order {
         }
     }
 
+    /// The number that makes it usable once; in a payment that is bound, made from the request.
+    pub fn nonce(&self) -> B256 {
+        match self {
+            Order::Authorization(order) => order.nonce,
+            Order::Permit(order) => order.nonce().into(),
+        }
+    }
+
     /// The most that it can move, in minor units.
     pub fn most(&self) -> U256 {
         match self {

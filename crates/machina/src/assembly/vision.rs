@@ -12,7 +12,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use labour::{LabourError, VisionWorker};
 use money::{Amount, Party};
-use payments::extensions::{Declared, Identifier, Listing, SignIn};
+use payments::extensions::{Binding, Declared, Identifier, Listing, SignIn};
 use payments::{Gate, Offer};
 use serde_json::{Map, json};
 use settlement::Token;
@@ -44,6 +44,7 @@ pub fn offer(base: String, price: Amount, payee: Party, token: Token) -> Offer {
     offer.max_body = labour::picture::MAX_BYTES;
     offer.declared = Declared {
         identifier: Some(Identifier { required: false }),
+        binding: Some(Binding { required: false }),
         sign_in: Some(SignIn { within: COME_BACK }),
         listing: Some(Listing {
             service_name: Some("Machina".into()),
@@ -68,7 +69,7 @@ pub fn tool_offer(offer: &Offer, tool: &str) -> Offer {
         "What a photograph shows: the likeliest of 1,000 ImageNet classes with their probabilities."
             .into();
     // What it declares of a web address and of its visitors is not so of a tool.
-    offer.declared = Declared { sign_in: None, listing: None, ..offer.declared };
+    offer.declared = Declared { sign_in: None, listing: None, binding: None, ..offer.declared };
     offer
 }
 

@@ -24,6 +24,7 @@ pub use meter::Meter;
 pub use prices::{MAX_ROUTES, MAX_TEXT, Per, PriceError, Priced, Prices, Tariff};
 pub use upstream::{Upstream, UpstreamError};
 
+use crate::extensions::Binding;
 use crate::gate::{Charge, Gate};
 use crate::offer::{Offer, Way};
 
@@ -98,6 +99,7 @@ impl Stall {
         offer.media_type = "*/*".into();
         offer.streams = true;
         offer.extensions = crate::sponsoring::declaration();
+        offer.declared.binding = Some(Binding { required: false });
         offer.timeout = Duration::from_secs(300);
         offer.ways = if metered { self.metered.clone() } else { self.fixed.clone() };
         offer

@@ -15,6 +15,7 @@ use super::{Buyer, InHand, Opened, opened_by};
 use crate::buyer::{BuyError, Purchase, blame, receipt, shown};
 use crate::channel::wire::{ChannelConfig, Payload};
 use crate::channel::{self, ChannelInvalid};
+use crate::extensions::binding;
 use crate::wire::{self, PaymentPayload, PaymentRequired, PaymentRequirements};
 
 /// What became of a channel that was to be closed.
@@ -205,7 +206,8 @@ impl Buyer {
         let ways = quote.accepts.iter().filter(|terms| terms.scheme == channel::SCHEME);
         ways.take(64)
             .find(|terms| {
-                self.offered(terms).is_ok_and(|offered| {
+                let bound = binding::is_marked(channel.config.salt);
+                self.offered(terms, bound).is_ok_and(|offered| {
                     ChannelConfig { salt: channel.config.salt, ..offered.config } == channel.config
                 })
             })

@@ -32,6 +32,7 @@ use super::voucher::Domain;
 use super::wire::{ChannelConfig, WITHDRAW_DELAY};
 use crate::buyer::{BuyError, Buyer, Purchase, shown, stage};
 use crate::documents;
+use crate::extensions::binding;
 use crate::wire::{PaymentPayload, PaymentRequired, PaymentRequirements};
 
 /// How many channels are tried for the same terms; one is given up only if its seller lied or its
@@ -257,7 +258,7 @@ impl Buyer {
                 };
                 continue;
             }
-            match self.offered(terms) {
+            match self.offered(terms, binding::is_declared(quote)) {
                 Ok(offered) => {
                     if best.as_ref().is_none_or(|b| offered.amount.minor() < b.amount.minor()) {
                         best = Some(offered);
@@ -281,8 +282,8 @@ impl Buyer {
         }
     }
 
-    /// Reads terms as a channel's.
-    fn offered(&self, terms: &PaymentRequirements) -> Result<Offered, String> {
+    /// Reads terms as a channel's; `bound` if its vouchers are bound to their requests.
+    fn offered(&self, terms: &PaymentRequirements, bound: bool) -> Result<Offered, String> {
         let (amount, payee) = self.acceptable(terms, true)?;
         let extra = |key| terms.extra.as_ref().and_then(|extra| extra.get(key));
         let authorizer = extra("receiverAuthorizer")
@@ -313,7 +314,7 @@ impl Buyer {
             receiver_authorizer: authorizer,
             token: self.chain.token().address,
             withdraw_delay: delay,
-            salt: B256::ZERO,
+            salt: if bound { binding::channel_salt(0) } else { B256::ZERO },
         };
         Ok(Offered { terms: terms.clone(), amount, payee, config })
     }
@@ -348,7 +349,11 @@ impl Buyer {
     }
 
     fn numbered(&self, config: &ChannelConfig, number: u64) -> (B256, ChannelConfig) {
-        let config = ChannelConfig { salt: U256::from(number).into(), ..*config };
+        let salt = match binding::is_marked(config.salt) {
+            true => binding::channel_salt(number),
+            false => U256::from(number).into(),
+        };
+        let config = ChannelConfig { salt, ..*config };
         (self.wallet.domain.channel_id(&config), config)
     }
 

@@ -30,7 +30,7 @@ use settlement::AuthorizationState;
 
 use super::{Buyer, InHand, Offered};
 use crate::buyer::{Answer, Bought, BuyError, Paid, Purchase, blame, may_be_repeated, receipt};
-use crate::buyer::{shown, stage, summary};
+use crate::buyer::{bound_to, shown, stage, summary};
 use crate::channel::voucher::{deposit_nonce, signed_by};
 use crate::channel::wire::{
     ChannelState, Deposit, DepositAuthorization, Payload, Units, Voucher, VoucherState,
@@ -38,6 +38,7 @@ use crate::channel::wire::{
 use crate::channel::{self, ChannelInvalid};
 use crate::documents;
 use crate::exact;
+use crate::extensions::binding;
 use crate::wire::{self, PaymentPayload, PaymentRequired};
 
 /// The voucher that went with a deposit, kept with the deposit's reference: [`VoucherSpend`].
@@ -131,8 +132,9 @@ impl Buyer {
                     }
                 }
             };
-            let signed =
-                self.sign_from_channel(quote, &offered, &channel, &voucher, deposit.as_ref()).await;
+            let signed = self
+                .sign_from_channel(purchase, quote, &offered, &channel, &voucher, deposit.as_ref())
+                .await;
             let payment = match signed {
                 Ok(payment) => payment,
                 Err(error) => {
@@ -352,6 +354,7 @@ impl Buyer {
     /// Signs, and keeps the signed payment before anybody else has it.
     async fn sign_from_channel(
         &self,
+        purchase: &Purchase,
         quote: &PaymentRequired,
         offered: &Offered,
         channel: &InHand,
@@ -360,6 +363,15 @@ impl Buyer {
     ) -> Result<PaymentPayload, BuyError> {
         let spend = voucher.spend();
         let wire_voucher = self.signed(voucher)?;
+        let extensions = match binding::is_marked(channel.config.salt) {
+            false => None,
+            true => {
+                let request = bound_to(purchase, quote, &offered.terms);
+                let signature = self.key.sign_binding(voucher, request)?;
+                let signature = Bytes::from(signature.as_bytes().to_vec());
+                Some(binding::with_signature(quote, &signature))
+            }
+        };
         let payload = match deposit {
             None => Payload::Voucher { channel_config: channel.config, voucher: wire_voucher },
             Some(deposit) => Payload::Deposit {
@@ -373,7 +385,7 @@ impl Buyer {
             resource: Some(quote.resource.clone()),
             accepted: offered.terms.clone(),
             payload: serde_json::to_value(&payload).expect("wire types are plain data"),
-            extensions: None,
+            extensions,
         };
         let mut evidence: Vec<Evidence> = vec![documents::json(
             spend.reference,
