@@ -318,12 +318,36 @@ impl Mandates {
         voucher: VoucherSpend,
         evidence: Vec<Evidence>,
     ) -> Result<HeldVoucher, MandateError> {
+        self.hold_drawn(voucher, |voucher| self.check_next(voucher, None), evidence).await
+    }
+
+    /// As [`Mandates::hold_voucher`], for a voucher that runs ahead of others whose fate is not
+    /// known: its total is at least what was charged and its own amount, and at most what is in the
+    /// channel. The seller can claim up to that total; all of it was held against the mandate's
+    /// limits when it was put in.
+    ///
+    /// # Errors
+    /// As [`Mandates::hold_voucher`].
+    pub async fn hold_voucher_ahead(
+        &self,
+        voucher: VoucherSpend,
+        evidence: Vec<Evidence>,
+    ) -> Result<HeldVoucher, MandateError> {
+        self.hold_drawn(voucher, |voucher| self.check_ahead(voucher), evidence).await
+    }
+
+    async fn hold_drawn(
+        &self,
+        voucher: VoucherSpend,
+        check: impl Fn(&VoucherSpend) -> Result<(), MandateError>,
+        evidence: Vec<Evidence>,
+    ) -> Result<HeldVoucher, MandateError> {
         let machine = voucher.machine;
         let mandate = self
             .in_force(machine)?
             .filter(|m| m.lifetime.asset() == voucher.amount.asset())
             .ok_or(MandateError::NoMandate { machine })?;
-        self.check_next(&voucher, None)?;
+        check(&voucher)?;
         let accounts = Accounts::of(&mandate);
         let cap = id("channel/cap", voucher.reference, voucher.attempt);
         let operation = Operation::Linked(vec![
@@ -370,6 +394,27 @@ impl Mandates {
             return Err(MandateError::NotHeld { cause });
         }
         Ok(HeldVoucher { spend: voucher })
+    }
+
+    /// Whether a voucher that runs ahead promises neither too little nor more than is there.
+    fn check_ahead(&self, voucher: &VoucherSpend) -> Result<(), MandateError> {
+        let refuse = |cause| Err(MandateError::NotHeld { cause });
+        let asset = voucher.amount.asset();
+        let Some(channel) = self.channel(voucher.machine, asset, voucher.channel) else {
+            return refuse("the channel has no account in the machine's book");
+        };
+        if !voucher.amount.is_positive() || voucher.cumulative.asset() != asset {
+            return refuse("the voucher is for no amount of the channel's asset");
+        }
+        let total = voucher.cumulative.minor();
+        if total.checked_sub(voucher.amount.minor()).is_none_or(|low| low < channel.charged.minor())
+        {
+            return refuse("the voucher is for less than was charged and its own amount");
+        }
+        if total > channel.balance.minor() {
+            return refuse("the voucher is for more than is in the channel");
+        }
+        Ok(())
     }
 
     /// Whether a voucher promises what was charged and its own amount, and whether that is there.

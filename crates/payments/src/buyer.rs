@@ -37,7 +37,7 @@ pub use self::answer::receipt;
 pub(crate) use self::answer::{blame, may_be_repeated, shown, summary};
 use self::answer::{is_free, root_cause};
 use self::permit::{Approval, By};
-use crate::channel::wallet::{ChannelPolicy, Wallet};
+use crate::channel::wallet::{Begun, ChannelPolicy, Wallet};
 use crate::documents;
 use crate::exact;
 use crate::extensions::{self, binding};
@@ -387,8 +387,9 @@ impl Buyer {
         };
         if let Some(offered) = self.channel_for(purchase, &quote, scheme)? {
             self.below_maximum(purchase, offered.amount)?;
-            match self.take_in_hand(purchase, &offered).await {
-                Ok(channel) => {
+            match self.begin_in_channel(purchase, &quote, &offered).await {
+                Ok(Begun::Done(bought)) => return *bought,
+                Ok(Begun::InHand(channel)) => {
                     return self.buy_from_channel(purchase, &quote, offered, channel).await;
                 }
                 // Nothing was signed, and there is another way.

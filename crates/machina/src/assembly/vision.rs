@@ -84,7 +84,8 @@ pub fn counter(gate: &Arc<Gate>, offer: Offer, worker: Arc<VisionWorker>) -> Rou
     let paid_tool = gate.layer(tool.clone()).layer(service.clone());
     let counter = gate.layer(offer).layer(service);
     Router::new()
-        .route(PATH, post_service(counter))
+        // By GET nothing is sold; clients ask so for the quote, and for a channel's money back.
+        .route(PATH, post_service(counter.clone()).get_service(counter))
         .merge(mcp::router(tool, BoxCloneSyncService::new(paid_tool)))
 }
 
@@ -93,6 +94,11 @@ async fn classify(
     lanes: Arc<Semaphore>,
     request: Request<Body>,
 ) -> Response {
+    if request.method() != http::Method::POST {
+        let said = "send the picture by POST; nothing was charged";
+        let refused = refuse(StatusCode::METHOD_NOT_ALLOWED, said);
+        return ([(header::ALLOW, "POST")], refused).into_response();
+    }
     let asked = request.uri().query().and_then(|query| {
         query.split('&').find_map(|pair| pair.strip_prefix("top=")).map(str::to_string)
     });

@@ -65,7 +65,7 @@ impl Buyer {
                 channel,
                 cause: "this machine never opened it".into(),
             })?;
-        let known = self.wallet.of(channel).lock_owned().await;
+        let known = self.wallet.of(channel).write_owned().await;
         let mut channel = InHand { id: channel, config: opened.config, known };
         let state = self.chain.channel(channel.id).await?;
         if state.withdrawal.is_some() {
