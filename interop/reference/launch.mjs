@@ -26,6 +26,8 @@ const CHAIN = 31_337;
 const OPENING = 60;
 /** Characters kept of what a process says. */
 const TAIL = 4000;
+/** Characters kept of its standard output. */
+const OUTPUT = 100_000;
 /** Ether, in wei, for whoever sends transactions: anvil takes gas. */
 const ETHER = 10n ** 22n;
 
@@ -73,7 +75,13 @@ export async function openChain({ blockTime = 0 } = {}) {
     if (ether) await client.setBalance({ address, value: ETHER });
     if (amount > 0n) await sent(client, client.writeContract({ address: token.address, abi: token.abi, functionName: "mint", args: [address, amount] }));
   };
-  return { rpcUrl, chain, client, token, network: `eip155:${CHAIN}`, fund, close: () => end(child) };
+  /** Mines a block every so many seconds from now on; with 0, one for each transaction. */
+  const every = async (seconds) => {
+    await client.setAutomine(seconds === 0);
+    await client.setIntervalMining({ interval: seconds });
+    if (seconds === 0) await client.mine({ blocks: 1 });
+  };
+  return { rpcUrl, chain, client, token, network: `eip155:${CHAIN}`, fund, every, close: () => end(child) };
 }
 
 async function deployDollar(client, minter) {
@@ -135,16 +143,17 @@ export async function openReference(settings = {}, chain = undefined) {
   };
 }
 
-/** Starts a process that ends with this one at the latest. Its last words are in `said()`. */
+/** Starts a process that ends with this one at the latest. `said()` is the end of all it says, `heard()` of its standard output. */
 export function launch(name, [command, ...words], extra = {}) {
   const env = { ...process.env, NO_PROXY: "*", no_proxy: "*", ...extra };
   const child = spawn(command, words, { env, stdio: ["ignore", "pipe", "pipe"] });
   child.label = name;
-  let text = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (part) => { text = (text + part).slice(-TAIL); });
-  }
+  let [text, output] = ["", ""];
+  const keep = (part) => { text = (text + part).slice(-TAIL); };
+  child.stderr.setEncoding("utf8").on("data", keep);
+  child.stdout.setEncoding("utf8").on("data", (part) => { keep(part); output = (output + part).slice(-OUTPUT); });
   child.said = () => text;
+  child.heard = () => output;
   const last = () => child.kill("SIGKILL");
   process.once("exit", last);
   child.once("exit", () => process.removeListener("exit", last));

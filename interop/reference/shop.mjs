@@ -12,7 +12,7 @@ const sdk = new x402ResourceServer(new HTTPFacilitatorClient({ url: given.facili
 const extra = { name: given.token.name, version: given.token.version };
 if (given.flow !== "authorization") extra.paymentFlow = given.flow;
 const accepts = {
-  scheme: "exact", network: given.network, payTo: given.payee,
+  scheme: "exact", network: given.network, payTo: given.payee, maxTimeoutSeconds: 60,
   price: { amount: given.price, asset: given.token.address, extra },
 };
 

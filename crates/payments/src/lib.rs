@@ -16,9 +16,11 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod auth_capture;
 pub mod buyer;
 pub mod channel;
 mod documents;
+pub mod escrow;
 pub mod exact;
 pub mod extensions;
 pub mod facilitator;
@@ -33,11 +35,13 @@ pub mod reconcile;
 pub mod sponsoring;
 pub mod wire;
 
+pub use auth_capture::EscrowTerms;
 pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
+pub use escrow::EscrowAgent;
 pub use extensions::Extras;
 pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};
 pub use gate::{Charge, Gate, GateChannels, GateLayer, GateLimits, GateParts};
 pub use mpp::Mpp;
-pub use offer::{Offer, Way};
+pub use offer::{Offer, PaymentFlow, Way};
 pub use order::Order;
 pub use reconcile::{Bookkeeper, Break, ReconcileError, Reconciled, opening_block};

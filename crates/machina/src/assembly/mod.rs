@@ -8,8 +8,11 @@
 pub mod cast;
 pub mod mcp;
 mod measure;
+mod notary;
+pub mod publication;
 pub mod server;
 
+mod accounts;
 mod api;
 mod money_chain;
 mod square;

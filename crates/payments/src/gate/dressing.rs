@@ -71,6 +71,7 @@ impl Gate {
 
     /// Puts what differs from answer to answer into a quote.
     fn dress(&self, offer: &Offer, reply: Reply) -> Reply {
+        let reply = reply.at(offer, self.clock.now());
         reply.with_extensions(offer, |quote| self.said_now(offer, quote))
     }
 
@@ -311,7 +312,7 @@ impl Gate {
         let Some((payment, requirements)) = self.first_payment(known.payment) else {
             return busy();
         };
-        let Ok(order) = Order::read(&payment.payload) else { return busy() };
+        let Ok(order) = Order::read(&payment.payload, &requirements) else { return busy() };
         let first = Paid {
             payment,
             requirements,

@@ -18,6 +18,9 @@
 //! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`]
 //! resolves what is left by asking the chain.
 //!
+//! A flow of its own moves money before the work (`extra.paymentFlow`; the module `flow`): into an
+//! escrow, from where it is captured or goes back, or at once.
+//!
 //! Payments from channels (scheme `batch-settlement`) have their own way, in the module `channel`: a voucher
 //! is judged, held and charged without a word to the chain, and claimed later with many others.
 //!
@@ -33,6 +36,7 @@ mod channel_money;
 mod channel_payload;
 mod charge;
 mod dressing;
+mod flow;
 mod reply;
 mod settling;
 mod stream;
@@ -63,14 +67,13 @@ use crate::documents;
 use crate::exact::Invalid;
 use crate::extensions::Extras;
 use crate::facilitator::{self, Facilitator};
-use crate::offer::Offer;
+use crate::offer::{Offer, PaymentFlow};
 use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
 use channel_payload::Echoes;
 pub use charge::Charge;
 pub(crate) use reply::Refused;
 use reply::{AnswerHead, Reply, Stored};
-use settling::Due;
 
 /// The documents that a gate keeps with a payment's reference.
 pub mod stage {
@@ -346,7 +349,7 @@ impl Gate {
                 }
             };
         }
-        let order = match Order::read(&payment.payload) {
+        let order = match Order::read(&payment.payload, &requirements) {
             Ok(order) if order.is_of(&requirements) => order,
             Ok(_) => {
                 let message = "the payment is not signed in the way that it says to have accepted";
@@ -356,7 +359,7 @@ impl Gate {
             }
             Err(reason) => {
                 let message = reason.to_string();
-                let reply = Reply::refuse(StatusCode::BAD_REQUEST, reason.code(), &message);
+                let reply = Reply::refuse(StatusCode::BAD_REQUEST, reason.code, &message);
                 return self.after_body(&offer, body, reply).await;
             }
         };
@@ -510,11 +513,25 @@ impl Gate {
                 return Reply::busy("the books cannot be written just now; nothing was charged");
             }
         }
-        if offer.streams && paid.order.is_metered() && !self.is_covered(offer, &paid).await {
+        let flow = PaymentFlow::of(&paid.requirements).unwrap_or_default();
+        if offer.streams
+            && paid.order.is_metered()
+            && flow == PaymentFlow::Authorization
+            && !self.is_covered(offer, &paid).await
+        {
             let failure = Stored::failure("its payer's balance is promised to other payments");
             return self.failed(paid.reference, &failure).await;
         }
         let request = Request::from_parts(without_payment(parts), Body::from(paid.input.clone()));
+        match flow {
+            PaymentFlow::Authorization => {}
+            PaymentFlow::Upfront => return self.settle_and_work(offer, &paid, request, work).await,
+            PaymentFlow::Escrow => {
+                if let Err(reply) = self.into_escrow(offer, &paid).await {
+                    return *reply;
+                }
+            }
+        }
         self.work_and_settle(offer, &paid, request, work, seat).await
     }
 
@@ -547,6 +564,9 @@ impl Gate {
         if paid.order.ends_at() > latest {
             let reason = Invalid::ValidBefore.code().to_string();
             return Err(Box::new(Reply::quote(offer, Some(reason))));
+        }
+        if let Err(reason) = self.check_deadlines(offer, paid) {
+            return Err(Box::new(Reply::quote(offer, Some(reason.code().into()))));
         }
         let unsure =
             "the payment could not be verified just now; the same payment may be tried again";
@@ -631,7 +651,7 @@ impl Gate {
         };
         if !stored.is_delivery() {
             // Nothing was delivered, so nothing is charged; the failure is the stored answer.
-            return self.failed(reference, &stored).await;
+            return self.nothing_delivered(offer, paid, stored).await;
         }
         let charge = match paid.order.is_metered() {
             true => charge::charged(&offer.name, offer.price, stored.head.charge),
@@ -648,19 +668,11 @@ impl Gate {
             Ok(outcome) if outcome.holds() => {}
             other => {
                 tracing::error!(%reference, ?other, "an answer could not be kept; nothing is charged");
-                return self.failed(reference, &Stored::failure("it could not be kept")).await;
+                let failure = Stored::failure("it could not be kept");
+                return self.nothing_delivered(offer, paid, failure).await;
             }
         }
-        let due = Due {
-            reference,
-            resource: &offer.url,
-            payee: offer.payee,
-            payment: &paid.payment,
-            order: &paid.order,
-            requirements: &paid.requirements,
-            charge,
-            patience: self.limits.settle_wait,
-        };
+        let due = self.due(offer, paid, charge);
         match self.settle(&due).await {
             Some(settlement) => Stored { settlement: Some(settlement), ..stored }.reply(),
             None => Reply::pending(),
