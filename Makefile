@@ -57,6 +57,11 @@ bench: ## measure: each figure beside its limit or its peer, in one table
 	@tools/need rust cc python
 	@bench/run
 
+.PHONY: checks
+checks: ## play labour markets against cheats: the tables of docs/checks.md
+	@tools/need rust cc
+	@$(CARGO) run $(RELEASE) --quiet -p market --example checks
+
 ##@ Keep
 
 .PHONY: setup

@@ -125,6 +125,7 @@ contract EvaluatorPool is ReentrancyGuardTransient {
     error InexactToken(uint256 received, uint256 amount);
 
     constructor(address court_, address token_, address identity_, uint256 seatPrice_) {
+        require(court_ != address(0), CourtOnly(address(0)));
         court = court_;
         token = IERC20(token_);
         identity = IIdentityRegistry(identity_);
@@ -202,15 +203,15 @@ contract EvaluatorPool is ReentrancyGuardTransient {
 
     /// @notice Gives the caller's seat up. It still serves on panels whose draw was announced before,
     /// and the price of its seat stays for `UNBONDING_TIME`.
-    function leave() external nonReentrant {
-        _leave(msg.sender);
+    function resign() external nonReentrant {
+        _vacate(msg.sender);
     }
 
     /// @notice Gives up the seat of an evaluator that lost so much that it cannot be drawn any more.
     function evict(address evaluator) external nonReentrant {
         uint256 balance = accountOf[evaluator].balance;
         require(balance < seatPrice, StillGood(evaluator, balance));
-        _leave(evaluator);
+        _vacate(evaluator);
     }
 
     /// @notice How many evaluators are in the pool.
@@ -244,7 +245,7 @@ contract EvaluatorPool is ReentrancyGuardTransient {
         uint256 size,
         uint256 stake,
         uint256 fee,
-        address[7] calldata barred
+        address[8] calldata barred
     ) external view returns (address[] memory panel) {
         panel = new address[](size);
         address[] memory owners = new address[](size);
@@ -343,7 +344,7 @@ contract EvaluatorPool is ReentrancyGuardTransient {
 
     // ---- within ------------------------------------------------------------------------------
 
-    function _leave(address evaluator) private {
+    function _vacate(address evaluator) private {
         Evaluator storage its = evaluatorOf[evaluator];
         require(its.seat != 0, NotSeated());
         uint256 seat = its.seat - 1;
@@ -369,7 +370,7 @@ contract EvaluatorPool is ReentrancyGuardTransient {
             && evaluatorOf[one].leastFee <= fee;
     }
 
-    function _isBarred(address one, address[7] calldata barred) private pure returns (bool) {
+    function _isBarred(address one, address[8] calldata barred) private pure returns (bool) {
         for (uint256 i = 0; i < barred.length; ++i) {
             if (barred[i] == one && one != address(0)) return true;
         }

@@ -27,7 +27,7 @@ import {IIdentityRegistry} from "./interfaces/IIdentityRegistry.sol";
 ///   good when `challengeTime` passed and nobody challenged it.
 /// - Else, or if someone did, a panel is announced, and in a later block anyone draws it: distinct
 ///   evaluators of distinct owners, never the parties, nor whom the identity registry shows to be
-///   the parties' owners or theirs, nor who paid for the round.
+///   the parties' owners or theirs, nor who challenged or appealed.
 /// - The panel seals its answers, then opens them. The side with more weight wins.
 /// - Anyone may appeal, for a bond that grows, to a panel of twice the size and one, as often as the
 ///   rule allows.
@@ -300,14 +300,16 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         _settle(jobId, c, round);
     }
 
-    /// @notice Writes how a job ended to the registries of ERC-8004, if a check decided it and the
+    /// @notice Writes how a job ended to the registries of ERC-8004, if a panel decided it and the
     /// provider spoke for the agent that the job names: as feedback by this contract, and as the
     /// answer to the agent's validation request named `requestOf`, if there is one. An owner can make
     /// this contract its operator, whose feedback the registry refuses; `CaseClosed` tells anyway.
     function publish(uint256 jobId) external nonReentrant {
         Case storage c = _cases[jobId];
         require(c.stage == Stage.Closed && c.decided && !_published[jobId], NothingToPublish());
-        require(c.providerAgentId != 0, NothingToPublish());
+        // Silence is no check, and costs nothing to come by.
+        bool checked = _rounds[jobId][0].payer != address(0);
+        require(checked && c.providerAgentId != 0, NothingToPublish());
         _published[jobId] = true;
         uint8 mark = c.accepted ? FULL_MARK : 0;
         bytes32 request = requestOf(jobId);
@@ -508,14 +510,14 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     }
 
     /// @dev Who cannot judge, nor who is owned by them: the parties, who owned their agents when the
-    /// rule was set, the agents' wallets, and who paid for the round.
+    /// rule was set, the agents' wallets, who challenged, and who paid for the round.
     function _barred(uint256 jobId, Case storage c)
         private
         view
-        returns (address[7] memory barred)
+        returns (address[8] memory barred)
     {
         (barred[0], barred[1]) = (c.client, c.provider);
-        barred[2] = _rounds[jobId][c.round].payer;
+        (barred[2], barred[7]) = (_rounds[jobId][c.round].payer, c.challenger);
         if (c.clientOwner != address(0)) {
             barred[3] = c.clientOwner;
             barred[4] = identity.getAgentWallet(c.rule.clientAgentId);
@@ -583,7 +585,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     }
 
     /// @dev Counts a panel's answers. A provider that did not open its own has no answer to be right.
-    function _count(uint256 jobId, Case storage c, uint256 at) private {
+    function _count(uint256 jobId, Case storage c, uint256 ended) private {
         Round storage r = _rounds[jobId][c.round];
         uint256 weightFor;
         uint256 weightAgainst;
@@ -594,7 +596,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
             else weightAgainst += vote.weight;
         }
         bool decided = weightFor != weightAgainst;
-        _endRound(jobId, c, at, decided, weightFor > weightAgainst, weightFor, weightAgainst);
+        _endRound(jobId, c, ended, decided, weightFor > weightAgainst, weightFor, weightAgainst);
     }
 
     /// @dev Whether an answer says that the work is good: the same as the provider's, where the check
@@ -609,7 +611,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     function _endRound(
         uint256 jobId,
         Case storage c,
-        uint256 at,
+        uint256 ended,
         bool decided,
         bool accepted,
         uint256 weightFor,
@@ -620,7 +622,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         if (decided) (c.decided, c.accepted) = (true, accepted);
         bool last = c.round >= c.rule.appeals;
         c.stage = last ? Stage.Final : Stage.Decided;
-        c.deadline = uint64(last ? at : at + c.rule.appealTime);
+        c.deadline = uint64(last ? ended : ended + c.rule.appealTime);
         emit RoundEnded(jobId, c.round, decided, accepted, weightFor, weightAgainst);
     }
 

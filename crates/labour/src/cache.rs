@@ -25,11 +25,12 @@ use crate::manifest::{Manifest, PinnedFile, Source};
 pub struct Cache {
     root: PathBuf,
     python: OsString,
+    npm: OsString,
 }
 
 impl Cache {
     /// `MACHINA_CACHE`, else `$XDG_CACHE_HOME/machina`, else `~/.cache/machina`; Python from
-    /// `MACHINA_PYTHON`, else `python3`. Creates nothing.
+    /// `MACHINA_PYTHON`, else `python3`; npm from `MACHINA_NPM`, else `npm`. Creates nothing.
     ///
     /// # Errors
     /// [`LabourError::NoCacheFolder`] if none of the variables, nor `HOME`, is set.
@@ -49,20 +50,30 @@ impl Cache {
             return Err(LabourError::NoCacheFolder);
         };
         let cache = Self::at(root);
-        Ok(match set("MACHINA_PYTHON") {
+        let cache = match set("MACHINA_PYTHON") {
             Some(python) => cache.with_python(python),
+            None => cache,
+        };
+        Ok(match set("MACHINA_NPM") {
+            Some(npm) => cache.with_npm(npm),
             None => cache,
         })
     }
 
-    /// A cache in this folder, which need not exist yet, fetching with `python3`.
+    /// A cache in this folder, which need not exist yet, fetching with `python3` and `npm`.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Cache { root: root.into(), python: "python3".into() }
+        Cache { root: root.into(), python: "python3".into(), npm: "npm".into() }
     }
 
     /// The same cache, fetching with this interpreter.
     pub fn with_python(mut self, python: impl Into<OsString>) -> Self {
         self.python = python.into();
+        self
+    }
+
+    /// The same cache, fetching from npm with this program.
+    pub fn with_npm(mut self, npm: impl Into<OsString>) -> Self {
+        self.npm = npm.into();
         self
     }
 
@@ -76,6 +87,11 @@ impl Cache {
         &self.python
     }
 
+    /// The program that fetches from npm.
+    pub(crate) fn npm(&self) -> &OsString {
+        &self.npm
+    }
+
     /// The folder of one manifest.
     pub(crate) fn folder(&self, manifest: &Manifest) -> PathBuf {
         self.root.join("models").join(&manifest.name)
@@ -83,7 +99,9 @@ impl Cache {
 
     /// The place of one file.
     pub(crate) fn place(&self, manifest: &Manifest, source: &Source, file: &PinnedFile) -> PathBuf {
-        let release = format!("{}-{}", source.package, source.version);
+        // `@scope/name` becomes one folder's name.
+        let package = source.package.trim_start_matches('@').replace('/', "+");
+        let release = format!("{package}-{}", source.version);
         self.folder(manifest).join(release).join(&file.name)
     }
 }
@@ -160,17 +178,26 @@ pub(crate) fn is_genuine(path: &Path, pinned: &PinnedFile) -> Result<bool, Labou
     if !meta.is_file() || meta.len() != pinned.bytes {
         return Ok(false);
     }
+    Ok(digest_of(&mut file, path)? == pinned.sha256)
+}
+
+/// The sha256 of a file, hex.
+pub(crate) fn digest(path: &Path) -> Result<String, LabourError> {
+    let mut file = File::open(path).map_err(|e| LabourError::io("open", path, e))?;
+    digest_of(&mut file, path)
+}
+
+fn digest_of(file: &mut File, path: &Path) -> Result<String, LabourError> {
     let mut hash = Sha256::new();
     let mut chunk = vec![0; 1 << 20];
     loop {
         match file.read(&mut chunk) {
-            Ok(0) => break,
+            Ok(0) => return Ok(hex(&hash.finalize())),
             Ok(n) => hash.update(&chunk[..n]),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(LabourError::io("read", path, e)),
         }
     }
-    Ok(hex(&hash.finalize()) == pinned.sha256)
 }
 
 /// Reads a whole file and checks the very bytes returned against the manifest.

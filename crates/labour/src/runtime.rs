@@ -14,7 +14,9 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 
 use crate::LabourError;
+use crate::fetch::Fetched;
 use crate::tensor::Tensor;
+use crate::worker::Pins;
 
 /// Threads that compute one answer.
 pub const THREADS: usize = 1;
@@ -40,6 +42,35 @@ fn environment(library: &Path) -> Result<Environment, LabourError> {
 
 fn failed(doing: &'static str, error: &dyn std::error::Error) -> LabourError {
     LabourError::Runtime { doing, message: error.to_string() }
+}
+
+/// The pins of a network that is run here.
+pub(crate) fn pins(weights: &Fetched<'_>, runtime: &Fetched<'_>) -> Pins {
+    let source = runtime.manifest().sources_here().map(|sources| sources[0].version.clone());
+    Pins {
+        weights: weights.files()[0].1.sha256.clone(),
+        engine: format!("onnxruntime {}", source.unwrap_or_default()),
+        instructions: instructions().to_owned(),
+        threads: THREADS,
+        batch: "1".into(),
+    }
+}
+
+/// The widest of the processor's instructions that onnxruntime's kernels are chosen by.
+pub(crate) fn instructions() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512vnni") {
+            return "avx512-vnni";
+        }
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return "avx512";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return "avx2";
+        }
+    }
+    std::env::consts::ARCH
 }
 
 /// A network with one input and one output, ready to run. One caller at a time.

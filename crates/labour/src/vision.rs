@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -20,11 +21,12 @@ use crate::cache::Cache;
 use crate::efficientnet::{CLASSES, build};
 use crate::fetch::{FetchProgress, fetch, unwatched};
 use crate::manifest::manifest;
+use crate::meter::{Measured, Meter};
 use crate::pickle::read_state_dict;
 use crate::picture::{Format, MAX_BYTES, Picture, decode, prepare};
 use crate::runtime::Network;
 use crate::tensor::Tensor;
-use crate::worker::{Work, Worker, WorkerInfo};
+use crate::worker::{Pins, Work, Worker, WorkerInfo};
 
 /// Photographs looked at at the same time.
 pub const LANES: usize = 2;
@@ -82,6 +84,8 @@ impl Classification {
 /// A machine that sees. Share it behind an `Arc`.
 pub struct VisionWorker {
     info: WorkerInfo,
+    pins: Pins,
+    meter: Meter,
     labels: Vec<String>,
     idle: Mutex<Vec<Network>>,
     freed: Condvar,
@@ -124,7 +128,16 @@ impl VisionWorker {
             gives: "application/json",
             max_bytes: MAX_BYTES,
         };
-        Ok(VisionWorker { info, labels, idle: Mutex::new(lanes?), freed: Condvar::new() })
+        let pins = crate::runtime::pins(&model, &runtime);
+        let meter = Meter::new("photograph");
+        Ok(VisionWorker {
+            info,
+            pins,
+            meter,
+            labels,
+            idle: Mutex::new(lanes?),
+            freed: Condvar::new(),
+        })
     }
 
     /// Says what a picture shows: the `top_k` likeliest classes.
@@ -136,8 +149,10 @@ impl VisionWorker {
             return Err(LabourError::AnswersOutOfRange { asked: top_k, limit: MAX_ANSWERS });
         }
         let mut lane = self.lane();
+        let started = Instant::now();
         let picture = decode(picture)?;
         let logits = lane.run(&prepare(&picture))?;
+        self.meter.add(1, started.elapsed());
         drop(lane);
         self.classification(&picture, &logits, top_k)
     }
@@ -193,6 +208,14 @@ impl VisionWorker {
 impl Worker for VisionWorker {
     fn describe(&self) -> &WorkerInfo {
         &self.info
+    }
+
+    fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    fn measured(&self) -> Measured {
+        self.meter.measured()
     }
 
     fn work(&self, input: &[u8]) -> Result<Work, LabourError> {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::LabourError;
+use crate::meter::Measured;
 
 /// What a worker says about itself, to people and programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +24,22 @@ pub struct WorkerInfo {
     pub max_bytes: usize,
 }
 
+/// What must be the same for the same bytes: whoever checks an answer by doing the work again pins
+/// all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pins {
+    /// sha256 of the weights' file, hex.
+    pub weights: String,
+    /// What runs the network, with its release.
+    pub engine: String,
+    /// The processor's instructions that it uses.
+    pub instructions: String,
+    /// Threads that compute one answer.
+    pub threads: usize,
+    /// How many inputs are computed together.
+    pub batch: String,
+}
+
 /// A piece of finished work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -37,6 +54,12 @@ pub struct Work {
 pub trait Worker: Send + Sync {
     /// What it does.
     fn describe(&self) -> &WorkerInfo;
+
+    /// What an answer's bytes depend on.
+    fn pins(&self) -> &Pins;
+
+    /// What the work has taken so far.
+    fn measured(&self) -> Measured;
 
     /// Does the work for one input.
     ///

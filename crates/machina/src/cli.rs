@@ -172,8 +172,8 @@ pub struct Pay {
     /// The most that it may cost, in dollars: `0.05`. Without it only the mandate decides.
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     pub max: Option<String>,
-    /// Pay by this scheme and no other: exact, upto or batch-settlement.
-    #[arg(long, value_name = "SCHEME", value_parser = ["exact", "upto", "batch-settlement"])]
+    /// Pay by this scheme and no other: exact, upto, batch-settlement or auth-capture.
+    #[arg(long, value_name = "SCHEME", value_parser = ["exact", "upto", "batch-settlement", "auth-capture"])]
     pub scheme: Option<String>,
     /// The request's method, if not GET, or POST with `--data`.
     #[arg(long, short = 'X', value_name = "METHOD")]

@@ -41,6 +41,7 @@ fn terms(n: u64, pricing: Pricing, check: Check) -> Terms {
         quality: 0,
         pricing,
         check,
+        audit: 1_000_000,
         checker_fee: musd(10),
         appeals: 0,
         stake: musd(100),

@@ -56,7 +56,7 @@
 //! let terms = Terms {
 //!     id: job, client: ada, parent: None, skill, brief: Digest::of(b"what is this?"), budget: musd(100), worth: musd(300),
 //!     quality: 0, pricing: Pricing::Posted { offer }, check: Check::Optimistic { window_ms: 1_000, executors: 1 },
-//!     checker_fee: musd(0), appeals: 0, stake: musd(0), deliver_by: Timestamp::from_secs(1_060), check_ms: 5_000,
+//!     audit: 1_000_000, checker_fee: musd(0), appeals: 0, stake: musd(0), deliver_by: Timestamp::from_secs(1_060), check_ms: 5_000,
 //! };
 //! for party in 10..14 {
 //!     let party = Party::new([party; 20]);

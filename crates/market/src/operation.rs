@@ -313,8 +313,9 @@ pub struct Effect {
 
 /// Why an operation is refused.
 ///
-/// If several reasons hold, the one that comes first in this list is given; a table test walks it.
-/// `can_retry` says whether the same operation may succeed later.
+/// Each operation looks for reasons in a fixed order, in the main that of this list, and the first one
+/// is given; `tests/refusals.rs` holds the orders that callers may rely on.
+/// [`can_retry`](Self::can_retry) says whether the same operation may succeed later.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
@@ -488,8 +489,8 @@ pub enum Refusal {
         /// The most it may be.
         most: Amount,
     },
-    /// There is a bid already.
-    #[error("offer {offer} has another bid in this round: take it back first")]
+    /// There is a bid already, by this offer or another one of the same worker.
+    #[error("the worker of offer {offer} has another bid in this round: take it back first")]
     BidExists {
         /// Whose.
         offer: OfferId,
@@ -598,8 +599,10 @@ pub enum TermsProblem {
     /// Checkers have no time, or too much.
     #[error("checkers need 1 millisecond to 90 days, and a challenge as well")]
     CheckTime,
-    /// A quality or pass mark is beyond one.
-    #[error("qualities and pass marks are at most 1,000,000 millionths")]
+    /// A quality, pass mark or audited share is beyond one, or nothing is audited.
+    #[error(
+        "qualities, pass marks and audited shares are at most 1,000,000 millionths, the last at least 1"
+    )]
     Share,
     /// A panel has the wrong size.
     #[error("a panel has 1 to {MAX_SEATS} seats; executors and jurors are odd, peers even")]

@@ -159,6 +159,11 @@ pub struct Terms {
     pub pricing: Pricing,
     /// How the work is judged.
     pub check: Check,
+    /// Which part of such work is looked at, in millionths: whether this job is, is drawn with its
+    /// panel. Work that is not looked at is paid, and shows nothing. It deters as long as the
+    /// stake is at least [`gold::stake`](crate::checks::gold::stake) for this share. Hidden tests and
+    /// challenges have shares of their own, and pay no heed to this one.
+    pub audit: u32,
     /// What each checker gets.
     pub checker_fee: Amount,
     /// How many appeals there may be.

@@ -98,6 +98,26 @@ fn without_entropy_everybody_has_its_money_back() {
 }
 
 #[test]
+fn work_that_the_lot_passes_over_is_opened_paid_and_shows_nothing() {
+    let mut town = Town::new();
+    let before = town.clone();
+    town.hire(Terms { audit: 1, ..terms(1) });
+    town.hire(Terms { audit: 1, ..terms(2) });
+    for n in [1, 2] {
+        town.deliver(n, WORKER, answer(1));
+        town.done(Operation::Draw { job: job(n), entropy: digest(1) });
+        assert!(town.seats(n).is_empty());
+    }
+    let (by, report) = (party(WORKER), answer(1));
+    town.done(Operation::RevealReport { job: job(1), by, report, salt: salt() });
+    assert_eq!(town.stage(1), Stage::Completed);
+    assert!(town.market.receipts().is_empty());
+    // Who keeps it closed has delivered nothing.
+    town.pass(100);
+    ends(&mut town, &before, 2, Stage::Rejected, [-1_000, 490, 0, 510]);
+}
+
+#[test]
 fn redundant_work_is_decided_by_the_vote_and_the_outvoted_checker_pays() {
     let mut town = Town::new();
     let before = town.clone();

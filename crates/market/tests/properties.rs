@@ -140,7 +140,7 @@ fn random_histories_reach_every_stage_and_every_ending() {
     // A test of the tests: without it the laws above might hold for want of anything happening.
     let mut seen = std::collections::BTreeMap::new();
     let mut checked = std::collections::BTreeMap::new();
-    for seed in 0..60 {
+    for seed in 0..120 {
         let town = history(seed, 400, |town, operation| {
             let _ = town.act(operation);
             for job in town.market.jobs() {

@@ -59,7 +59,7 @@ fn terms_are_checked_in_this_order() {
         (|t| t.budget = musd(0), Refusal::AmountMustBePositive { amount: musd(0) }),
         (|t| t.deliver_by = at(0), problem(TermsProblem::DeliverBy)),
         (|t| t.check_ms = 0, problem(TermsProblem::CheckTime)),
-        (|t| t.quality = 1_000_001, problem(TermsProblem::Share)),
+        (|t| t.audit = 0, problem(TermsProblem::Share)),
         (|t| t.check = Check::Exact { executors: 2 }, problem(TermsProblem::Seats)),
         (|t| t.appeals = 4, problem(TermsProblem::Appeals)),
         (|t| t.budget = musd(100), problem(TermsProblem::Budget)),
@@ -216,13 +216,20 @@ fn bids_that_are_replayed_changed_dear_unfunded_or_too_many_are_refused() {
     town.done(Operation::Unbid { job: job(1), offer: offer(2) });
     refused(&mut town, bid(2, 700), Refusal::BidIsOver { offer: offer(2) });
     for n in 0..MAX_BIDS as u128 {
-        let id = offer(1_000 + n);
-        let (worker, skill, price) = (party(WORKER), SKILL, musd(1));
+        let worker = party(100 + n as u8);
+        let (id, amount) = (MoveId::from_u128(600 + n), musd(99_000));
+        town.done(Operation::Deposit { id, party: worker, amount });
+        let (id, skill, price) = (offer(1_000 + n), SKILL, musd(1));
         town.done(Operation::Publish(Offer { id, worker, skill, price, capacity: 1 }));
         if n + 1 < MAX_BIDS as u128 {
             town.done(bid(1_000 + n, 700));
         }
     }
+    // Another offer of a worker that has bid is no second draw.
+    let (id, worker) = (offer(2_000), party(100));
+    let (skill, price) = (SKILL, musd(1));
+    town.done(Operation::Publish(Offer { id, worker, skill, price, capacity: 1 }));
+    refused(&mut town, bid(2_000, 600), Refusal::BidExists { offer: id });
     refused(&mut town, bid(1_000 + MAX_BIDS as u128 - 1, 700), Refusal::RoundFull);
     town.pass(100);
     let late = Refusal::WrongStage { job: job(1), stage: Stage::Choosing };
@@ -267,42 +274,30 @@ fn only_a_foreman_at_work_hires_within_bounds() {
 #[test]
 fn jobs_hire_jobs_only_so_deep() {
     let mut town = Town::new();
-    let deep = |n: u128, client: u8, worker: u8| Terms {
+    // Each job's budget is less than what the one above it leaves, and the two take turns.
+    let deep = |n: u128, client: u8| Terms {
         client: party(client),
         parent: (n > 1).then(|| job(n - 1)),
-        budget: musd(90_000 / (n as i128 + 1)),
+        budget: musd(2_000 - 200 * n as i128),
         pricing: Pricing::Quotes,
-        stake: musd(20_000),
+        stake: musd(2_000),
         checker_fee: musd(0),
         deliver_by: at(50_000 - 5_000 * n as u64),
-        id: job(n),
-        worth: musd(100_000),
-        check: Check::Exact { executors: if worker == 0 { 1 } else { 1 } },
         ..terms(n)
     };
+    let turn = |n: u128| if n % 2 == 1 { (RIVAL, WORKER) } else { (WORKER, RIVAL) };
     for n in 1..=u128::from(MAX_DEPTH) + 1 {
-        let (client, worker) = if n % 2 == 1 { (RIVAL, WORKER) } else { (WORKER, RIVAL) };
-        town.hire(deep(n, client, worker));
+        let (client, worker) = turn(n);
+        let terms = deep(n, client);
+        let price = terms.budget;
+        town.hire(terms);
         let offer = offer(u128::from(worker));
-        // Each asks for a little less than what is above it leaves.
-        let price = musd(18_000 - 2_000 * n as i128);
-        let budget = town.market.job(job(n)).unwrap().terms.budget;
-        let price = if price.minor() > budget.minor() { budget } else { price };
         town.done(Operation::Bid { job: job(n), offer, price });
-        let by = party(client);
-        town.done(Operation::Accept { job: job(n), offer, by });
-        if n <= u128::from(MAX_DEPTH) {
-            let left = price.minor() - price.minor() / 50;
-            assert!(left > 0);
-        }
-        if n == 1 {
-            continue;
-        }
-        assert_eq!(town.market.job(job(n)).unwrap().depth, u8::try_from(n - 1).unwrap());
+        town.done(Operation::Accept { job: job(n), offer, by: party(client) });
+        assert_eq!(u128::from(town.market.job(job(n)).unwrap().depth), n - 1);
     }
     let n = u128::from(MAX_DEPTH) + 2;
-    let (client, worker) = if n % 2 == 1 { (RIVAL, WORKER) } else { (WORKER, RIVAL) };
-    let too_deep = Operation::Open(Box::new(deep(n, client, worker)));
+    let too_deep = Operation::Open(Box::new(deep(n, turn(n).0)));
     refused(&mut town, too_deep, Refusal::TooDeep);
     town.check();
 }

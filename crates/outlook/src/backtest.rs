@@ -12,8 +12,9 @@
 //! that had come due by then ([`weights`]).
 //!
 //! **The rule**: a rival that is no benchmark is used only if its mean CRPS is lower than that of the random
-//! walk with shrunk drift ([`BENCHMARK`]) on the same origins. That is a low bar, said together with the
-//! test's p-value.
+//! walk with shrunk drift ([`BENCHMARK`]) on the same origins, at every horizon that was scored
+//! ([`Backtest::fails`]). At one horizon alone that would be a low bar: five years ahead all forecasts
+//! together are worth about one.
 
 use serde::Serialize;
 
@@ -31,8 +32,10 @@ pub const COVERAGES: [f64; 3] = [0.50, 0.80, 0.95];
 const PINBALL_LEVELS: [f64; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Fewer scored origins than this are not told as a score.
 pub const FEWEST_ORIGINS: usize = 8;
-/// The least weight in a pool, before all are made to sum to one.
+/// The least weight in a pool.
 pub const FLOOR: f64 = 0.03;
+/// With so many independent forecasts, scores decide half of a pool's weights.
+pub const HALF_TRUST: f64 = 5.0;
 /// The name of the pool among the rows.
 pub const POOL: &str = "pool";
 /// The naive forecast that skill is told against.
@@ -234,7 +237,8 @@ fn pooled(due: &[(Quarter, f64)], all: &[Vec<Option<Due>>], steps: i32) -> Vec<O
             if known.is_empty() {
                 return None;
             }
-            let weights = weights(&known.iter().map(|k| k.0).collect::<Vec<_>>());
+            let effective = matured.len() as f64 / f64::from(steps);
+            let weights = weights(&known.iter().map(|k| k.0).collect::<Vec<_>>(), effective);
             let parts = weights.into_iter().zip(known).map(|(w, k)| (w, k.1.clone())).collect();
             let predictive = Predictive::Pool(parts);
             let crps = predictive.crps(observed);
@@ -243,18 +247,22 @@ fn pooled(due: &[(Quarter, f64)], all: &[Vec<Option<Due>>], steps: i32) -> Vec<O
         .collect()
 }
 
-/// Weights of a pool from mean CRPS: proportional to 1/CRPS², and none below [`FLOOR`]. Who has no score
-/// has the floor; if nobody has one, all weigh the same.
+/// Weights of a pool from mean CRPS over so many independent forecasts.
+///
+/// All weigh the same where nothing is known; scores decide as far as there is evidence. With `n` models and
+/// λ = effective / (effective + [`HALF_TRUST`]), each has a base of `(1 − λ)/n`, or [`FLOOR`] if that is more,
+/// and the rest goes by 1/CRPS². Who has no score has the base.
 #[must_use]
-pub fn weights(scores: &[Option<f64>]) -> Vec<f64> {
+pub fn weights(scores: &[Option<f64>], effective: f64) -> Vec<f64> {
     let merit = |score: &Option<f64>| score.map_or(0.0, |score| 1.0 / score.max(1e-6).powi(2));
     let sum: f64 = scores.iter().map(merit).sum();
     let n = scores.len() as f64;
     if sum <= 0.0 {
         return vec![1.0 / n; scores.len()];
     }
-    let floor = FLOOR.min(1.0 / n);
-    scores.iter().map(|s| floor + (1.0 - n * floor) * merit(s) / sum).collect()
+    let trust = effective.max(0.0) / (effective.max(0.0) + HALF_TRUST);
+    let base = ((1.0 - trust) / n).max(FLOOR).min(1.0 / n);
+    scores.iter().map(|s| base + (1.0 - n * base) * merit(s) / sum).collect()
 }
 
 /// None if too few came due.
@@ -330,6 +338,27 @@ impl Backtest {
     pub fn row(&self, name: &str, years: u8) -> Option<&Row> {
         self.rows.iter().find(|row| row.name == name && row.years == years)
     }
+
+    /// The horizon at which a rival fails the rule by most; none if it passes, or was nowhere scored.
+    #[must_use]
+    pub fn fails(&self, name: &str) -> Option<Fails> {
+        let scored = self.rows.iter().filter(|row| row.name == name && !row.benchmark);
+        scored
+            .filter_map(|row| {
+                let s = row.result.as_ref().ok().filter(|s| !s.lowers_crps())?;
+                Some(Fails { years: row.years, difference: s.difference })
+            })
+            .max_by(|a, b| a.difference.total_cmp(&b.difference))
+    }
+}
+
+/// Where a rival does not lower CRPS.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Fails {
+    /// How far ahead, years.
+    pub years: u8,
+    /// By how much its mean CRPS is higher than the benchmark's there.
+    pub difference: f64,
 }
 
 /// The back-tested horizon nearest to so many years.
@@ -381,10 +410,16 @@ mod tests {
 
     #[test]
     fn weights_sum_to_one_follow_scores_and_keep_a_floor() {
-        let w = weights(&[Some(0.4), Some(0.8), Some(8.0), None]);
+        let scores = [Some(0.4), Some(0.8), Some(8.0), None];
+        let w = weights(&scores, 1e9);
         assert!((w.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         assert!(w[0] > w[1] && w[1] > w[2] && w[2] > w[3]);
         assert!((w[3] - FLOOR).abs() < 1e-12);
-        assert_eq!(weights(&[None, None]), vec![0.5, 0.5]);
+        // One independent forecast says little: 5/6 of the weights are equal.
+        let few = weights(&scores, 1.0);
+        assert!((few.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((few[3] - 5.0 / 6.0 / 4.0).abs() < 1e-12 && few[0] < w[0] && few[0] > few[1]);
+        assert_eq!(weights(&scores, 0.0), vec![0.25; 4]);
+        assert_eq!(weights(&[None, None], 9.0), vec![0.5, 0.5]);
     }
 }

@@ -396,7 +396,7 @@ mod tests {
         for entry in Entry::first().into_iter().chain([entry()]) {
             let text = entry.text();
             assert_eq!(Entry::read(&entry.hash(), &text), Ok(entry.clone()));
-            let changed = text.replacen("e12", "e13", 1);
+            let changed = text.replacen("year 20", "year 21", 1);
             let error = Entry::read(&entry.hash(), &changed).expect_err("it was changed");
             assert!(matches!(error, OutlookError::RecordHash { .. }), "{error}");
         }

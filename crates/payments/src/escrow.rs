@@ -13,7 +13,7 @@
 //! Within the terms that the payer signed the operator decides, so an agent belongs to whoever is
 //! trusted to judge, and releases a payment on the word of its check alone (invariant 7).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256, U256};
@@ -50,6 +50,10 @@ pub enum EscrowError {
         /// What there is.
         most: U256,
     },
+    /// The operator sent transactions before this program began, and they are not mined yet. Ask
+    /// again: one of them may be what is asked for.
+    #[error("the operator's transactions of before are not mined yet")]
+    Busy,
     /// The chain did not answer, or the outcome is not known yet. Ask again.
     #[error(transparent)]
     Chain(#[from] SettlementError),
@@ -71,12 +75,14 @@ type Desks = Arc<Mutex<HashMap<B256, Arc<tokio::sync::Mutex<Desk>>>>>;
 pub struct EscrowAgent {
     chain: Settlement,
     desks: Desks,
+    /// Operators of whose transactions none is under way that this agent did not send.
+    known: Arc<Mutex<HashSet<Address>>>,
 }
 
 impl EscrowAgent {
     /// An agent that sends by this chain's keys.
     pub fn new(chain: Settlement) -> EscrowAgent {
-        EscrowAgent { chain, desks: Desks::default() }
+        EscrowAgent { chain, desks: Desks::default(), known: Arc::default() }
     }
 
     /// Who to name as `captureAuthorizer`.
@@ -236,6 +242,10 @@ impl EscrowAgent {
                 Err(error) => return Err(error.into()),
             }
         }
+        // A capture of part that was sent before a crash could be mined beside its repetition.
+        if matches!(act, Act::Capture { .. } | Act::Refund { .. }) {
+            self.know(payment.operator).await?;
+        }
         if let Some(expected) = expected {
             let found = self.chain.escrow_state(name).await?;
             if (found.capturable, found.refundable) != expected {
@@ -263,6 +273,22 @@ impl EscrowAgent {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl EscrowAgent {
+    /// Makes sure, once after a start, that nothing of an operator's is under way from before.
+    async fn know(&self, operator: Address) -> Result<(), EscrowError> {
+        let is_known =
+            || self.known.lock().expect("nothing panics under this lock").contains(&operator);
+        if is_known() {
+            return Ok(());
+        }
+        if self.chain.has_under_way(operator).await? {
+            return Err(EscrowError::Busy);
+        }
+        self.known.lock().expect("nothing panics under this lock").insert(operator);
+        Ok(())
     }
 }
 

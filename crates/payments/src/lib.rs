@@ -3,8 +3,8 @@
 //! A seller puts a [`Gate`] before any service. A [`Buyer`] reads the quote, asks its mandate,
 //! holds the money, signs and pays. A [`Facilitator`] checks and settles on a chain. Between them
 //! is only the protocol ([`wire`], x402 v2), so each of the three can be somebody else's. What is
-//! signed is an [`Order`]: to the token itself ([`exact`]) or through Permit2 ([`permit`]), for the
-//! price or for up to the price.
+//! signed is an [`Order`]: to the token itself ([`exact`]), through Permit2 ([`permit`]), or into an
+//! escrow ([`auth_capture`]), for the price or for up to the price.
 //!
 //! What it never does (invariants 2 and 3): start work without a hold, start it twice for one
 //! payment, or guess whether money moved. The ledger's holds are the arbiter: a payment's

@@ -380,7 +380,11 @@ impl Bookkeeper {
                     continue;
                 }
                 let paid = match direction {
-                    Direction::In => in_escrows.captured(movement).or(paid),
+                    Direction::In => match in_escrows.captured(movement) {
+                        // One of several captures that are posted as one sale.
+                        Some(sale) if self.has_posted_more(sale, movement.amount) => continue,
+                        captured => captured.or(paid),
+                    },
                     Direction::Out => paid,
                 };
                 match self.book_one(movement, party, direction, paid).await? {

@@ -7,11 +7,12 @@
 mod town;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mandates::books::Line;
 use money::Party;
-use payments::{BuyError, BuyerLimits, GateLimits};
+use payments::{BuyError, BuyerLimits, EmbeddedFacilitator, GateLimits};
 use settlement::SenderLimits;
 use town::escrow::{self, HOUR, in_escrow};
 use town::faulty::{Fault, Faulty};
@@ -43,7 +44,8 @@ fn limits() -> BuyerLimits {
     BuyerLimits { attempts: 2, request_wait: Duration::from_millis(800), ..BuyerLimits::default() }
 }
 
-async fn open_shop(town: &Town, dice: &mut Dice) -> Shop {
+/// A shop whose facilitator is another process: it goes on where the shop falls.
+async fn open_shop(town: &Town, real: &Arc<EmbeddedFacilitator>, dice: &mut Dice) -> Shop {
     let faults: Vec<Fault> = (0..80)
         .map(|_| {
             dice.pick(&[
@@ -64,7 +66,7 @@ async fn open_shop(town: &Town, dice: &mut Dice) -> Shop {
         })
         .collect();
     let limits = GateLimits { settle_wait: Duration::from_millis(40), ..GateLimits::default() };
-    let faulty = Faulty::new(town.facilitator(), &faults);
+    let faulty = Faulty::new(real.clone(), &faults);
     town.shop_of(faulty, limits, escrow::only(escrow::terms(town))).await
 }
 
@@ -100,7 +102,8 @@ async fn live(seed: u64) -> Seen {
     }
     let parties: Vec<Party> = BUYERS.iter().map(|n| person(*n).party()).chain([seller()]).collect();
     let mut seen = Seen::default();
-    let mut shop = open_shop(&town, &mut dice).await;
+    let real = town.facilitator();
+    let mut shop = open_shop(&town, &real, &mut dice).await;
     for wave in 0..4u64 {
         let mut commits = town.ledger.subscribe();
         let mut tasks = Vec::new();
@@ -127,7 +130,7 @@ async fn live(seed: u64) -> Seen {
             for task in tasks {
                 task.abort();
             }
-            shop = open_shop(&town, &mut dice).await;
+            shop = open_shop(&town, &real, &mut dice).await;
         } else {
             for task in tasks {
                 match task.await.unwrap() {

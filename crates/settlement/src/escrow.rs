@@ -458,6 +458,17 @@ impl Settlement {
         }
     }
 
+    /// Whether an account has sent transactions that the node knows and no block has yet.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn has_under_way(&self, sender: Address) -> Result<bool, SettlementError> {
+        let count = |block| self.provider.get_transaction_count(sender).block_id(block);
+        let failed = |e| failure(&self.endpoint, "an account's transactions", e);
+        let mined = count(BlockId::latest()).await.map_err(failed)?;
+        Ok(count(BlockId::pending()).await.map_err(failed)? > mined)
+    }
+
     /// How far a payment is now, as the contract itself has it.
     ///
     /// # Errors

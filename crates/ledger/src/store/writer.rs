@@ -32,10 +32,12 @@ use crate::state::State;
 /// How long the writer sleeps at most while a hold waits for its deadline, and after a failure.
 const NAP: Duration = Duration::from_secs(1);
 
-/// How long the writer waits, once, for the rest of a group that begins much smaller than the last
-/// one was: those who were just answered are on their way with their next writes. Without it small
-/// and large groups alternate under load, and half of the fsyncs carry next to nothing.
+/// How long the writer waits at a time for the rest of a group that begins smaller than the last one
+/// was: those who were just answered are on their way with their next writes. Without it small and
+/// large groups alternate under load, and half of the fsyncs carry next to nothing.
 const STRAGGLERS: Duration = Duration::from_micros(200);
+/// How often it waits so for one group. Who writes alone never waits.
+const STRAGGLES: u32 = 3;
 
 /// Some writes, and where their outcomes go.
 pub(super) struct Job {
@@ -112,15 +114,15 @@ impl Writer {
     fn gather(&self, first: Option<Job>, last: usize) -> Vec<Job> {
         let mut size = first.as_ref().map_or(0, |job| job.writes.len());
         let mut jobs: Vec<Job> = first.into_iter().collect();
-        let mut waited = false;
+        let mut waited = 0;
         while size > 0 && size < MAX_BATCH {
             match self.jobs.try_recv() {
                 Ok(job) => {
                     size += job.writes.len();
                     jobs.push(job);
                 }
-                Err(_) if !waited && 2 * jobs.len() < last => {
-                    waited = true;
+                Err(_) if waited < STRAGGLES && jobs.len() < last => {
+                    waited += 1;
                     std::thread::sleep(STRAGGLERS);
                 }
                 Err(_) => break,

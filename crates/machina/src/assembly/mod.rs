@@ -37,8 +37,8 @@ use payments::channel::{Collect, Terms, TillLimits};
 use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
 use payments::{
-    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateChannels, GateParts,
-    Mpp, Offer, Purchase, Way,
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, EscrowTerms, Extras, Gate, GateChannels,
+    GateParts, Mpp, Offer, Purchase, Way,
 };
 use settlement::{SenderLimits, SendingKeys, Settlement};
 
@@ -225,7 +225,7 @@ impl Assembly {
             cast.vision.party(),
             chain.token().clone(),
         );
-        offer.ways = fixed_price(&cast.vision);
+        offer.ways = fixed_price(&cast.vision, chain.sender());
         offer.extensions = payments::sponsoring::declaration();
         let facts = Arc::new(Mutex::new(Facts {
             supply: Amount::zero(asset),
@@ -248,10 +248,11 @@ impl Assembly {
             cast.seller.party(),
             chain.token().clone(),
             format!("http://localhost:{}", place.port),
-            fixed_price(&cast.seller),
+            fixed_price(&cast.seller, chain.sender()),
             vec![
                 Way::UpTo { facilitator: chain.sender() },
                 Way::Channel(channel_terms(&cast.seller)),
+                Way::Escrow(EscrowTerms::new(chain.sender())),
             ],
         )?);
 
@@ -406,6 +407,10 @@ impl Assembly {
                 let Some(assembly) = keeper.upgrade() else { return };
                 assembly.recover_sales().await;
                 assembly.gate.collect(Collect::Due).await;
+                // What a seller left in escrow beyond its time comes back by itself.
+                if let Err(error) = assembly.buyer.reclaim(SenderLimits::default()).await {
+                    tracing::warn!(%error, "what lies in escrow could not be taken back");
+                }
                 if let Err(failure) = assembly.compare(false).await {
                     assembly.could_not_compare(failure);
                 }
@@ -777,8 +782,9 @@ impl Assembly {
 }
 
 /// How a fixed price is paid: at once by the token, at once by Permit2, or from a channel.
-fn fixed_price(seller: &mandates::Key) -> Vec<Way> {
-    vec![Way::Authorization, Way::Permit, Way::Channel(channel_terms(seller))]
+fn fixed_price(seller: &mandates::Key, operator: Address) -> Vec<Way> {
+    let escrow = Way::Escrow(EscrowTerms::new(operator));
+    vec![Way::Authorization, Way::Permit, Way::Channel(channel_terms(seller)), escrow]
 }
 
 /// A seller's channels: its own key claims, and a buyer who leaves waits a day for that.

@@ -9,9 +9,8 @@
 //! item earn S(x, y), two labels of different items cost it, where S(x, y) = 1 if the pair is seen
 //! together more often than chance has it. Saying always the same, or anything at random, earns
 //! nothing on average: what does not depend on the item cannot agree more on one item than across two.
-//! A rater that permutes its labels earns as much as a truthful one and harms only itself here,
-//! since the client wants labels and not permutations: who asks for work by `peer` mixes a few
-//! known items in, or trusts that no two strangers permute alike.
+//! A rater that permutes its labels earns as much as a truthful one there. Since the client wants
+//! labels and not permutations, [`tally`] judges by [`same_label`], which pays for equal labels alone.
 //!
 //! [`determinant`] is the other score, by determinants (Y. Kong, "Dominantly Truthful
 //! Multi-task Peer Prediction with a Constant Number of Tasks", arXiv 1911.00272): the product of
@@ -29,6 +28,19 @@ use crate::rules::MILLION;
 ///
 /// Whole numbers only. Takes time linear in the items and in pairs of labels seen.
 pub fn agreement(left: &[u8], right: &[u8]) -> i64 {
+    score(left, right, |_, _| true)
+}
+
+/// The same for labels that mean something: only equal labels can earn, S(x, y) = 1[x = y] where they are
+/// seen together more often than chance has it. This is the rule of A. Dasgupta and A. Ghosh
+/// ("Crowdsourced Judgement Elicitation with Endogenous Proficiency", WWW 2013). It is truthful where an
+/// item makes its own label likelier for everyone and no other, and gives nothing to a ring that
+/// permutes its labels, which correlated agreement pays like the truth.
+pub fn same_label(left: &[u8], right: &[u8]) -> i64 {
+    score(left, right, |x, y| x == y)
+}
+
+fn score(left: &[u8], right: &[u8], may_earn: impl Fn(u8, u8) -> bool) -> i64 {
     let items = i64::try_from(left.len().min(right.len())).expect("reports are bounded");
     if items < 2 {
         return 0;
@@ -43,7 +55,7 @@ pub fn agreement(left: &[u8], right: &[u8]) -> i64 {
     // S(x, y) = 1 where n(x,y)/n > n(x)·n(y)/n²; a pair never seen together has S = 0.
     let (mut same, mut across) = (0i64, 0i64);
     for (&(x, y), &count) in &joint {
-        if count * items > lefts[&x] * rights[&y] {
+        if may_earn(x, y) && count * items > lefts[&x] * rights[&y] {
             same += count;
             across += lefts[&x] * rights[&y];
         }
@@ -94,7 +106,7 @@ fn bareiss(mut m: Vec<Vec<i128>>) -> i128 {
     sign * m[size - 1][size - 1]
 }
 
-/// Whether the worker's mean agreement with the raters reaches the pass mark, in millionths. A
+/// Whether the worker's mean [`same_label`] agreement with the raters reaches the pass mark, in millionths. A
 /// rater was right, whatever the verdict, if its own mean agreement with all others does.
 pub fn tally(worker: &[u8], raters: &[&[u8]], pass_mark: u32) -> Tally {
     let all: Vec<&[u8]> = std::iter::once(worker).chain(raters.iter().copied()).collect();
@@ -105,7 +117,7 @@ pub fn tally(worker: &[u8], raters: &[&[u8]], pass_mark: u32) -> Tally {
             let longest = all.iter().map(|labels| labels.len()).max().unwrap_or(0).max(1);
             let shared = i64::try_from(all[i].len().min(all[j].len())).expect("bounded");
             let longest = i64::try_from(longest).expect("bounded");
-            let score = agreement(all[i], all[j]) * shared / longest;
+            let score = same_label(all[i], all[j]) * shared / longest;
             sums[i] += score;
             sums[j] += score;
         }
@@ -148,6 +160,10 @@ mod tests {
         assert!(agreement(&a, &b) > 500_000, "{}", agreement(&a, &b));
         assert!(agreement(&a, &noise) < 200_000, "{}", agreement(&a, &noise));
         assert_eq!(agreement(&a, &[3; 200]), 0);
+        // Permuted labels tell as much as the truth, and are not it.
+        let permuted: Vec<u8> = a.iter().map(|label| (label + 1) % 4).collect();
+        assert_eq!(agreement(&permuted, &b), agreement(&a, &b));
+        assert!(same_label(&permuted, &b) <= 0 && same_label(&a, &b) > 500_000);
         assert_eq!(agreement(&[1], &[1]), 0);
         assert!(determinant(&a, &b, 4) > 1_000 * determinant(&a, &noise, 4).abs());
         assert_eq!(determinant(&a, &[3; 200], 4), 0);

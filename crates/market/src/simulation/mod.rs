@@ -39,6 +39,8 @@ impl Plan {
 pub enum Market {
     /// Ours, with one check for all jobs.
     Checked(Kind),
+    /// Ours, with re-execution of one job in five.
+    Audited,
     /// The lowest price wins, and whatever is delivered is paid.
     Unchecked,
     /// The first proposal wins, and whatever is delivered is paid.
@@ -47,13 +49,14 @@ pub enum Market {
 
 impl Market {
     /// All of them, in the order of the tables.
-    pub const ALL: [Market; 8] = [
+    pub const ALL: [Market; 9] = [
         Market::Checked(Kind::Exact),
         Market::Checked(Kind::Gold),
         Market::Checked(Kind::Redundant),
         Market::Checked(Kind::Peer),
         Market::Checked(Kind::Optimistic),
         Market::Checked(Kind::Juror),
+        Market::Audited,
         Market::Unchecked,
         Market::FirstCome,
     ];
@@ -62,6 +65,7 @@ impl Market {
     pub fn name(self) -> &'static str {
         match self {
             Market::Checked(kind) => kind.name(),
+            Market::Audited => "exact, one in five",
             Market::Unchecked => "no check, lowest price",
             Market::FirstCome => "no check, first come",
         }
@@ -126,7 +130,7 @@ pub struct Figures {
     pub paid_for_wrong: i128,
     /// What of that went to cheats.
     pub fraud: i128,
-    /// What checks cost clients: fees, and hidden items.
+    /// What checks cost clients: fees, and hidden items. Who loses an appeal pays for it, not here.
     pub checking: i128,
     /// What right work was worth to those who got it, less what all work and checking really cost.
     pub welfare: i128,
@@ -185,7 +189,8 @@ pub fn all(plan: Plan, threads: usize) -> Vec<(Market, Figures)> {
 /// Plays one market.
 pub fn play(market: Market, plan: Plan) -> Figures {
     match market {
-        Market::Checked(kind) => played::play(kind, plan),
+        Market::Checked(kind) => played::play(kind, crate::MILLION, plan),
+        Market::Audited => played::play(Kind::Exact, crate::MILLION / 5, plan),
         Market::Unchecked => baseline::play(false, plan),
         Market::FirstCome => baseline::play(true, plan),
     }

@@ -14,7 +14,7 @@ use crate::{
 
 /// How many machines bid for one job.
 pub const BIDDERS: usize = 6;
-/// What right work is worth to a client, in minor units: three dollars a job, where doing it costs
+/// What right work is worth to a client, in minor units: three cents a job, where doing it costs
 /// 0.60 to 1.00.
 pub const WORTH: i128 = 30_000;
 /// The most that is paid for the work.
@@ -76,6 +76,7 @@ struct Town {
     /// What checking cost machines, beside their jobs.
     efforts: Vec<i128>,
     kind: Kind,
+    audit: u32,
 }
 
 /// How one job went.
@@ -91,7 +92,7 @@ struct Played {
 }
 
 impl Town {
-    fn new(kind: Kind, plan: Plan) -> Town {
+    fn new(kind: Kind, audit: u32, plan: Plan) -> Town {
         let mut draws = Draws::seeded(plan.seed);
         let machines = machines(plan.machines, &mut draws);
         let rules = Rules {
@@ -110,6 +111,7 @@ impl Town {
             machines,
             places,
             kind,
+            audit,
         };
         let clients = (0..CLIENTS).map(|n| address(1, n));
         let watchers = (0..WATCHERS).map(|n| address(2, n));
@@ -209,6 +211,7 @@ impl Town {
             quality: 0,
             pricing,
             check,
+            audit: self.audit,
             checker_fee: money(checker_fee),
             appeals: 1,
             stake: money(STAKE),
@@ -273,7 +276,8 @@ impl Town {
         }
         let ended = self.market.job(job)?;
         let (stage, price) = (ended.stage, ended.price);
-        let seats = ended.panels.iter().flat_map(|panel| &panel.seats);
+        let paid = ended.panels.iter().filter(|panel| panel.bond.is_none());
+        let seats = paid.flat_map(|panel| &panel.seats);
         let told = seats.filter(|seat| seat.report.is_some()).count();
         let mut checking = i128::try_from(told).expect("few seats") * checker_fee;
         if self.kind == Kind::Gold {
@@ -438,9 +442,9 @@ enum Offers<'a> {
     Own(usize),
 }
 
-/// Plays `plan` with this check for all jobs.
-pub fn play(kind: Kind, plan: Plan) -> Figures {
-    let mut town = Town::new(kind, plan);
+/// Plays `plan` with this check for all jobs, of which a share `audit` is looked at, in millionths.
+pub fn play(kind: Kind, audit: u32, plan: Plan) -> Figures {
+    let mut town = Town::new(kind, audit, plan);
     let mut figures = Figures::default();
     let mut earned = vec![0i128; town.machines.len()];
     let sybils: Vec<usize> = (0..town.machines.len())

@@ -86,7 +86,7 @@ impl Machine {
 }
 
 /// `count` machines: of each twenty, thirteen honest ones and one of each cheat. A tenth are newcomers.
-/// Skills are uniform within 85 and 99 %, costs within 60 and 100 cents.
+/// Skills are uniform within 85 and 99 %, costs within 0.60 and 1.00 cents.
 pub fn machines(count: usize, draws: &mut Draws) -> Vec<Machine> {
     (0..count)
         .map(|n| {

@@ -22,7 +22,7 @@ fn part(of: i128, whole: i128) -> String {
     format!("{:.1} %", of as f64 / whole as f64 * 100.0)
 }
 
-fn dollars(minor: i128) -> String {
+fn cents(minor: i128) -> String {
     format!("{:.2}", minor as f64 / 10_000.0)
 }
 
@@ -33,6 +33,10 @@ fn rows(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut out = line(&head) + &line(&rule);
     rows.iter().for_each(|row| out += &line(row));
     out
+}
+
+fn is_checked(market: Market) -> bool {
+    matches!(market, Market::Checked(_) | Market::Audited)
 }
 
 /// All tables.
@@ -80,8 +84,7 @@ pub fn checks(figures: &[(Market, Figures)]) -> String {
 
 /// How often each cheat is caught.
 pub fn caught(figures: &[(Market, Figures)]) -> String {
-    let checked: Vec<_> =
-        figures.iter().filter(|(market, _)| matches!(market, Market::Checked(_))).collect();
+    let checked: Vec<_> = figures.iter().filter(|(market, _)| is_checked(*market)).collect();
     let mut head = vec!["wrong work not paid, by who delivered it"];
     head.extend(checked.iter().map(|(market, _)| market.name()));
     rows(
@@ -100,20 +103,22 @@ pub fn caught(figures: &[(Market, Figures)]) -> String {
 
 /// What each character has gained, a machine.
 pub fn earnings(figures: &[(Market, Figures)]) -> String {
-    let mut head = vec!["gained a machine, dollars"];
+    let mut head = vec!["gained a machine, cents"];
     head.extend(figures.iter().map(|(market, _)| market.name()));
     let mut lines: Vec<Vec<String>> = Character::ALL
         .iter()
         .map(|character| {
             let cells = figures.iter().map(|(_, f)| {
                 let seen = f.seen.get(character).copied().unwrap_or_default();
-                dollars(seen.net / i128::from(seen.machines.max(1)))
+                cents(seen.net / i128::from(seen.machines.max(1)))
             });
             std::iter::once(character.name().to_owned()).chain(cells).collect()
         })
         .collect();
     let cost = figures.iter().map(|(market, f)| match market {
-        Market::Checked(_) => dollars(f.self_dealing_cost / i128::from(f.self_deals.max(1))),
+        Market::Checked(_) | Market::Audited => {
+            cents(f.self_dealing_cost / i128::from(f.self_deals.max(1)))
+        }
         Market::Unchecked | Market::FirstCome => "–".to_owned(),
     });
     lines.push(

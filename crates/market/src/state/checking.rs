@@ -131,6 +131,11 @@ impl State {
         let act = format!("machina/market/panel/{}/1", slot.panels.len());
         let deposit = self.deposit_for(&slot.terms);
         let mut draws = Draws::new(&entropy, &act, job);
+        let is_first = slot.panels.len() == 1 && slot.bonds.is_empty();
+        if is_first && !draws.chance(slot.terms.audit) {
+            self.leave_unaudited(at, entropy);
+            return Ok(Step::Done);
+        }
         let mut pool = std::mem::take(&mut self.pool);
         let drawn = pool.draw(
             usize::from(size),
@@ -163,6 +168,20 @@ impl State {
         let check_ms = self.jobs[at].terms.check_ms;
         self.enter(at, Stage::Checking, self.now.plus(Duration::from_millis(check_ms)));
         Ok(Step::Done)
+    }
+
+    /// The lot says that this work is not looked at. What was sealed must still be opened: the
+    /// client gets what it paid for, and the worker is bound to it.
+    fn leave_unaudited(&mut self, at: usize, entropy: Digest) {
+        let panel = self.jobs[at].panels.last_mut().expect("a panel is wanted");
+        panel.size = 0;
+        panel.drawn_with = Some(entropy);
+        if self.jobs[at].answer().is_some() {
+            self.end_unchallenged(at);
+        } else {
+            let until = self.now.plus(Duration::from_millis(self.rules.report_ms));
+            self.enter(at, Stage::Reporting, until);
+        }
     }
 
     pub(super) fn commit_report(&mut self, job: JobId, by: Party, commitment: Digest) -> Decision {
@@ -288,6 +307,12 @@ impl State {
     fn tally(&mut self, at: usize, from: Timestamp) {
         let slot = &self.jobs[at];
         let panel = slot.panels.last().expect("a panel is at work");
+        if panel.size == 0 {
+            return match slot.answer() {
+                Some(_) => self.end_unchallenged(at),
+                None => self.find(at, false, from),
+            };
+        }
         let told: Vec<(usize, &Report, usize)> = panel
             .seats
             .iter()

@@ -341,6 +341,11 @@ impl State {
             return Err(Refusal::OfferBusy { offer: offer.id, capacity: offer.capacity });
         }
         self.may_work(offer.worker, &slot.terms)?;
+        // One bid a worker: each bid is a draw of quality, and several offers would be several.
+        let is_other = |bid: &Bid| bid.worker == offer.worker && bid.state != BidState::TakenBack;
+        if slot.bids.iter().any(is_other) {
+            return Err(Refusal::BidExists { offer: offer.id });
+        }
         if slot.bids.len() >= MAX_BIDS {
             return Err(Refusal::RoundFull);
         }

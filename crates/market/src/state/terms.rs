@@ -39,7 +39,8 @@ impl State {
             Check::Gold { pass_mark, .. } | Check::Peer { pass_mark, .. } => pass_mark,
             _ => 0,
         };
-        if terms.quality > MILLION || mark > MILLION {
+        let audit = terms.audit;
+        if terms.quality > MILLION || mark > MILLION || audit == 0 || audit > MILLION {
             return Some(TermsProblem::Share);
         }
         let seats = terms.check.seats();

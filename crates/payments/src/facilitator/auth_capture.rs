@@ -162,6 +162,7 @@ impl EmbeddedFacilitator {
             Err(EscrowError::Moved { .. } | EscrowError::TooMuch { .. }) => {
                 failed((Invalid::Insufficient, None), None, payer)
             }
+            Err(EscrowError::Busy) => failed((Invalid::Pending, None), None, payer),
             Err(EscrowError::Chain(SettlementError::Pending { transaction })) => {
                 failed((Invalid::Pending, Some(transaction)), None, payer)
             }

@@ -57,11 +57,11 @@ impl Gate {
             && !request.headers().contains_key(header::AUTHORIZATION);
         if comes_back {
             let (parts, body) = request.into_parts();
-            let reply = self.welcome_back(&offer, &parts, body).await;
+            let reply = Box::pin(self.welcome_back(&offer, &parts, body)).await;
             self.dress(&offer, reply)
         } else if self.extras.mpp.is_some() && !speaks_x402 {
-            let (reply, body) =
-                self.clone().attend_mpp(&offer, echoes, &target, request, work).await;
+            let attending = self.clone().attend_mpp(&offer, echoes, &target, request, work);
+            let (reply, body) = Box::pin(attending).await;
             self.challenge(&offer, &target, body, self.dress(&offer, reply))
         } else {
             let reply = self.clone().serve(offer.clone(), echoes, request, work).await;

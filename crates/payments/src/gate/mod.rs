@@ -317,6 +317,24 @@ impl Gate {
         {
             return self.serve_channel(offer, terms, drawn, parts, body, work).await;
         }
+        // Apart, so that the future of a voucher, of which there are most, stays small.
+        Box::pin(self.serve_paid(offer, parts, body, work)).await
+    }
+
+    /// Serves what is no plain voucher, or not paid at all.
+    async fn serve_paid<S>(
+        self: Arc<Self>,
+        offer: Arc<Offer>,
+        parts: http::request::Parts,
+        body: Body,
+        work: S,
+    ) -> Reply
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let terms = offer.channel_terms();
         let payment = match wire::decode::<PaymentPayload>(&parts.headers, wire::PAYMENT_SIGNATURE)
         {
             Ok(Some(payment)) => payment,

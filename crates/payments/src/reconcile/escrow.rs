@@ -183,6 +183,14 @@ impl Bookkeeper {
         Ok(looked)
     }
 
+    /// Whether a sale is posted of which this is a part.
+    pub(super) fn has_posted_more(&self, sale: Reference, amount: Amount) -> bool {
+        self.ledger.read(|state| {
+            let posted = state.transfer(&books::sale_id(sale)).and_then(|r| r.posted());
+            posted.is_some_and(|(_, all)| all.minor() > amount.minor())
+        })
+    }
+
     async fn book_events<'a>(
         &self,
         known: Known,

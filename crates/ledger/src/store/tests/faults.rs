@@ -130,7 +130,8 @@ fn a_file_of_the_first_version_keeps_its_documents() {
     let sql = "INSERT INTO evidence (reference, stage, at, media_type, body) \
                VALUES (?1, ?2, 7, 'text/plain', ?3)";
     for (n, stage) in [(1, "quote"), (2, "quote"), (1, "answer")] {
-        let values = rusqlite::params![act(n).as_bytes(), stage, stage.as_bytes()];
+        let act = act(n);
+        let values = rusqlite::params![act.as_bytes(), stage, stage.as_bytes()];
         connection.execute(sql, values).unwrap();
     }
     drop(connection);

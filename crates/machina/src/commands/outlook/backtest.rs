@@ -57,7 +57,7 @@ fn text(test: &Backtest) -> String {
             "in 95 %",
             "bias",
             "DM p",
-            "used",
+            "lowers CRPS",
         ]);
         for row in &rows {
             let Ok(s) = &row.result else { continue };
@@ -82,7 +82,7 @@ fn text(test: &Backtest) -> String {
                 inside(2),
                 format!("{:+.2}", s.bias),
                 p,
-                used(row).to_string(),
+                lowers(row).to_string(),
             ]);
         }
         text.push_str(&table.text());
@@ -94,13 +94,14 @@ fn text(test: &Backtest) -> String {
     }
     let _ = writeln!(
         text,
-        "\n  skill is against the random walk; DM p and used are against {BENCHMARK}: a driver that does not \
-         lower CRPS\n  is not used. In brackets 95 % intervals (Wilson) for as many forecasts as these are worth."
+        "\n  Skill is against the random walk; DM p and lowers CRPS are against {BENCHMARK}: a driver that does not \
+         lower CRPS\n  at every horizon is not used. In brackets 95 % intervals (Wilson) for as many forecasts as \
+         these are worth."
     );
     text
 }
 
-fn used(row: &Row) -> &'static str {
+fn lowers(row: &Row) -> &'static str {
     match &row.result {
         Ok(_) if row.benchmark => "benchmark",
         Ok(_) if row.name == outlook::backtest::POOL => "",

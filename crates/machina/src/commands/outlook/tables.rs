@@ -147,7 +147,7 @@ fn models(report: &OutlookReport) -> String {
         };
         let weight = match &view.standing {
             Standing::Used { weight } => number::probability(*weight),
-            Standing::NotUsed { .. } => "not used".to_string(),
+            Standing::NotUsed { years, .. } => format!("fails at {years} y"),
             Standing::Silent { .. } => "no score".to_string(),
         };
         let mut row = vec![view.name.to_string()];
@@ -159,7 +159,7 @@ fn models(report: &OutlookReport) -> String {
     }
     format!(
         "{} at the end of {}, from {} on {}; none is the truth\n{}{silent}  Their disagreement is the \
-         uncertainty. Not used: no better than a random walk with shrunk drift.\n",
+         uncertainty. What fails, years ahead, to beat a random walk with shrunk drift is not used.\n",
         say::strong("What crypto is worth, by model"),
         c.year,
         number::dollars(c.start.1),
