@@ -59,6 +59,37 @@ pub struct Place {
     /// Refuse to start if that node serves another chain.
     #[arg(long, global = true, env = "MACHINA_CHAIN_ID", value_name = "ID")]
     pub chain_id: Option<u64>,
+
+    /// How many blocks must stand on a payment's block on that node before it counts.
+    #[arg(
+        long,
+        global = true,
+        env = "MACHINA_CONFIRMATIONS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(0..=1000)
+    )]
+    pub confirmations: Option<u64>,
+
+    /// How many keys the facilitator sends with; where gas costs, each needs some.
+    #[arg(
+        long,
+        global = true,
+        env = "MACHINA_SENDING_KEYS",
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(1..=16)
+    )]
+    pub sending_keys: u8,
+
+    /// Let this contract make the wallet of a payer that has none yet (EIP-6492); may be repeated.
+    #[arg(
+        long = "wallet-maker",
+        global = true,
+        env = "MACHINA_WALLET_MAKERS",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
+    pub wallet_makers: Vec<String>,
 }
 
 /// What to do.

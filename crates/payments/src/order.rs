@@ -98,6 +98,16 @@ impl Order {
         }
     }
 
+    /// The number that makes it usable once; in a payment that is bound, made from the request.
+    pub fn nonce(&self) -> B256 {
+        match self {
+            Order::Authorization(order) => order.nonce,
+            Order::Permit(order) => order.nonce().into(),
+            // The payer's own part of the salt, from which its terms may derive the rest.
+            Order::Escrow(order) => order.salt_nonce.unwrap_or(order.signed.payment.salt).into(),
+        }
+    }
+
     /// The most that it can move, in minor units.
     pub fn most(&self) -> U256 {
         match self {

@@ -14,6 +14,7 @@ pub mod server;
 
 mod accounts;
 mod api;
+mod money_chain;
 mod square;
 mod stalls;
 mod vision;
@@ -22,7 +23,7 @@ use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use labour::VisionWorker;
@@ -39,7 +40,7 @@ use payments::{
     Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, EscrowTerms, Extras, Gate, GateChannels,
     GateParts, Mpp, Offer, Purchase, Way,
 };
-use settlement::{Endpoint, LocalNode, SenderLimits, Settlement};
+use settlement::{SenderLimits, SendingKeys, Settlement};
 
 use crate::cli::Place;
 use crate::failure::Failure;
@@ -51,6 +52,7 @@ use crate::report::{
 };
 use cast::Cast;
 use measure::Measure;
+use money_chain::{open_chain, wallet_makers};
 use square::Square;
 use stalls::Stalls;
 
@@ -58,8 +60,6 @@ use stalls::Stalls;
 const PRICE: &str = "0.01";
 /// What a new shopper gets on the embedded chain, in whole dollars.
 const FIRST_MONEY: &str = "5";
-/// When the embedded chain begins: 2026-01-01 00:00 UTC. Any moment before its first block will do.
-const GENESIS_TIME: u64 = 1_767_225_600;
 /// After how many purchases from one seller the shopper opens a channel with it unasked.
 const OPEN_AFTER: usize = 10;
 /// How long a buyer who withdraws from a channel waits for the seller's claims.
@@ -106,18 +106,6 @@ struct Facts {
     agree: BooksAndChain,
 }
 
-struct LocalChain(chain::Node);
-
-impl LocalNode for LocalChain {
-    fn request(
-        &self,
-        request: serde_json::Value,
-    ) -> std::pin::Pin<Box<dyn Future<Output = serde_json::Value> + Send>> {
-        let node = self.0.clone();
-        Box::pin(async move { node.request(request).await })
-    }
-}
-
 impl Assembly {
     /// Opens the economy of a home. With `vision`, its vision machine works.
     ///
@@ -129,20 +117,22 @@ impl Assembly {
         vision: Option<Arc<VisionWorker>>,
     ) -> Result<Arc<Assembly>, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let cast = Arc::new(Cast::of(&home)?);
+        let makers = wallet_makers(&place)?;
+        let cast = Arc::new(Cast::of(&home, place.sending_keys)?);
         let (node, endpoint, token) = open_chain(&home, &place, &cast).await?;
-        let connect = |key: &mandates::Key| {
+        let limits = SenderLimits { confirmations: place.confirmations, ..SenderLimits::default() };
+        let connect = |keys: SendingKeys| {
             Settlement::connect(
                 endpoint.clone(),
                 place.chain_id.or(node.as_ref().map(chain::Node::chain_id)),
                 token,
-                key.transaction_signer(),
-                SenderLimits::default(),
+                keys,
+                limits,
             )
         };
-        let chain = connect(&cast.facilitator).await?;
+        let chain = connect(cast.senders()).await?;
         let mint = match &node {
-            Some(_) => Some(connect(&cast.mint).await?),
+            Some(_) => Some(connect(cast.mint.transaction_signer().into()).await?),
             None => None,
         };
         let asset = chain.token().asset;
@@ -170,7 +160,7 @@ impl Assembly {
         };
         let facilitator = EmbeddedFacilitator::new(chain.clone(), clock.clone())
             .with_receiver_authorizer(cast.facilitator.transaction_signer());
-        let facilitator = Arc::new(facilitator.listing(catalogue));
+        let facilitator = Arc::new(facilitator.listing(catalogue).with_factories(makers));
         let classify = {
             let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
             Arc::new(move |payer: Party| -> Kind {
@@ -842,51 +832,4 @@ fn status_word(status: &Status) -> &'static str {
         Status::Voided { .. } => "voided",
         Status::Expired { .. } => "expired",
     }
-}
-
-/// The embedded chain of the home, or the node that was named.
-async fn open_chain(
-    home: &Held,
-    place: &Place,
-    cast: &Cast,
-) -> Result<(Option<chain::Node>, Endpoint, Address), Failure> {
-    if let Some(url) = &place.rpc {
-        let token = place.token.as_deref().ok_or_else(|| {
-            Failure::misuse("`--rpc` needs the dollar's address on that chain")
-                .hint("name it with `--token ADDRESS`, for example USDC's")
-        })?;
-        let token = Party::from_str(token).map_err(Failure::misuse)?;
-        return Ok((None, Endpoint::parse(url).map_err(Failure::misuse)?, token.into()));
-    }
-    if place.token.is_some() {
-        return Err(Failure::misuse(
-            "`--token` goes with `--rpc`: the embedded chain has its own dollar",
-        ));
-    }
-    let mint = cast.mint.address();
-    // Gas is free on the embedded chain; the coins are for clients that insist on having some.
-    let coins = U256::from(1_000_000_000_000_000_000_000u128);
-    let alloc = protocol::genesis(mint, &[(mint, coins), (cast.facilitator.address(), coins)])?
-        .into_iter()
-        .map(|account| chain::GenesisAccount {
-            address: account.address,
-            balance: account.balance,
-            nonce: account.nonce,
-            code: account.code,
-            storage: account.storage,
-        })
-        .collect();
-    let genesis = chain::Genesis {
-        chain_id: protocol::EMBEDDED_CHAIN_ID,
-        timestamp: GENESIS_TIME,
-        gas_limit: 100_000_000,
-        alloc,
-    };
-    let now: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(|| SystemClock.now().as_secs());
-    let config = chain::Config::in_memory(genesis, now).in_directory(home.chain_folder());
-    let node = tokio::task::spawn_blocking(move || chain::Node::open(config))
-        .await
-        .map_err(Failure::new)??;
-    let endpoint = Endpoint::Local(Arc::new(LocalChain(node.clone())));
-    Ok((Some(node), endpoint, protocol::addresses::MACHINA_DOLLAR))
 }

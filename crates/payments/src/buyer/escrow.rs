@@ -1,8 +1,8 @@
 //! The buyer's way into an escrow and out of it: what it takes, what became of its money, and taking
 //! back what nobody captured in time.
 
-use alloy_primitives::U256;
 use alloy_primitives::aliases::U48;
+use alloy_primitives::{B256, U256};
 use ledger::{Evidence, Reference, Status};
 use mandates::books::Line;
 use mandates::{EscrowStep, Held, Stepped};
@@ -85,7 +85,12 @@ impl Buyer {
     }
 
     /// The order to sign.
-    pub(super) fn order_into_escrow(&self, choice: &Choice, ends: u64) -> Result<Order, BuyError> {
+    pub(super) fn order_into_escrow(
+        &self,
+        choice: &Choice,
+        nonce: B256,
+        ends: u64,
+    ) -> Result<Order, BuyError> {
         let unusable = |cause: String| BuyError::NoWayToPay {
             url: choice.terms.pay_to.chars().take(80).collect(),
             cause,
@@ -100,7 +105,7 @@ impl Buyer {
         let value = U256::try_from(choice.amount.minor()).unwrap_or_default();
         let amount = auth_capture::bits120(value)
             .ok_or_else(|| spoken(auth_capture::Invalid::AmountOverflow))?;
-        let random = U256::from_be_bytes((self.entropy)());
+        let random: U256 = nonce.into();
         let (salt, salt_nonce) = match extra.binds_salt() {
             false => (random, None),
             true => (bound_salt(extra.receiver_authorizer, extra.policy, random), Some(random)),

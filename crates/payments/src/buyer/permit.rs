@@ -1,6 +1,6 @@
 //! The buyer's way through Permit2: what it takes, and the approval that goes along.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use mandates::Held;
 use protocol::addresses::{X402_EXACT_PERMIT2_PROXY, X402_UPTO_PERMIT2_PROXY};
 use protocol::permit2::{
@@ -122,11 +122,12 @@ impl Buyer {
         by: By,
         payee: Address,
         amount: U256,
+        nonce: B256,
         from: u64,
         ends: u64,
     ) -> Option<SignedPermit> {
         let permitted = TokenPermissions { token: self.chain.token().address, amount };
-        let nonce = U256::from_be_bytes((self.entropy)());
+        let nonce = nonce.into();
         let deadline = U256::from(ends);
         let valid_after = U256::from(from);
         let order = match by {

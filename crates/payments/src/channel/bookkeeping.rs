@@ -368,10 +368,14 @@ impl Bookkeeper {
                 let claimed = self.chain.amount(U256::from(state.total_claimed))?;
                 let mut more = claimed.minor() - book.charged.minor();
                 let gone = state.balance > 0 && state.unclaimed() == 0;
+                // Several may have been under way at once: the sum is proved, the oldest are taken.
+                let sum: i128 = open.iter().map(|hold| hold.transfer.amount.minor()).sum();
+                let explained = more > 0 && more <= sum;
                 for hold in open {
-                    let fits = more > 0 && more <= hold.transfer.amount.minor();
+                    let taken = more.min(hold.transfer.amount.minor());
+                    let fits = explained && taken > 0;
                     if fits || gone {
-                        let charged = Amount::from_minor(asset, if fits { more } else { 0 });
+                        let charged = Amount::from_minor(asset, if fits { taken } else { 0 });
                         more -= charged.minor();
                         fates.push(Fate { hold: hold.transfer.id, charged });
                     }

@@ -37,6 +37,7 @@ use money::{Amount, Party};
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
+use super::binding;
 pub(crate) use super::channel_money::is_open;
 use super::channel_payload::{Drawn, Want};
 use super::reply::{AnswerHead, Reply, Stored};
@@ -193,6 +194,19 @@ impl Gate {
             Ok(found) => found,
             Err(reply) => return *reply,
         };
+        if !matches!(draw.drawn.want, Want::Refund { .. })
+            && let Drawn { config, voucher, binding, .. } = &draw.drawn
+            && let Err(refusal) = binding::check_voucher(
+                offer,
+                &parts,
+                config,
+                voucher,
+                binding.as_ref(),
+                &draw.input,
+            )
+        {
+            return *refusal;
+        }
         let mut deposited = None;
         match &draw.drawn.want {
             Want::Refund { amount, payment, asked } => {

@@ -145,6 +145,7 @@ impl Gate {
             };
             remove_credential(&mut parts.headers);
             parts.headers.insert(wire::PAYMENT_SIGNATURE, payment);
+            parts.extensions.insert(mpp::ByCredential);
         }
         let body = Body::new(Watched::new(body, credential.clone(), seen.clone()));
         let reply =

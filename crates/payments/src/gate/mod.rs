@@ -30,6 +30,7 @@
 //! Bounds: headers by [`wire::MAX_HEADER`], bodies by [`Offer::max_body`], answers, waits, and the
 //! numbers of bodies and of pieces of work at once by [`GateLimits`].
 
+mod binding;
 pub(crate) mod channel;
 mod channel_money;
 mod channel_payload;
@@ -387,6 +388,11 @@ impl Gate {
             Ok(input) => input,
             Err(refusal) => return *refusal,
         };
+        if let Err(refusal) =
+            binding::check_order(&offer, &parts, &payment, &requirements, &order, &input)
+        {
+            return *refusal;
+        }
         let paid = Paid::new(&offer, &parts, payment, requirements, order, input);
         let mut told = match self.take_seat(paid.errand()) {
             Err(told) => told,

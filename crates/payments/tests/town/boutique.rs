@@ -39,6 +39,7 @@ pub fn extras() -> Extras {
 pub fn declared() -> Declared {
     Declared {
         identifier: Some(Identifier { required: false }),
+        binding: None,
         sign_in: Some(SignIn { within: DAY }),
         listing: Some(Listing {
             service_name: Some("Town".into()),

@@ -102,8 +102,7 @@ impl Town {
     async fn found(durable: bool) -> Town {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(ManualClock::at(START));
-        let minter = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x11)).unwrap();
-        let sender = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x12)).unwrap();
+        let (minter, sender) = (minter(), sender());
         let directory = durable.then(|| folder.path().join("chain"));
         let node = node(&minter, &clock, directory);
         let chain = connect(&node, sender, SenderLimits::default()).await;
@@ -313,6 +312,21 @@ fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>, directory: Option<P
     let clock = clock.clone();
     let config = Config::in_memory(genesis, Arc::new(move || clock.now().as_secs()));
     Node::open(Config { directory, ..config }).unwrap()
+}
+
+/// Another node of the same beginning, which knows nothing of what came since.
+pub fn another_node(clock: &Arc<ManualClock>) -> Node {
+    node(&minter(), clock, None)
+}
+
+/// The key of the facilitator's transactions.
+pub fn sender() -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&B256::repeat_byte(0x12)).unwrap()
+}
+
+/// The key that makes play money.
+pub fn minter() -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&B256::repeat_byte(0x11)).unwrap()
 }
 
 async fn connect(node: &Node, key: PrivateKeySigner, limits: SenderLimits) -> Settlement {
