@@ -55,6 +55,38 @@ async fn a_stranger_is_told_nothing_of_a_channel() {
     assert_eq!(shop.pay(&client.voucher(2 * COSTS), "job:2").await.status, 200);
 }
 
+/// Later vouchers are judged against a known key, which does not tell whether `v` is right; the
+/// contract takes the right one alone.
+#[tokio::test]
+async fn a_voucher_whose_v_is_wrong_is_claimed_all_the_same() {
+    let town = Town::begin().await;
+    let shop = town.channel_shop().await;
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    let turned = |total: u128| {
+        let mut payment = client.voucher(total);
+        let signature = payment.payload["voucher"]["signature"].as_str().unwrap().to_string();
+        let (rest, v) = signature.split_at(signature.len() - 2);
+        let other = if v == "1b" { "1c" } else { "1b" };
+        payment.payload["voucher"]["signature"] = json!(format!("{rest}{other}"));
+        payment
+    };
+    // The first of a channel, from which the key is learned, must be right.
+    let first = shop.pay(&turned(COSTS), "job:1").await;
+    assert_eq!(first.code(), ChannelInvalid::VoucherSignature.code());
+    assert_eq!(shop.pay(&client.voucher(COSTS), "job:1").await.status, 200);
+    for total in 2..=3 {
+        let answer = shop.pay(&turned(total * COSTS), "job").await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    // Over a restart, too, the claim is made with what the contract takes.
+    drop(shop);
+    let town = town.crash().await;
+    let shop = town.channel_shop().await;
+    let collected = shop.gate.collect(Collect::All).await;
+    assert_eq!((collected.claimed, collected.failed), (3 * COSTS, 0));
+    assert_eq!(town.on_chain(&client.config).await.total_claimed, 3 * COSTS);
+}
+
 /// A wallet that is a contract could say yes to a voucher at the sale, and no at the claim.
 #[tokio::test]
 async fn a_channel_without_a_key_buys_nothing() {

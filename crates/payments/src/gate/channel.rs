@@ -190,8 +190,8 @@ impl Gate {
             return Reply::busy("all hands are busy; try again in a moment");
         };
         // Before all else: whoever could not sign this voucher learns nothing of the channel.
-        let found = match self.authenticate(till, offer, &draw) {
-            Ok(found) => found,
+        let (found, key) = match self.authenticate(till, offer, &draw) {
+            Ok(authentic) => authentic,
             Err(reply) => return *reply,
         };
         if !matches!(draw.drawn.want, Want::Refund { .. })
@@ -233,6 +233,7 @@ impl Gate {
             Ok(judged) => judged,
             Err(reply) => return *reply,
         };
+        channel.lock().expect("nothing panics under this lock").signer = Some(key);
         let reference = till.reference(draw.drawn.voucher.channel_id, draw.amount());
         // From here on the place is this request's alone, and so is the next attempt's number.
         let newest = self.ledger.read(|state| Sale::newest(state, reference));
@@ -246,13 +247,13 @@ impl Gate {
     }
 
     /// Whether the payload names its channel rightly and the channel's key has signed the voucher.
-    /// Tells the channel, if it is in memory.
+    /// Tells the channel, if it is in memory, and the key.
     fn authenticate(
         &self,
         till: &Till,
         offer: &Offer,
         draw: &Draw,
-    ) -> Result<Option<Shared>, Box<Reply>> {
+    ) -> Result<(Option<Shared>, KnownKey), Box<Reply>> {
         let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
         let found = till.find(voucher.channel_id);
         let known = found.as_ref().map(|channel| {
@@ -270,20 +271,13 @@ impl Gate {
         }
         let hash = till.domain.voucher_hash(voucher.channel_id, voucher.max_claimable_amount.0);
         let signer = known.and_then(|(same, signer)| signer.filter(|_| same));
-        let signed = match signer {
-            Some(key) => key.has_signed(hash, &voucher.signature),
-            None => {
-                let key = KnownKey::of(hash, &voucher.signature, config.payer_authorizer);
-                if let (Some(key), Some(channel)) = (key, &found) {
-                    channel.lock().expect("nothing panics under this lock").signer = Some(key);
-                }
-                key.is_some()
-            }
+        let signature = &voucher.signature;
+        let key = match signer {
+            Some(key) => key.has_signed(hash, signature).then_some(key),
+            None => KnownKey::of(hash, signature, config.payer_authorizer),
         };
-        match signed {
-            true => Ok(found),
-            false => Err(Box::new(invalid(offer, ChannelInvalid::VoucherSignature))),
-        }
+        let refuse = || Box::new(invalid(offer, ChannelInvalid::VoucherSignature));
+        Ok((found, key.ok_or_else(refuse)?))
     }
 
     /// The stored answer, if this voucher was charged for this very request.
