@@ -185,7 +185,7 @@ mod tests {
         // What speaks of the anchor year alone has no nearer and no further.
         for rival in RIVALS.iter().filter(|rival| rival.name() != "payments-only") {
             let width = |years| {
-                let p = rival.project(&past, years).expect(rival.name());
+                let p = rival.project(&past, years).unwrap_or_else(|_| panic!("{}", rival.name()));
                 p.quantile(0.9) - p.quantile(0.1)
             };
             assert!(width(5.0) >= width(1.0), "{}", rival.name());
