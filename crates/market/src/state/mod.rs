@@ -9,6 +9,8 @@
 //! Each operation takes time that does not depend on how many jobs there are, but for the heap of
 //! deadlines and the pool, both logarithmic. Clearing takes about a hundred draws a bid.
 
+#![deny(clippy::float_arithmetic)]
+
 mod checking;
 mod funds;
 mod hiring;
