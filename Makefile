@@ -47,7 +47,7 @@ check: $(CONTRACT_TOOLS) ## formats, lints, documents, contract bytes, the map a
 	@$(CARGO) test $(RELEASE) --quiet --workspace --test house
 
 .PHONY: interop
-interop: build ## let outside clients from npm and PyPI trade with a running economy
+interop: build ## let outside clients from npm, PyPI and crates.io trade with a running economy
 	@tools/need node python
 	@interop/setup
 	@interop/run $(MACHINA)
@@ -56,6 +56,11 @@ interop: build ## let outside clients from npm and PyPI trade with a running eco
 bench: ## measure: each figure beside its limit or its peer, in one table
 	@tools/need rust cc python
 	@bench/run
+
+.PHONY: checks
+checks: ## play labour markets against cheats: the tables of docs/checks.md
+	@tools/need rust cc
+	@$(CARGO) run $(RELEASE) --quiet -p market --example checks
 
 ##@ Keep
 
@@ -69,7 +74,7 @@ setup: build $(CONTRACT_TOOLS) ## fetch and build all that the other targets nee
 .PHONY: clean
 clean: ## remove all that was built or installed here; homes, books and models stay
 	@$(CARGO) clean --quiet
-	@rm -rf contracts/node_modules contracts/out contracts/cache interop/node_modules interop/.venv .out
+	@rm -rf contracts/node_modules contracts/out contracts/cache interop/node_modules interop/.venv interop/rust/target .out
 
 .PHONY: help
 help:

@@ -126,17 +126,29 @@ function print(value) {
   return `{\n${fields.join(",\n")}\n}\n`;
 }
 
+/**
+ * The contracts in groups of one compiler profile: those that foundry.toml restricts, and all others.
+ * Node ids are unique within a run of the compiler, and forge runs it once a profile.
+ */
+function profiles(names) {
+  const settings = readFileSync(join(ROOT, "foundry.toml"), "utf8");
+  const restricted = names.filter((name) => settings.includes(`paths = "src/${name}.sol"`));
+  return [names.filter((name) => !restricted.includes(name)), restricted].filter((group) => group.length > 0);
+}
+
 /** Artifact file name to contents, freshly built. */
 function build() {
-  const out = mkdtempSync(join(tmpdir(), "machina-contracts-"));
-  try {
-    const names = contractNames();
-    compile(names, out);
-    const variables = allVariables(out);
-    return new Map(names.map((name) => [`${name}.json`, print(artifact(name, out, variables))]));
-  } finally {
-    rmSync(out, { recursive: true, force: true });
-  }
+  const fresh = profiles(contractNames()).flatMap((names) => {
+    const out = mkdtempSync(join(tmpdir(), "machina-contracts-"));
+    try {
+      compile(names, out);
+      const variables = allVariables(out);
+      return names.map((name) => [`${name}.json`, print(artifact(name, out, variables))]);
+    } finally {
+      rmSync(out, { recursive: true, force: true });
+    }
+  });
+  return new Map(fresh);
 }
 
 /** The fields in which two artifacts differ; unreadable text differs as a whole. */

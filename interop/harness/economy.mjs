@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { createPublicClient, defineChain, http, parseAbi } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
@@ -15,6 +16,9 @@ const { program, home, info: told, photographs } = JSON.parse(process.env.MACHIN
 
 /** What `machina --json info` tells. */
 export const info = told;
+
+/** How a command of the program is started in the economy's home. */
+export const command = (...words) => [program, "--home", home, ...words];
 
 /** What the vision machine sells. */
 export const offer = info.offers.find((o) => o.name === "vision/classify");
@@ -117,6 +121,13 @@ export async function openStall(...words) {
 /** A sample photograph's bytes. */
 export async function photograph(name) {
   return readFile(photographs[name]);
+}
+
+/** The secrets of the economy's parties, as their files have them. No client may ever see one. */
+export async function secrets() {
+  const folder = join(home, "keys");
+  const files = (await readdir(folder)).filter((file) => file.endsWith(".key"));
+  return Promise.all(files.map(async (file) => (await readFile(join(folder, file), "utf8")).trim()));
 }
 
 /** A contract of this project as it was compiled: `{abi, bytecode, …}`. */

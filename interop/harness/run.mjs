@@ -18,7 +18,7 @@ const HEALTHY = 30;
 /** Seconds that the economy has to close. */
 const CLOSING = 30;
 /** Seconds that a suite has. */
-const SUITE = 180;
+const SUITE = 300;
 /** Bytes kept of what a process says besides its claims. */
 const TAIL = 6000;
 
@@ -26,6 +26,7 @@ const TAIL = 6000;
 const STARTS = {
   ".mjs": (file) => [process.execPath, "--import", join(ROOT, "harness/loopback.mjs"), file],
   ".py": (file) => [join(ROOT, ".venv/bin/python"), file],
+  ".rs": (file) => [join(ROOT, "rust/target/debug", basename(file, ".rs"))],
 };
 
 /** Children that run now; an interruption ends them, and no other suite begins. */

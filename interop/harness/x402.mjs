@@ -3,6 +3,9 @@
 import { ExactEvmScheme } from "@x402/evm/exact/client";
 import { decodePaymentResponseHeader, wrapFetchWithPayment, x402Client, x402HTTPClient } from "@x402/fetch";
 import { info } from "./economy.mjs";
+import { decode, encode } from "./wire.mjs";
+
+export { decode, encode };
 
 /** Spend controls that allow the economy's dollar, up to `limit` minor units a payment. */
 export function allowing(limit) {
@@ -46,14 +49,4 @@ export function settlementOf(response) {
   const header = response.headers.get("PAYMENT-RESPONSE");
   if (header === null) throw new Error(`no PAYMENT-RESPONSE in an answer with status ${response.status}`);
   return decodePaymentResponseHeader(header);
-}
-
-/** Reads base64(JSON). */
-export function decode(header) {
-  return JSON.parse(Buffer.from(header, "base64").toString("utf8"));
-}
-
-/** Writes base64(JSON). */
-export function encode(value) {
-  return Buffer.from(JSON.stringify(value)).toString("base64");
 }

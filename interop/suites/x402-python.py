@@ -1,20 +1,17 @@
 """PyPI x402 buys from the vision machine: over httpx, with eth-account's keys."""
 
 import asyncio
-import base64
-import contextlib
-import json
 import random
 import struct
-import subprocess
 import sys
 import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "harness"))
-from claims import GIVEN, claim, done  # noqa: E402  (must come before anything that connects)
+from claims import claim, done  # noqa: E402  (must come before anything that connects)
 
 import httpx  # noqa: E402
+from economy import INFO, OFFER, PRICE, changes, machina, photograph, rpc, settlement  # noqa: E402
 from eth_account import Account  # noqa: E402
 from x402 import x402Client  # noqa: E402
 from x402.http import x402HTTPClient  # noqa: E402
@@ -22,48 +19,8 @@ from x402.http.clients.httpx import PaymentError, x402HttpxClient  # noqa: E402
 from x402.mechanisms.evm import EthAccountSigner  # noqa: E402
 from x402.mechanisms.evm.exact.register import register_exact_evm_client  # noqa: E402
 
-INFO = GIVEN["info"]
-OFFER = next(offer for offer in INFO["offers"] if offer["name"] == "vision/classify")
-PRICE = int(OFFER["price"]["minor"])
-CAT = Path(GIVEN["photographs"]["chelsea.png"]).read_bytes()
+CAT = photograph("chelsea.png")
 PNG = {"content-type": "image/png"}
-
-
-def machina(*args):
-    """Runs a command of the program in the economy's home; its JSON."""
-    command = [GIVEN["program"], "--json", "--home", GIVEN["home"], *args]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, f"machina {' '.join(args)}: {run.stdout or run.stderr}"
-    return json.loads(run.stdout)
-
-
-def rpc(method, *params):
-    """Asks the chain."""
-    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    reply = httpx.post(INFO["rpcUrl"], json=request, trust_env=False).json()
-    assert "error" not in reply, reply["error"]
-    return reply["result"]
-
-
-def balance(address):
-    """What an address has, in minor units: balanceOf(address)."""
-    data = "0x70a08231" + address[2:].lower().rjust(64, "0")
-    return int(rpc("eth_call", {"to": INFO["token"]["address"], "data": data}, "latest"), 16)
-
-
-def sold():
-    """How often the vision machine was paid."""
-    return httpx.get(f"{INFO['url']}/m/vision", trust_env=False).json()["sold"]
-
-
-@contextlib.contextmanager
-def changes(sales, buyer):
-    """Demands that the block brought this many sales to `buyer`, paid and earned to the unit."""
-    before = sold(), balance(buyer), balance(OFFER["payee"])
-    yield
-    after = sold(), balance(buyer), balance(OFFER["payee"])
-    told = after[0] - before[0], before[1] - after[1], after[2] - before[2]
-    assert told == (sales, sales * PRICE, sales * PRICE), f"sold, paid, earned: {told}"
 
 
 def client(account, controls=None):
@@ -108,7 +65,7 @@ async def main():
                     reply = await buyer.post(OFFER["url"], content=CAT, headers=PNG)
                 assert reply.status_code == 200, reply.text
                 assert "cat" in reply.json()["labels"][0]["label"]
-                told = json.loads(base64.b64decode(reply.headers["payment-response"]))
+                told = settlement(reply)
                 assert told["success"] is True and told["network"] == INFO["network"], told
                 assert told["payer"].lower() == account.address.lower()
                 receipt = rpc("eth_getTransactionReceipt", told["transaction"])
@@ -162,7 +119,7 @@ async def main():
             async with client(account, allowed) as buyer:
                 replies = await asyncio.gather(*(buyer.post(OFFER["url"], content=CAT, headers=PNG) for _ in range(20)))
             assert [r.status_code for r in replies] == [200] * 20, [r.status_code for r in replies]
-            paid = {json.loads(base64.b64decode(r.headers["payment-response"]))["transaction"] for r in replies}
+            paid = {settlement(r)["transaction"] for r in replies}
             assert len(paid) == 20
 
     done()

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { toClientEvmSigner } from "@x402/evm";
+import { AuthCaptureEvmScheme } from "@x402/evm/auth-capture/client";
 import {
   BatchSettlementEvmScheme, computeChannelId, InMemoryClientChannelStorage, readChannelBalanceAndTotalClaimed,
 } from "@x402/evm/batch-settlement/client";
@@ -333,6 +334,47 @@ await claim("batch-settlement at the stall: the stock refund, by GET, brings bac
   return channelChanges(ofStall, {
     paid: back, sales: 0n, escrow: back, cash: 0n, chained: { balance: spent, claimed: spent },
   }, async () => assert.equal((await tab.refund(kilobytes)).amount, String(-back)));
+});
+
+// `auth-capture`: the price lies in escrow while the work is done.
+
+const careful = await fundedAccount("1");
+const intoEscrow = () => buyer(careful, allowing(MOST), new AuthCaptureEvmScheme(careful));
+
+await claim("auth-capture: the price goes into escrow and is captured once the work is done", () =>
+  changes(1, careful.address, async () => {
+    const escrowed = intoEscrow();
+    const response = await escrowed.fetch(offer.url, picture);
+    assert.match(await good(response), /cat/);
+    const { success, amount, extra } = settlementOf(response);
+    assert.deepEqual([success, amount, extra.capturedAmount], [true, String(PRICE), String(PRICE)]);
+    const { accepted, payload } = decode(escrowed.headers[0]);
+    assert.deepEqual([accepted.scheme, accepted.extra.paymentFlow], ["auth-capture", "escrow"]);
+    // The same payment again: the same answer, and nothing moves.
+    const again = await fetch(offer.url, {
+      ...picture, headers: { ...picture.headers, "PAYMENT-SIGNATURE": escrowed.headers[0] },
+    });
+    assert.match(await good(again), /cat/);
+    assert.equal(payload.authorization.value, String(PRICE));
+  }));
+
+await claim("auth-capture: work that fails gives all of it back", () =>
+  changes(0, careful.address, async () => {
+    const response = await intoEscrow().fetch(offer.url, { ...picture, body: "no picture" });
+    assert.equal(response.status, 422, await response.text());
+    const { success, amount, extra } = settlementOf(response);
+    assert.deepEqual([success, amount, extra.returnedAmount], [true, "0", String(PRICE)]);
+  }));
+
+await claim("auth-capture at the stall: what the answer cost is captured, and the rest comes back", async () => {
+  const before = await stallStanding(careful);
+  const response = await intoEscrow().fetch(`${stall.url}/text?bytes=2600`);
+  assert.equal((await good(response)).length, 2_600);
+  assert.equal(settlementOf(response).amount, String(3n * PER_KILOBYTE));
+  const after = await stallStanding(careful);
+  assert.equal(before.paid - after.paid, 3n * PER_KILOBYTE);
+  assert.equal(after.earned - before.earned, 3n * PER_KILOBYTE);
+  assert.equal(after.sales - before.sales, 3n * PER_KILOBYTE);
 });
 
 await claim("the stall closes when asked", async () => assert.equal(await stall.close(), 0));

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
+use ledger::Kind;
 use money::{Amount, Asset, Party, Timestamp};
 use serde::Serialize;
 
@@ -228,6 +229,17 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
     /// [`EconomyError::TooLarge`]. The accounts are then as they were.
     pub fn add(&mut self, flow: &Flow) -> Result<Reading, EconomyError> {
         let amount = self.gate.admit(flow)?;
+        let reading = self.post(flow, amount);
+        if !matches!(reading.counted, Counted::Memo | Counted::Outside) {
+            let period = self.period.get_or_insert(Period { first: flow.at, last: flow.at });
+            period.first = period.first.min(flow.at);
+            period.last = period.last.max(flow.at);
+        }
+        Ok(reading)
+    }
+
+    /// Posts a flow's amount to every fold; with the sign turned, takes it back.
+    fn post(&mut self, flow: &Flow, amount: i128) -> Reading {
         let registry = self.registry.borrow();
         let act = act(registry, flow);
         let reading = Reading::of(flow.kind, act);
@@ -236,24 +248,39 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
         self.expenditure.post(act, amount);
         self.income.post(registry, act, amount);
 
-        self.restated += u64::from(reading.restated);
+        let count = |counter: &mut u64, by: bool| {
+            let change = u64::from(by);
+            *counter = if amount < 0 { counter.saturating_sub(change) } else { *counter + change };
+        };
+        count(&mut self.restated, reading.restated);
         match act {
-            Act::Neutral(Counted::Memo | Counted::Outside) => return Ok(reading),
+            Act::Neutral(Counted::Memo | Counted::Outside) => return reading,
             Act::Neutral(Counted::WithinOwner) if is_purchase(flow.kind) => {
                 self.turnover += amount;
                 self.within_owner += amount;
             }
             Act::Sale { .. } => {
                 self.turnover += amount;
-                self.trades += 1;
+                count(&mut self.trades, true);
             }
             Act::Neutral(_) | Act::Labour { .. } | Act::Tax { .. } | Act::Subsidy { .. } => {}
         }
         self.payments += amount;
-        let period = self.period.get_or_insert(Period { first: flow.at, last: flow.at });
-        period.first = period.first.min(flow.at);
-        period.last = period.last.max(flow.at);
-        Ok(reading)
+        reading
+    }
+
+    /// Counts a flow that was added before as another kind: a reader's override. Who overrides, and
+    /// why, is an entry of the journal and none of this crate's knowledge. Returns how it counts
+    /// now. The period stays as it is.
+    ///
+    /// # Errors
+    /// [`EconomyError::WrongAsset`], [`EconomyError::NotPositive`], and
+    /// [`EconomyError::NotCounted`] if less than this was ever added: the caller's mistake, of which
+    /// only this much shows here. The accounts are then as they were.
+    pub fn retype(&mut self, flow: &Flow, kind: Kind) -> Result<Reading, EconomyError> {
+        let amount = self.gate.was_admitted(flow)?;
+        self.post(flow, -amount);
+        Ok(self.post(&Flow { kind, ..*flow }, amount))
     }
 
     /// The accounts as of now: one pass over units and owners.

@@ -4,7 +4,7 @@ use ledger::Reference;
 use money::{Amount, Asset, Party, Timestamp};
 use thiserror::Error;
 
-use crate::{MAX_BUCKETS, MAX_GROSS, MAX_NAME, MAX_UNITS};
+use crate::{MAX_BUCKETS, MAX_GROSS, MAX_GROUPS, MAX_NAME, MAX_UNITS};
 
 /// Why the economy's accounts refuse something. Nothing has changed when one is returned, and
 /// the same input is refused again: retrying does not help.
@@ -115,6 +115,44 @@ pub enum EconomyError {
         to: Timestamp,
         /// Width of a bucket, milliseconds.
         width_ms: u64,
+    },
+    /// A table would have more than [`MAX_GROUPS`] rows.
+    #[error(
+        "an input-output table of {count} rows is too large: at most {MAX_GROUPS}; group by sector"
+    )]
+    TooManyGroups {
+        /// How many it would have.
+        count: usize,
+    },
+    /// The groups of a table use up all that they make, so nothing is left for final use.
+    #[error("the groups use up all that they make: no output could serve one unit of final use")]
+    Unproductive,
+    /// A flow was to be taken back or retyped that these accounts never counted, as far as can be
+    /// told: more would be taken back than was paid in all.
+    #[error("payment {reference}: {amount} cannot be taken back, for less than that was counted")]
+    NotCounted {
+        /// Which flow.
+        reference: Reference,
+        /// Its amount.
+        amount: Amount,
+    },
+    /// Two figures about one period do not go together.
+    #[error("period {period}: class `{class}` {problem}")]
+    Observation {
+        /// Index of the period, the first is 0.
+        period: usize,
+        /// Which class of tasks.
+        class: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A holding refers to something unknown, or a sum is past what can be counted.
+    #[error("{what}: {problem}")]
+    Holding {
+        /// Which vault or asset.
+        what: String,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// A series would have more than [`MAX_BUCKETS`] buckets.
     #[error("a series of {count} buckets is too long: at most {MAX_BUCKETS}, use wider ones")]

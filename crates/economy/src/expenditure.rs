@@ -35,7 +35,7 @@ impl Expenditure {
                 }
                 match seller {
                     None => self.imports += amount,
-                    Some(Producer::Government) => self.collective -= amount,
+                    Some(Producer::Government(_)) => self.collective -= amount,
                     Some(Producer::Market(_)) => {}
                 }
             }

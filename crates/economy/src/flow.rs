@@ -68,4 +68,23 @@ impl Gate {
         self.gross = gross;
         Ok(amount.minor())
     }
+
+    /// The amount of a flow that was let in before. Two signs of it stay within the promise of
+    /// [`MAX_GROSS`], for a retyped flow leaves one figure by what it enters another.
+    ///
+    /// Checks in order: asset, sign, that so much was let in at all.
+    pub(crate) fn was_admitted(&self, flow: &Flow) -> Result<i128, EconomyError> {
+        let Flow { amount, reference, .. } = *flow;
+        if amount.asset() != self.asset {
+            let (found, expected) = (amount.asset(), self.asset);
+            return Err(EconomyError::WrongAsset { reference, found, expected });
+        }
+        if !amount.is_positive() {
+            return Err(EconomyError::NotPositive { reference, amount });
+        }
+        if amount.minor() > self.gross {
+            return Err(EconomyError::NotCounted { reference, amount });
+        }
+        Ok(amount.minor())
+    }
 }

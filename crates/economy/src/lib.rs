@@ -3,7 +3,8 @@
 //! The crate knows who belongs to the economy ([`Registry`]), what each payment was for
 //! ([`Flow`], typed at its source) and how statisticians add such payments up ([`Accounts`]). It
 //! must never know how a payment was made: no chain, no x402, no store. It has no clock, no I/O
-//! and no randomness, and no float: every figure is an integer count of minor units of one asset.
+//! and no randomness. Every amount is an integer count of minor units of one asset; only statistics
+//! about amounts (inverse, indices, regressions) have fractions, in the three modules that say so.
 //!
 //! # Where to start
 //!
@@ -18,6 +19,16 @@
 //!
 //! **Invariant 8 (accounts):** the three are equal, always; a payment within one beneficial owner
 //! moves none of them. A break is refused as [`EconomyError::Discrepancy`], never plugged.
+//!
+//! Further folds read the same flows, each for questions of its own:
+//!
+//! | module | answers |
+//! |---|---|
+//! | `input_output`, `leontief` | who uses whose product, and what a unit more of final use sets in motion |
+//! | `employment`, `inequality` | which machines work, how much, who gets the income, how evenly |
+//! | `network`, `metcalfe` | who hires whom, who stays, whether value outgrows users |
+//! | `volume` | real GDP: chained Fisher, quality-adjusted |
+//! | `finance` | what circulates, what is locked, what of it is counted twice |
 //!
 //! # Cost, order, bounds
 //!
@@ -61,23 +72,42 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod employment;
 mod error;
 mod expenditure;
+mod finance;
 mod flow;
 mod income;
+mod inequality;
+mod input_output;
+mod leontief;
+mod metcalfe;
+mod network;
 mod production;
 mod ratio;
 mod reading;
 mod registry;
 mod series;
+mod volume;
 
 pub use accounts::{
     Accounts, AccountsBuilder, OwnerAccounts, Period, SectorAccounts, UnitAccounts,
 };
+pub use employment::{Effort, Employment, EmploymentBuilder};
 pub use error::EconomyError;
+pub use finance::{
+    FinancialShare, Locked, Price, Supply, Token, Vault, capital_efficiency, financial_share,
+    locked,
+};
 pub use flow::{Flow, MAX_GROSS};
+pub use inequality::{Spread, spread};
+pub use input_output::{Group, Grouping, InputOutput, InputOutputTable, MAX_GROUPS};
 pub use ledger::{Kind, Reference};
+pub use leontief::Leontief;
+pub use metcalfe::{FEWEST_POINTS, Line, Metcalfe, metcalfe};
+pub use network::{Activity, Hiring, MAX_PAIRS, Network};
 pub use ratio::Ratio;
 pub use reading::{Counted, Purpose, Reading};
 pub use registry::{Institution, MAX_NAME, MAX_UNITS, Registry, Sector, Unit};
 pub use series::{Bucket, MAX_BUCKETS, Series, Span};
+pub use volume::{Observation, REFERENCE_QUALITY, Volume, volumes};

@@ -133,7 +133,7 @@ pub(crate) enum Producer {
     /// Sells at market prices: a person, a machine, a firm.
     Market(Place),
     /// A government; what it sells was valued at its cost already.
-    Government,
+    Government(Place),
 }
 
 /// What becomes of what was sold.
@@ -346,7 +346,7 @@ fn final_purchase(registry: &Registry, payer: Party, place: Place, payee: Option
 
 fn sale(registry: &Registry, payee: Option<Place>, buyer: Use) -> Act {
     let seller = payee.map(|place| match registry.institution(place) {
-        Institution::Government => Producer::Government,
+        Institution::Government => Producer::Government(place),
         Institution::Household | Institution::Machine { .. } | Institution::Firm { .. } => {
             Producer::Market(place)
         }

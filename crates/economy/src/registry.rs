@@ -275,6 +275,10 @@ impl Registry {
         &self.residents[place.index()].unit.institution
     }
 
+    pub(crate) fn sector(&self, place: Place) -> Option<Sector> {
+        self.residents[place.index()].unit.sector
+    }
+
     /// Index of the unit's beneficial owner in [`Registry::owners`].
     pub(crate) fn owner_of(&self, place: Place) -> usize {
         self.residents[place.index()].owner as usize

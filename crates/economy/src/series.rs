@@ -27,6 +27,24 @@ pub struct Span {
     pub width_ms: u64,
 }
 
+impl Span {
+    /// How many buckets it has.
+    ///
+    /// # Errors
+    /// [`EconomyError::EmptySpan`], [`EconomyError::TooManyBuckets`].
+    pub fn buckets(&self) -> Result<u64, EconomyError> {
+        let Span { from, to, width_ms } = *self;
+        if to <= from || width_ms == 0 {
+            return Err(EconomyError::EmptySpan { from, to, width_ms });
+        }
+        let count = (to.as_millis() - from.as_millis()).div_ceil(width_ms);
+        if count > MAX_BUCKETS {
+            return Err(EconomyError::TooManyBuckets { count });
+        }
+        Ok(count)
+    }
+}
+
 /// What happened in one stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Bucket {
@@ -83,14 +101,7 @@ impl<R: Borrow<Registry>> Series<R> {
     /// # Errors
     /// [`EconomyError::EmptySpan`], [`EconomyError::TooManyBuckets`].
     pub fn new(registry: R, asset: Asset, span: Span) -> Result<Series<R>, EconomyError> {
-        let Span { from, to, width_ms } = span;
-        if to <= from || width_ms == 0 {
-            return Err(EconomyError::EmptySpan { from, to, width_ms });
-        }
-        let count = (to.as_millis() - from.as_millis()).div_ceil(width_ms);
-        if count > MAX_BUCKETS {
-            return Err(EconomyError::TooManyBuckets { count });
-        }
+        let count = span.buckets()?;
         let sums = vec![Sum::default(); usize::try_from(count).expect("at most MAX_BUCKETS")];
         Ok(Series { registry, gate: Gate::new(asset), span, sums })
     }

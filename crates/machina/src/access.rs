@@ -8,12 +8,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::assembly::Assembly;
+use crate::assembly::publication::{Form, Publication};
 use crate::cli::{Arguments, Grant, Place};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::report::{
-    Books, ChannelReport, ClosedReport, EconomyReport, FundReport, Info, MandateReport, PayOrder,
-    PayReport, QuoteReport, StallOrder, StallReport,
+    Books, ChannelReport, ClosedReport, EconomyReport, FundReport, Info, InscribedReport,
+    MandateReport, PayOrder, PayReport, QuoteReport, StallOrder, StallReport,
 };
 
 /// An economy, wherever it is.
@@ -106,6 +107,19 @@ impl Access {
         }
     }
 
+    /// The economy's accounts as a document.
+    ///
+    /// # Errors
+    /// If the chain does not answer.
+    pub async fn publish(&self, form: Form) -> Result<Publication, Failure> {
+        match self {
+            Access::Running(client) => {
+                client.get(&format!("economy/report/{}", form.as_str())).await
+            }
+            Access::Here(assembly) => assembly.publish(form).await,
+        }
+    }
+
     /// Pays for a request.
     ///
     /// # Errors
@@ -162,6 +176,19 @@ impl Access {
                 client.post("fund", &serde_json::json!({ "to": to, "amount": amount })).await
             }
             Access::Here(assembly) => assembly.fund(to, amount).await,
+        }
+    }
+
+    /// Puts a digest on the chain.
+    ///
+    /// # Errors
+    /// If the chain does not take it.
+    pub async fn inscribe(&self, digest: &str) -> Result<InscribedReport, Failure> {
+        match self {
+            Access::Running(client) => {
+                client.post("outlook/inscribe", &serde_json::json!({ "digest": digest })).await
+            }
+            Access::Here(assembly) => assembly.inscribe(digest).await,
         }
     }
 

@@ -59,6 +59,37 @@ pub struct Place {
     /// Refuse to start if that node serves another chain.
     #[arg(long, global = true, env = "MACHINA_CHAIN_ID", value_name = "ID")]
     pub chain_id: Option<u64>,
+
+    /// How many blocks must stand on a payment's block on that node before it counts.
+    #[arg(
+        long,
+        global = true,
+        env = "MACHINA_CONFIRMATIONS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(0..=1000)
+    )]
+    pub confirmations: Option<u64>,
+
+    /// How many keys the facilitator sends with; where gas costs, each needs some.
+    #[arg(
+        long,
+        global = true,
+        env = "MACHINA_SENDING_KEYS",
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(1..=16)
+    )]
+    pub sending_keys: u8,
+
+    /// Let this contract make the wallet of a payer that has none yet (EIP-6492); may be repeated.
+    #[arg(
+        long = "wallet-maker",
+        global = true,
+        env = "MACHINA_WALLET_MAKERS",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
+    pub wallet_makers: Vec<String>,
 }
 
 /// What to do.
@@ -103,7 +134,18 @@ pub enum Command {
     )]
     Books(Books),
     /// Show the economy's accounts: GDP three ways, turnover, velocity.
-    Economy,
+    #[command(
+        after_help = "Examples:\n  machina economy                                    the headline figures\n  machina economy report --pdf --output report.pdf   all tables, for paper\n  machina economy report --csv                       SDMX-CSV"
+    )]
+    Economy(Economy),
+    /// Project machine GDP and the crypto market, beside every rival model.
+    ///
+    /// Prints quantiles by year, how likely the two claims of 2 to 4 and 17 trillion dollars are, what the
+    /// uncertainty is made of, and what must be true. Needs no home. Methods: docs/outlook.md.
+    #[command(
+        after_help = "Examples:\n  machina outlook --horizon 2030\n  machina outlook --what-if adoption=60% --what-if share=30%\n  machina outlook --solve crypto_cap=17e12@2034\n  machina outlook backtest           how well each model foresaw the past\n  machina outlook record --keep      enter this projection, to be scored when its date comes"
+    )]
+    Outlook(Outlook),
     /// Show the models that machines here work with, and fetch them.
     Models(Models),
     /// Show all that a client needs to trade here: addresses, token, facilitator, offers.
@@ -130,8 +172,8 @@ pub struct Pay {
     /// The most that it may cost, in dollars: `0.05`. Without it only the mandate decides.
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     pub max: Option<String>,
-    /// Pay by this scheme and no other: exact, upto or batch-settlement.
-    #[arg(long, value_name = "SCHEME", value_parser = ["exact", "upto", "batch-settlement"])]
+    /// Pay by this scheme and no other: exact, upto, batch-settlement or auth-capture.
+    #[arg(long, value_name = "SCHEME", value_parser = ["exact", "upto", "batch-settlement", "auth-capture"])]
     pub scheme: Option<String>,
     /// The request's method, if not GET, or POST with `--data`.
     #[arg(long, short = 'X', value_name = "METHOD")]
@@ -192,6 +234,81 @@ pub struct Books {
     pub entries: usize,
 }
 
+/// What to project.
+#[derive(Debug, Clone, Args)]
+pub struct Outlook {
+    #[command(flatten)]
+    pub question: OutlookQuestion,
+    #[command(subcommand)]
+    pub part: Option<OutlookPart>,
+}
+
+/// The question to the outlook.
+#[derive(Debug, Clone, Args)]
+pub struct OutlookQuestion {
+    /// The year at whose end.
+    #[arg(
+        long,
+        global = true,
+        default_value_t = 2034,
+        value_name = "YEAR",
+        allow_negative_numbers = true
+    )]
+    pub horizon: i32,
+    /// Only this model, by year: structural, or a rival's name.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Hold a driver at a value: `adoption=60%`. May be given for several.
+    #[arg(long, global = true, value_name = "DRIVER=VALUE")]
+    pub what_if: Vec<String>,
+    /// A scenario: base, diversification, debasement, capital-flight or all-three.
+    #[arg(long, global = true, default_value = "base", value_name = "SCENARIO")]
+    pub scenario: String,
+    /// What must be true for a quantity to reach a value: `crypto_cap=17e12@2034`.
+    #[arg(long, value_name = "QUANTITY=VALUE@YEAR")]
+    pub solve: Option<String>,
+    /// Take from this home's economy what it measures, in place of opinions.
+    #[arg(long, global = true)]
+    pub measured: bool,
+    /// How often the model is drawn.
+    #[arg(long, global = true, default_value_t = 200_000, value_name = "N")]
+    pub draws: u32,
+    /// What the random numbers grow from: the same seed, the same figures.
+    #[arg(long, global = true, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// List the drivers: what each is, how it is distributed, from where.
+    #[arg(long)]
+    pub drivers: bool,
+}
+
+/// What else the outlook shows.
+#[derive(Debug, Clone, Subcommand)]
+pub enum OutlookPart {
+    /// Show how well each model would have foreseen the past.
+    Backtest(Backtest),
+    /// Show the record: what was projected and claimed, and what became of it.
+    Record(Record),
+}
+
+/// Which past.
+#[derive(Debug, Clone, Args)]
+pub struct Backtest {
+    /// The target: crypto_cap or bitcoin_cap.
+    #[arg(long, default_value = "crypto_cap", value_name = "SERIES", value_parser = ["crypto_cap", "bitcoin_cap"])]
+    pub target: String,
+}
+
+/// What to do with the record.
+#[derive(Debug, Clone, Args)]
+pub struct Record {
+    /// Enter the projection that the other flags ask for, and keep its text in the home.
+    #[arg(long)]
+    pub keep: bool,
+    /// The same, and put the hash of the text on the chain.
+    #[arg(long)]
+    pub commit: bool,
+}
+
 /// Which models.
 #[derive(Debug, Clone, Args)]
 pub struct Models {
@@ -226,4 +343,39 @@ pub struct Grant {
     /// For how many days.
     #[arg(long, default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub days: u16,
+}
+
+/// Options of `machina economy`.
+#[derive(Debug, Args)]
+pub struct Economy {
+    /// What to do with the accounts; without it, show the headline figures.
+    #[command(subcommand)]
+    pub what: Option<EconomyCommand>,
+}
+
+/// What can be done with the economy's accounts.
+#[derive(Debug, Subcommand)]
+pub enum EconomyCommand {
+    /// Write all tables: sectors, parties, who uses whose product, labour, money.
+    Report(EconomyReportOptions),
+}
+
+/// Options of `machina economy report`; JSON unless another form is named.
+#[derive(Debug, Args)]
+pub struct EconomyReportOptions {
+    /// SDMX-CSV, for statisticians' tools and spreadsheets.
+    #[arg(long, group = "form")]
+    pub csv: bool,
+
+    /// One HTML file, as the economy's page shows it.
+    #[arg(long, group = "form")]
+    pub html: bool,
+
+    /// A4 for paper.
+    #[arg(long, group = "form")]
+    pub pdf: bool,
+
+    /// Write to this file instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }

@@ -54,6 +54,29 @@ impl Failure {
     }
 }
 
+/// A question to the outlook that makes no sense is misuse; a record that was changed is not.
+impl From<outlook::OutlookError> for Failure {
+    fn from(error: outlook::OutlookError) -> Failure {
+        use outlook::OutlookError as E;
+        match error {
+            E::Facts { .. } | E::Record { .. } | E::RecordHash { .. } => Failure::new(error),
+            E::UnknownDriver { .. } | E::DriverRange { .. } => {
+                Failure::misuse(error).hint("`machina outlook --drivers` tells what each is")
+            }
+            E::Horizon { .. }
+            | E::Draws { .. }
+            | E::UnknownQuantity { .. }
+            | E::UnknownModel { .. }
+            | E::UnknownScenario { .. }
+            | E::DriverTwice { .. }
+            | E::Number { .. }
+            | E::Date { .. }
+            | E::Question { .. }
+            | E::Target { .. } => Failure::misuse(error),
+        }
+    }
+}
+
 /// Errors of the floors below speak for themselves.
 macro_rules! speaks_for_itself {
     ($($error:ty),+ $(,)?) => {

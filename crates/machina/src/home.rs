@@ -1,7 +1,7 @@
 //! The home: one folder with keys, chain and books, used by one process at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::failure::Failure;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often to look whether it is done.
 const GLANCE: Duration = Duration::from_millis(20);
+
+/// More texts of the outlook's record than this are not read.
+const MOST_RECORDS: usize = 10_000;
 
 /// The folder of an economy.
 #[derive(Debug, Clone)]
@@ -63,6 +66,54 @@ impl Home {
 
     fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The texts of the outlook's record: the name of each, and what is in it.
+    ///
+    /// # Errors
+    /// If the folder is there and cannot be read.
+    pub fn outlook_texts(&self) -> Result<Vec<(String, String)>, Failure> {
+        let folder = self.file("outlook");
+        let wrong = |e: std::io::Error| {
+            Failure::new(format!("the record in {} cannot be read: {e}", folder.display()))
+        };
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(wrong(e)),
+        };
+        let mut texts = Vec::new();
+        for entry in entries.take(MOST_RECORDS) {
+            let path = entry.map_err(wrong)?.path();
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if let Some(name) = name.strip_suffix(".txt") {
+                // Whatever lies there: a text that is too long, or is none, has another hash than its name.
+                let mut bytes = Vec::new();
+                let most = outlook::record::LONGEST as u64 + 1;
+                let file = File::open(&path).map_err(wrong)?;
+                file.take(most).read_to_end(&mut bytes).map_err(wrong)?;
+                texts.push((name.to_string(), String::from_utf8_lossy(&bytes).into_owned()));
+            }
+        }
+        texts.sort();
+        Ok(texts)
+    }
+
+    /// Keeps a text of the outlook's record under its hash. The same text again changes nothing.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn keep_outlook(&self, hash: &str, text: &str) -> Result<PathBuf, Failure> {
+        let folder = self.file("outlook");
+        let path = folder.join(format!("{hash}.txt"));
+        create_private(&self.0)
+            .and_then(|()| create_private(&folder))
+            .and_then(|()| write_private(&path, text.as_bytes()))
+            .map_err(|e| {
+                Failure::new(format!("the record cannot be kept in {}: {e}", folder.display()))
+                    .hint("name another folder with `--home DIR`")
+            })?;
+        Ok(path)
     }
 
     /// Takes the home for this process, making it if it is new. Waits a moment for a command that

@@ -466,6 +466,17 @@ pub struct FundReport {
     pub balance: Amount,
 }
 
+/// A digest that is on the chain.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InscribedReport {
+    /// 32 bytes in hex.
+    pub digest: String,
+    /// By which transaction.
+    pub transaction: String,
+    /// In which block.
+    pub block: u64,
+}
+
 /// A table with right-aligned columns where asked; widths follow the content.
 pub struct Table {
     right: Vec<bool>,

@@ -15,7 +15,8 @@
 //! | refund, withdrawal | cash ← prepaid | unearned ← escrow |
 //!
 //! (Debit on the left of each arrow.) So `escrow` is what the channels' contract holds for the
-//! seller's channels, and `cash` is still what the token says.
+//! seller's channels, and `cash` is still what the token says. A payer's escrowed payments lie on
+//! its own `escrow` (the table is at the head of `escrow.rs`).
 
 use std::borrow::Cow;
 
@@ -36,7 +37,8 @@ pub enum Line {
     Purchases,
     /// What came in or went out without a trade: funding, gifts, withdrawals.
     Funding,
-    /// What the channels' contract holds for this seller's channels, earned or not.
+    /// What contracts hold: for this seller's channels, earned or not; and of this payer's money in
+    /// escrowed payments.
     Escrow,
     /// What this buyer has left in a channel; it cannot be overdrawn.
     Prepaid(ChannelId),

@@ -23,7 +23,7 @@ use ledger::{
 use money::{Amount, Asset, Party, Timestamp};
 use protocol::ReceiveWithAuthorization;
 use protocol::addresses::ERC3009_DEPOSIT_COLLECTOR;
-use protocol::channels::{Voucher, channel_domain, deposit_nonce};
+use protocol::channels::{RequestBinding, Voucher, binding_domain, channel_domain, deposit_nonce};
 use serde::{Deserialize, Serialize};
 
 use crate::books::{ChannelId, Entry, Line};
@@ -318,12 +318,36 @@ impl Mandates {
         voucher: VoucherSpend,
         evidence: Vec<Evidence>,
     ) -> Result<HeldVoucher, MandateError> {
+        self.hold_drawn(voucher, |voucher| self.check_next(voucher, None), evidence).await
+    }
+
+    /// As [`Mandates::hold_voucher`], for a voucher that runs ahead of others whose fate is not
+    /// known: its total is at least what was charged and its own amount, and at most what is in the
+    /// channel. The seller can claim up to that total; all of it was held against the mandate's
+    /// limits when it was put in.
+    ///
+    /// # Errors
+    /// As [`Mandates::hold_voucher`].
+    pub async fn hold_voucher_ahead(
+        &self,
+        voucher: VoucherSpend,
+        evidence: Vec<Evidence>,
+    ) -> Result<HeldVoucher, MandateError> {
+        self.hold_drawn(voucher, |voucher| self.check_ahead(voucher), evidence).await
+    }
+
+    async fn hold_drawn(
+        &self,
+        voucher: VoucherSpend,
+        check: impl Fn(&VoucherSpend) -> Result<(), MandateError>,
+        evidence: Vec<Evidence>,
+    ) -> Result<HeldVoucher, MandateError> {
         let machine = voucher.machine;
         let mandate = self
             .in_force(machine)?
             .filter(|m| m.lifetime.asset() == voucher.amount.asset())
             .ok_or(MandateError::NoMandate { machine })?;
-        self.check_next(&voucher, None)?;
+        check(&voucher)?;
         let accounts = Accounts::of(&mandate);
         let cap = id("channel/cap", voucher.reference, voucher.attempt);
         let operation = Operation::Linked(vec![
@@ -370,6 +394,27 @@ impl Mandates {
             return Err(MandateError::NotHeld { cause });
         }
         Ok(HeldVoucher { spend: voucher })
+    }
+
+    /// Whether a voucher that runs ahead promises neither too little nor more than is there.
+    fn check_ahead(&self, voucher: &VoucherSpend) -> Result<(), MandateError> {
+        let refuse = |cause| Err(MandateError::NotHeld { cause });
+        let asset = voucher.amount.asset();
+        let Some(channel) = self.channel(voucher.machine, asset, voucher.channel) else {
+            return refuse("the channel has no account in the machine's book");
+        };
+        if !voucher.amount.is_positive() || voucher.cumulative.asset() != asset {
+            return refuse("the voucher is for no amount of the channel's asset");
+        }
+        let total = voucher.cumulative.minor();
+        if total.checked_sub(voucher.amount.minor()).is_none_or(|low| low < channel.charged.minor())
+        {
+            return refuse("the voucher is for less than was charged and its own amount");
+        }
+        if total > channel.balance.minor() {
+            return refuse("the voucher is for more than is in the channel");
+        }
+        Ok(())
     }
 
     /// Whether a voucher promises what was charged and its own amount, and whether that is there.
@@ -702,6 +747,26 @@ impl Key {
             .hash()
             .ok_or(MandateError::NotHeld { cause: "the voucher is for less than nothing" })?;
         Ok(self.sign_hash(hash))
+    }
+
+    /// Signs to which request a held voucher belongs. It moves nothing: the voucher alone does.
+    ///
+    /// # Errors
+    /// [`MandateError::NotHeld`] if the hold is another machine's.
+    pub fn sign_binding(
+        &self,
+        held: &HeldVoucher,
+        request: B256,
+    ) -> Result<Signature, MandateError> {
+        let spend = held.spend();
+        if spend.machine != self.party() {
+            return Err(MandateError::NotHeld { cause: "the hold is another machine's" });
+        }
+        let total = u128::try_from(spend.cumulative.minor())
+            .map_err(|_| MandateError::NotHeld { cause: "the voucher is for less than nothing" })?;
+        let binding =
+            RequestBinding { channelId: spend.channel.into(), maxClaimableAmount: total, request };
+        Ok(self.sign_hash(binding.eip712_signing_hash(&binding_domain(spend.chain_id))))
     }
 
     /// Signs a deposit that is held: into the channel of its voucher, the same amount, valid no

@@ -219,7 +219,7 @@ impl Key {
         Ok(self.sign_hash(approval.eip712_signing_hash(domain)))
     }
 
-    fn sign_held(&self, held: &Held, terms: &Terms) -> Result<Signature, MandateError> {
+    pub(crate) fn sign_held(&self, held: &Held, terms: &Terms) -> Result<Signature, MandateError> {
         let refuse = |cause| Err(MandateError::NotHeld { cause });
         let spend = held.spend();
         if spend.machine != self.party() || terms.payer != self.address() {
@@ -242,15 +242,15 @@ impl Key {
 }
 
 /// What an order says, in whichever form it is signed.
-struct Terms {
-    payer: Address,
-    payee: Address,
+pub(crate) struct Terms {
+    pub(crate) payer: Address,
+    pub(crate) payee: Address,
     /// Minor units.
-    amount: U256,
+    pub(crate) amount: U256,
     /// The last Unix second.
-    ends: U256,
+    pub(crate) ends: U256,
     /// What is signed.
-    hash: B256,
+    pub(crate) hash: B256,
 }
 
 impl fmt::Debug for Key {

@@ -16,6 +16,7 @@
 pub mod books;
 mod channels;
 mod error;
+mod escrow;
 mod key;
 mod limits;
 mod mandate;
@@ -24,6 +25,7 @@ pub use channels::{
     ChannelBook, DepositSpend, Fate, HeldDeposit, HeldVoucher, Returned, VoucherSpend,
 };
 pub use error::{MandateError, Rule};
+pub use escrow::{EscrowBook, EscrowStep, Stepped};
 pub use key::Key;
 pub use limits::{Held, Left, Mandates, Spend};
 pub use mandate::{Mandate, MandateId, Purpose, SignedMandate};

@@ -14,6 +14,8 @@
 //! stays until then; [`crate::reconcile`] resolves it.
 
 mod answer;
+mod error;
+pub(crate) mod escrow;
 mod permit;
 
 use std::sync::Arc;
@@ -23,25 +25,27 @@ use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, StatusCode, header};
-use ledger::{Evidence, Ledger, LedgerError, Outcome, Reference, Status, Write};
+use ledger::{Evidence, Ledger, Outcome, Reference, Status, Write};
 use mandates::{Held, Key, Left, MandateError, Mandates, Spend, books};
 use money::{Amount, Clock, Party};
 use serde::Serialize;
 use serde_json::{Value, json};
 use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthorization};
-use thiserror::Error;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 pub use self::answer::receipt;
 pub(crate) use self::answer::{blame, may_be_repeated, shown, summary};
 use self::answer::{is_free, root_cause};
+pub use self::error::BuyError;
+use self::escrow::trust;
 use self::permit::{Approval, By};
-use crate::channel::wallet::{ChannelPolicy, Wallet};
+use crate::channel::wallet::{Begun, ChannelPolicy, Wallet};
 use crate::documents;
 use crate::exact;
-use crate::extensions;
+use crate::extensions::{self, binding};
 use crate::order::Order;
-use crate::wire::{self, PaymentPayload, PaymentRequired, PaymentRequirements, WireError};
+use crate::wire::{self, PaymentPayload, PaymentRequired, PaymentRequirements};
 
 /// The documents that a buyer keeps with a payment's reference.
 pub mod stage {
@@ -75,6 +79,8 @@ pub struct BuyerLimits {
     /// How long after a payment's end its hold stays, for the chain to be asked. It should outlast
     /// any time that this home may be shut: what expires unasked may have been paid.
     pub grace: Duration,
+    /// How long money may lie in an escrow before this buyer can take it back itself.
+    pub longest_escrow: Duration,
     /// When and how payment channels are used.
     pub channels: ChannelPolicy,
 }
@@ -87,6 +93,7 @@ impl Default for BuyerLimits {
             request_wait: Duration::from_secs(90),
             max_answer: 16 * 1024 * 1024,
             grace: Duration::from_secs(366 * 24 * 60 * 60),
+            longest_escrow: Duration::from_secs(31 * 24 * 60 * 60),
             channels: ChannelPolicy::default(),
         }
     }
@@ -134,156 +141,6 @@ pub struct Paid {
     pub transaction: Option<B256>,
     /// What the mandate leaves.
     pub left: Left,
-}
-
-/// Why nothing was bought.
-#[derive(Debug, Error)]
-pub enum BuyError {
-    /// Nobody answers there.
-    #[error("{url} does not answer: {cause}")]
-    Unreachable {
-        /// Where.
-        url: String,
-        /// What the connection said.
-        cause: String,
-    },
-    /// The answer is larger than is read.
-    #[error("the answer of {url} is larger than {max} bytes; it was not read")]
-    AnswerTooLarge {
-        /// Where.
-        url: String,
-        /// The bound.
-        max: usize,
-    },
-    /// The quote cannot be read.
-    #[error("the quote of {url} cannot be read: {cause}")]
-    Quote {
-        /// Where.
-        url: String,
-        /// What is wrong.
-        cause: WireError,
-    },
-    /// Nothing that is asked can be paid here.
-    #[error("{url} asks for a payment that cannot be made here: {cause}")]
-    NoWayToPay {
-        /// Where.
-        url: String,
-        /// What differs.
-        cause: String,
-    },
-    /// The mandate, or the caller's maximum, said no. Nothing was signed.
-    #[error(transparent)]
-    Mandate(#[from] MandateError),
-    /// The seller did not deliver, and no money has moved.
-    #[error(
-        "{url} did not deliver (status {status}): {cause}; nothing was paid, and {amount} stays set aside until the signed payment ends at {until}"
-    )]
-    NotDelivered {
-        /// Where.
-        url: String,
-        /// The answer's status.
-        status: StatusCode,
-        /// What the seller said.
-        cause: String,
-        /// How much is set aside.
-        amount: Amount,
-        /// Until when the seller could still use the payment.
-        until: money::Timestamp,
-    },
-    /// The seller took the money and did not deliver.
-    #[error(
-        "{url} took {amount} in transaction {transaction} and answered with status {status}: {cause}; the journal keeps the proof under {reference}"
-    )]
-    PaidNotDelivered {
-        /// Where.
-        url: String,
-        /// The answer's status, if there was an answer.
-        status: StatusCode,
-        /// What the seller said.
-        cause: String,
-        /// How much.
-        amount: Amount,
-        /// The transaction that moved it.
-        transaction: B256,
-        /// The payment's name in the journal.
-        reference: Reference,
-    },
-    /// Whether money moved is not known yet; it will be.
-    #[error(
-        "it is not known yet whether {amount} was paid to {url}; it stays set aside, and the chain decides by {until} (payment {reference})"
-    )]
-    Open {
-        /// Where.
-        url: String,
-        /// How much.
-        amount: Amount,
-        /// When it will be known at the latest.
-        until: money::Timestamp,
-        /// The payment's name in the journal.
-        reference: Reference,
-    },
-    /// The seller did not deliver, and charged nothing of the channel.
-    #[error(
-        "{url} did not deliver (status {status}): {cause}; nothing was charged, and {left} stays in the payment channel {channel}"
-    )]
-    NotCharged {
-        /// Where.
-        url: String,
-        /// The answer's status.
-        status: StatusCode,
-        /// What the seller said.
-        cause: String,
-        /// The channel.
-        channel: B256,
-        /// What it has left for further purchases.
-        left: Amount,
-    },
-    /// The seller charged the channel and did not deliver.
-    #[error(
-        "{url} charged {amount} in the payment channel {channel} and did not deliver (status {status}): {cause}; the journal keeps the proof under {reference}"
-    )]
-    ChargedNotDelivered {
-        /// Where.
-        url: String,
-        /// The last answer's status.
-        status: StatusCode,
-        /// What the seller said.
-        cause: String,
-        /// How much.
-        amount: Amount,
-        /// The channel.
-        channel: B256,
-        /// The purchase's name in the journal.
-        reference: Reference,
-    },
-    /// Whether the seller charged the channel is not known yet.
-    #[error(
-        "it is not known yet whether {url} charged up to {amount} in the payment channel {channel}; it stays set aside until the next purchase there or the channel's end tells (payment {reference})"
-    )]
-    Unanswered {
-        /// Where.
-        url: String,
-        /// The most that it could charge.
-        amount: Amount,
-        /// The channel.
-        channel: B256,
-        /// The purchase's name in the journal.
-        reference: Reference,
-    },
-    /// A payment channel cannot be used.
-    #[error("the payment channel {channel} cannot be used: {cause}")]
-    Channel {
-        /// Which.
-        channel: B256,
-        /// Why, and what to do.
-        cause: String,
-    },
-    /// The chain did not answer. Nothing was signed.
-    #[error(transparent)]
-    Chain(#[from] SettlementError),
-    /// The books could not be written.
-    #[error(transparent)]
-    Store(#[from] LedgerError),
 }
 
 /// A machine that buys.
@@ -386,8 +243,9 @@ impl Buyer {
         };
         if let Some(offered) = self.channel_for(purchase, &quote, scheme)? {
             self.below_maximum(purchase, offered.amount)?;
-            match self.take_in_hand(purchase, &offered).await {
-                Ok(channel) => {
+            match self.begin_in_channel(purchase, &quote, &offered).await {
+                Ok(Begun::Done(bought)) => return *bought,
+                Ok(Begun::InHand(channel)) => {
                     return self.buy_from_channel(purchase, &quote, offered, channel).await;
                 }
                 // Nothing was signed, and there is another way.
@@ -405,8 +263,8 @@ impl Buyer {
             Approval::There => None,
             Approval::Along => Some(self.approving.lock().await),
         };
-        let (mut order, held) = self.hold(purchase, &quote, &choice).await?;
-        let payment = match self.sign(&quote, choice, &mut order, &held).await {
+        let (mut order, held, salt) = self.hold(purchase, &quote, &choice).await?;
+        let payment = match self.sign(&quote, choice, &mut order, &held, salt).await {
             Ok(payment) => payment,
             Err(error) => {
                 // It never left, so the hold can go at once.
@@ -482,7 +340,7 @@ impl Buyer {
     }
 
     /// The cheapest way to pay that this buyer knows and can take now; of equal ones that which
-    /// moves exactly the price.
+    /// moves nothing before the work, and then that which moves exactly the price.
     async fn choose(
         &self,
         purchase: &Purchase,
@@ -499,7 +357,7 @@ impl Buyer {
                 Err(cause) => why_not = cause,
             }
         }
-        ways.sort_by_key(|(minor, by, ..)| (*minor, *by));
+        ways.sort_by_key(|(minor, by, terms, ..)| (*minor, trust(terms), *by));
         for (minor, by, terms, amount, payee) in ways {
             let most = U256::try_from(minor).expect("a price is positive");
             match self.approval(quote, terms, by, most).await {
@@ -517,7 +375,11 @@ impl Buyer {
         terms: &PaymentRequirements,
     ) -> Result<(Amount, Party, By), String> {
         let by = By::of(terms)?;
-        let (amount, payee) = self.acceptable(terms, by == By::Token)?;
+        let in_token = matches!(by, By::Token | By::Escrow { .. });
+        let (amount, payee) = self.acceptable(terms, in_token)?;
+        if let By::Escrow { .. } = by {
+            self.acceptable_escrow(terms)?;
+        }
         Ok((amount, payee, by))
     }
 
@@ -582,7 +444,7 @@ impl Buyer {
         purchase: &Purchase,
         quote: &PaymentRequired,
         choice: &Choice,
-    ) -> Result<(Order, Held), BuyError> {
+    ) -> Result<(Order, Held, B256), BuyError> {
         let Choice { terms, amount, payee, by, .. } = choice;
         let (amount, payee) = (*amount, *payee);
         let now = self.clock.now();
@@ -592,7 +454,15 @@ impl Buyer {
         // The chain's clock may be behind ours; the reference allows ten minutes too.
         let from = now.as_secs().saturating_sub(600);
         let value = U256::try_from(amount.minor()).expect("a price is positive");
-        let order = match self.permit(*by, payee.into(), value, from, ends) {
+        // The payment's number is made from the request, so that it can buy nothing else.
+        let salt = B256::from((self.entropy)());
+        let request = bound_to(purchase, quote, terms);
+        let nonce = match binding::is_declared(quote) {
+            true => binding::nonce(salt, request),
+            false => binding::unmarked_nonce(salt, request),
+        };
+        let order = match self.permit(*by, payee.into(), value, nonce, from, ends) {
+            _ if matches!(by, By::Escrow { .. }) => self.order_into_escrow(choice, nonce, ends)?,
             Some(permit) => Order::Permit(permit),
             None => Order::Authorization(SignedAuthorization {
                 from: self.key.address(),
@@ -600,7 +470,7 @@ impl Buyer {
                 value,
                 valid_after: U256::from(from),
                 valid_before: U256::from(ends),
-                nonce: B256::from((self.entropy)()),
+                nonce,
                 signature: Default::default(),
             }),
         };
@@ -629,13 +499,18 @@ impl Buyer {
             "scheme": terms.scheme,
             "max": purchase.max,
             "leftBefore": before,
+            // With these anybody can check what was signed for.
+            "binding": { "request": request, "salt": salt },
         });
         let evidence = vec![
             documents::json(reference, stage::QUOTE, quote),
             documents::json(reference, stage::DECISION, &decision),
         ];
-        let held = self.mandates.hold(spend, now, evidence).await?;
-        Ok((order, held))
+        let held = match &order {
+            Order::Escrow(_) => self.mandates.hold_escrow(spend, now, evidence).await?,
+            _ => self.mandates.hold(spend, now, evidence).await?,
+        };
+        Ok((order, held, salt))
     }
 
     /// Signs, and keeps the signed payment before anybody else has it.
@@ -645,6 +520,7 @@ impl Buyer {
         choice: Choice,
         order: &mut Order,
         held: &Held,
+        salt: B256,
     ) -> Result<PaymentPayload, BuyError> {
         let mut extensions = None;
         match order {
@@ -656,6 +532,7 @@ impl Buyer {
                 let signature = self.key.sign_payment(held, &unsigned, &domain)?;
                 authorization.signature = signature.as_bytes().to_vec().into();
             }
+            Order::Escrow(escrow) => self.sign_escrow(&mut escrow.signed, held)?,
             Order::Permit(permit) => {
                 self.sign_permit(permit, held)?;
                 if choice.approval == Approval::Along {
@@ -669,8 +546,8 @@ impl Buyer {
             accepted: choice.terms,
             payload: order.payload(),
             extensions: extensions::with(
-                extensions::echo(quote, held.spend().reference),
-                extensions,
+                extensions::with(extensions::echo(quote, held.spend().reference), extensions),
+                binding::is_declared(quote).then(|| binding::with_salt(quote, salt)),
             ),
         };
         let reference = held.spend().reference;
@@ -771,6 +648,9 @@ impl Buyer {
             .into_iter()
             .collect();
         match (state, answer) {
+            (Ok(AuthorizationState::Used { .. }), answer) if order.escrow().is_some() => {
+                self.conclude_escrow(purchase, answer, order, held, evidence).await
+            }
             (Ok(AuthorizationState::Used { transaction, value, .. }), answer) => {
                 // No more can move than was signed, and no more was signed than is held.
                 let moved = self.chain.amount(value).unwrap_or(amount);
@@ -858,4 +738,22 @@ impl Buyer {
         }
         state
     }
+}
+
+/// What a purchase's payment is bound to; see [`crate::extensions::binding`].
+pub(crate) fn bound_to(
+    purchase: &Purchase,
+    quote: &PaymentRequired,
+    terms: &PaymentRequirements,
+) -> B256 {
+    binding::Bound {
+        terms,
+        resource: &quote.resource.url,
+        method: purchase.method.as_str(),
+        path: purchase.url.path(),
+        query: purchase.url.query().unwrap_or_default(),
+        media_type: purchase.media_type.as_deref().unwrap_or_default().as_bytes(),
+        body: Sha256::digest(&purchase.body).into(),
+    }
+    .digest()
 }

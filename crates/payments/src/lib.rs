@@ -3,8 +3,8 @@
 //! A seller puts a [`Gate`] before any service. A [`Buyer`] reads the quote, asks its mandate,
 //! holds the money, signs and pays. A [`Facilitator`] checks and settles on a chain. Between them
 //! is only the protocol ([`wire`], x402 v2), so each of the three can be somebody else's. What is
-//! signed is an [`Order`]: to the token itself ([`exact`]) or through Permit2 ([`permit`]), for the
-//! price or for up to the price.
+//! signed is an [`Order`]: to the token itself ([`exact`]), through Permit2 ([`permit`]), or into an
+//! escrow ([`auth_capture`]), for the price or for up to the price.
 //!
 //! What it never does (invariants 2 and 3): start work without a hold, start it twice for one
 //! payment, or guess whether money moved. The ledger's holds are the arbiter: a payment's
@@ -16,9 +16,11 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod auth_capture;
 pub mod buyer;
 pub mod channel;
 mod documents;
+pub mod escrow;
 pub mod exact;
 pub mod extensions;
 pub mod facilitator;
@@ -33,11 +35,13 @@ pub mod reconcile;
 pub mod sponsoring;
 pub mod wire;
 
+pub use auth_capture::EscrowTerms;
 pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
+pub use escrow::EscrowAgent;
 pub use extensions::Extras;
 pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};
-pub use gate::{Charge, Gate, GateLayer, GateLimits};
+pub use gate::{Charge, Gate, GateChannels, GateLayer, GateLimits, GateParts};
 pub use mpp::Mpp;
-pub use offer::{Offer, Way};
+pub use offer::{Offer, PaymentFlow, Way};
 pub use order::Order;
 pub use reconcile::{Bookkeeper, Break, ReconcileError, Reconciled, opening_block};

@@ -69,7 +69,7 @@ pub fn request(offer: &Offer, call: Call<'_>) -> Result<Request<Body>, Value> {
     // Read here already, so that each client gets the quote that it can read with the reason.
     if let Err(error) = wire::decode::<PaymentPayload>(&sent, wire::PAYMENT_SIGNATURE) {
         tracing::debug!(%error, "a payment over MCP cannot be read");
-        return Err(asked(&offer.quote(Some("invalid_payload".into()))));
+        return Err(asked(&timeless(offer, "invalid_payload")));
     }
     request.headers_mut().insert(wire::PAYMENT_SIGNATURE, header);
     Ok(request)
@@ -105,13 +105,21 @@ pub async fn result(offer: &Offer, response: Response, most: usize) -> Value {
         StatusCode::BAD_REQUEST | StatusCode::PAYMENT_REQUIRED | StatusCode::CONFLICT
     );
     if by_the_gate && is_about_payment {
-        return with_settlement(asked(&offer.quote(Some(code.into()))), settlement.as_ref());
+        return with_settlement(asked(&timeless(offer, code)), settlement.as_ref());
     }
     let words = match said.get("message").and_then(Value::as_str) {
         Some(message) => message.to_string(),
         None => String::from_utf8_lossy(&body).chars().take(1000).collect(),
     };
     with_settlement(failed(code, &words), settlement.as_ref())
+}
+
+/// The quote with the reason why a payment is no good, without the ways whose times only the gate
+/// tells.
+fn timeless(offer: &Offer, code: &str) -> PaymentRequired {
+    let mut quote = offer.quote(Some(code.into()));
+    quote.accepts.retain(|way| way.scheme != crate::auth_capture::SCHEME);
+    quote
 }
 
 /// What has to be paid, in both forms.

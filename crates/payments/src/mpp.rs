@@ -57,6 +57,10 @@ impl fmt::Debug for Mpp {
     }
 }
 
+/// Among a request's extensions where its payment came as a credential, whose challenge binds it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ByCredential;
+
 /// What a challenge is for.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use money::{Amount, Party};
+use money::{Amount, Party, Timestamp};
 use serde_json::{Map, Value};
 use settlement::Token;
 
+use crate::auth_capture::{self, EscrowTerms};
 use crate::channel::{self, Terms};
 use crate::extensions::{self, Declared};
 use crate::permit;
@@ -28,6 +29,61 @@ pub enum Way {
         /// `/supported` tells.
         facilitator: Address,
     },
+    /// Scheme `auth-capture`: an escrow takes the price, and what the service says in its
+    /// [`crate::Charge`] is captured of it.
+    Escrow(EscrowTerms),
+}
+
+/// When the money moves, against the work: `extra.paymentFlow` of x402's SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PaymentFlow {
+    /// After the work. What is said of a payment before is a check and a hold.
+    #[default]
+    Authorization,
+    /// Before the work. If the work then fails, the payer has paid for nothing.
+    Upfront,
+    /// Into escrow before the work, and on or back after it.
+    Escrow,
+}
+
+impl PaymentFlow {
+    /// The member of `extra` that says it.
+    pub const MEMBER: &str = "paymentFlow";
+
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PaymentFlow::Authorization => "authorization",
+            PaymentFlow::Upfront => "upfront",
+            PaymentFlow::Escrow => "escrow",
+        }
+    }
+
+    /// The flow of some terms; `None` if it is none that their scheme has. Where nothing is said,
+    /// an escrow is `escrow`, or by the specification's `autoCapture` `upfront`.
+    pub fn of(terms: &PaymentRequirements) -> Option<PaymentFlow> {
+        let said = terms.extra.as_ref().and_then(|e| e.get(PaymentFlow::MEMBER));
+        let escrow = terms.scheme == auth_capture::SCHEME;
+        match said {
+            None | Some(Value::Null) if escrow => {
+                let auto = terms.extra.as_ref().and_then(|e| e.get("autoCapture"));
+                match auto.and_then(Value::as_bool) {
+                    Some(true) => Some(PaymentFlow::Upfront),
+                    _ => Some(PaymentFlow::Escrow),
+                }
+            }
+            None | Some(Value::Null) => Some(PaymentFlow::Authorization),
+            Some(Value::String(said)) => match said.as_str() {
+                "authorization" => Some(PaymentFlow::Authorization),
+                "upfront" if escrow || terms.scheme == crate::exact::SCHEME => {
+                    Some(PaymentFlow::Upfront)
+                }
+                "escrow" if escrow => Some(PaymentFlow::Escrow),
+                _ => None,
+            },
+            Some(_) => None,
+        }
+    }
 }
 
 impl Way {
@@ -37,12 +93,17 @@ impl Way {
             Way::Authorization | Way::Permit => crate::exact::SCHEME,
             Way::UpTo { .. } => permit::UPTO,
             Way::Channel(_) => channel::SCHEME,
+            Way::Escrow(_) => auth_capture::SCHEME,
         }
     }
 
     /// Whether it goes through Permit2, which the payer has to approve.
     const fn is_by_permit(&self) -> bool {
-        matches!(self, Way::Permit | Way::UpTo { .. })
+        match self {
+            Way::Permit | Way::UpTo { .. } => true,
+            Way::Escrow(terms) => terms.by_permit,
+            Way::Authorization | Way::Channel(_) => false,
+        }
     }
 }
 
@@ -74,6 +135,9 @@ pub struct Offer {
     pub streams: bool,
     /// The ways to pay for it, in the order of preference; [`Offer::new`] gives one.
     pub ways: Vec<Way>,
+    /// Whether what is paid by scheme `exact` is settled before the work: the seller risks nothing,
+    /// and the buyer the price ([`PaymentFlow::Upfront`]). [`Offer::new`] says no.
+    pub upfront: bool,
     /// What its quote says of extensions, by name; [`Offer::new`] says nothing.
     pub extensions: Map<String, Value>,
     /// What else it says, and does, by x402's extensions; [`Offer::new`] says nothing.
@@ -109,6 +173,7 @@ impl Offer {
             max_body: 8 * 1024 * 1024,
             streams: false,
             ways: vec![Way::Authorization],
+            upfront: false,
             extensions: Map::new(),
             declared: Declared::default(),
         }
@@ -135,7 +200,17 @@ impl Offer {
             extra.insert(permit::METHOD.into(), permit::METHOD_PERMIT2.into());
         }
         match way {
-            Way::Authorization | Way::Permit => {}
+            Way::Authorization | Way::Permit => {
+                if self.upfront {
+                    let flow = PaymentFlow::Upfront.as_str();
+                    extra.insert(PaymentFlow::MEMBER.into(), flow.into());
+                }
+            }
+            Way::Escrow(terms) => {
+                let flow = terms.flow.as_str();
+                extra.insert(PaymentFlow::MEMBER.into(), flow.into());
+                terms.write(&mut extra);
+            }
             Way::UpTo { facilitator } => {
                 extra.insert(permit::FACILITATOR.into(), facilitator.to_string().into());
             }
@@ -177,7 +252,28 @@ impl Offer {
         }
     }
 
-    /// The way that a buyer says to have accepted, as this seller asks it.
+    /// A quote of this offer with the times that count from now. Escrows have some; nothing else
+    /// changes.
+    pub(crate) fn stamp(&self, quote: &mut PaymentRequired, now: Timestamp) {
+        for (way, terms) in self.ways.iter().zip(quote.accepts.iter_mut()) {
+            if let Way::Escrow(escrow) = way {
+                escrow.stamp(terms.extra.get_or_insert_default(), now);
+            }
+        }
+    }
+
+    /// The terms of its escrow that a buyer accepted, if it did.
+    pub(crate) fn escrow_terms(&self, accepted: &PaymentRequirements) -> Option<EscrowTerms> {
+        self.ways.iter().find_map(|way| match way {
+            Way::Escrow(terms) if difference(&self.requirement(way), accepted).is_none() => {
+                Some(*terms)
+            }
+            _ => None,
+        })
+    }
+
+    /// The way that a buyer says to have accepted, as this seller asks it. The times of an escrow,
+    /// which are told anew in each quote, are the buyer's: the gate looks whether they will do.
     ///
     /// # Errors
     /// What differs from the nearest way, in words.
@@ -188,13 +284,29 @@ impl Offer {
         for same_scheme in [false, true] {
             for way in ways.iter().filter(|w| same_scheme == (w.scheme == accepted.scheme)) {
                 match difference(way, accepted) {
-                    None => return Ok(way.clone()),
+                    None => return Ok(with_times_of(way.clone(), accepted)),
                     Some(difference) => why_not = difference,
                 }
             }
         }
         Err(why_not)
     }
+}
+
+/// A seller's terms with the times that a buyer accepted, where the scheme has such times.
+pub(crate) fn with_times_of(
+    mut ours: PaymentRequirements,
+    accepted: &PaymentRequirements,
+) -> PaymentRequirements {
+    if ours.scheme == auth_capture::SCHEME {
+        let extra = ours.extra.get_or_insert_default();
+        for key in [auth_capture::CAPTURE_DEADLINE, auth_capture::REFUND_DEADLINE] {
+            if let Some(time) = accepted.extra.as_ref().and_then(|e| e.get(key)) {
+                extra.insert(key.into(), time.clone());
+            }
+        }
+    }
+    ours
 }
 
 /// What differs between what a seller asks and what a buyer says to have accepted, in words;
@@ -229,7 +341,8 @@ pub(crate) fn difference(
         let said = requirements.extra.as_ref().and_then(|e| e.get(permit::METHOD)?.as_str());
         said.unwrap_or("eip3009").to_string()
     };
-    if ours.scheme == crate::exact::SCHEME && method(ours) != method(accepted) {
+    let may_differ = [crate::exact::SCHEME, auth_capture::SCHEME];
+    if may_differ.contains(&ours.scheme.as_str()) && method(ours) != method(accepted) {
         return said("extra.assetTransferMethod", &method(accepted), &method(ours));
     }
     for (key, value) in ours.extra.iter().flatten() {

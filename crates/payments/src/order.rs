@@ -8,12 +8,15 @@ use alloy_primitives::{Address, B256, U256};
 use ledger::Reference;
 use money::Timestamp;
 use serde_json::Value;
+use settlement::escrow::{CONTRACT, SignedEscrow};
 use settlement::{
     AuthorizationState, OrderName, PermitState, Settlement, SettlementError, SignedAuthorization,
     SignedPermit, Token,
 };
+use thiserror::Error;
 
-use crate::exact::{self, Invalid};
+use crate::auth_capture::{self, EscrowOrder};
+use crate::exact;
 use crate::permit;
 use crate::wire::PaymentRequirements;
 
@@ -24,17 +27,47 @@ pub enum Order {
     Authorization(SignedAuthorization),
     /// Through Permit2, by one of x402's proxies: exactly the amount, or up to it.
     Permit(SignedPermit),
+    /// Into x402's escrow, where what becomes of it is its operator's to say, within its terms.
+    Escrow(Box<EscrowOrder>),
+}
+
+/// A payload that is no order of the scheme that is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct Unreadable {
+    /// The scheme's own code for it.
+    pub code: &'static str,
+    message: String,
 }
 
 impl Order {
-    /// Reads the payload of a payment. It is read, not believed: nothing is verified here.
+    /// Reads the payload of a payment under the terms that were accepted: in some schemes they are
+    /// a part of what was signed. It is read, not believed: nothing is verified here.
     ///
     /// # Errors
-    /// [`Invalid::Payload`].
-    pub fn read(payload: &Value) -> Result<Order, Invalid> {
+    /// [`Unreadable`].
+    pub fn read(payload: &Value, terms: &PaymentRequirements) -> Result<Order, Unreadable> {
+        let wrong = |reason: exact::Invalid| Unreadable {
+            code: reason.code(),
+            message: reason.to_string(),
+        };
+        if terms.scheme == auth_capture::SCHEME {
+            let read = auth_capture::read(payload, terms);
+            return read
+                .map(|order| Order::Escrow(Box::new(order)))
+                .map_err(|reason| Unreadable { code: reason.code(), message: reason.to_string() });
+        }
         match permit::is_permit(payload) {
-            true => permit::read(payload).map(Order::Permit),
-            false => exact::read(payload).map(Order::Authorization),
+            true => permit::read(payload).map(Order::Permit).map_err(wrong),
+            false => exact::read(payload).map(Order::Authorization).map_err(wrong),
+        }
+    }
+
+    /// The escrowed payment, if it is one.
+    pub fn escrow(&self) -> Option<&SignedEscrow> {
+        match self {
+            Order::Escrow(order) => Some(&order.signed),
+            Order::Authorization(_) | Order::Permit(_) => None,
         }
     }
 
@@ -43,6 +76,7 @@ impl Order {
         match self {
             Order::Authorization(order) => exact::write(order),
             Order::Permit(order) => permit::write(order),
+            Order::Escrow(order) => auth_capture::write(order),
         }
     }
 
@@ -51,6 +85,7 @@ impl Order {
         match self {
             Order::Authorization(order) => order.from,
             Order::Permit(order) => order.payer,
+            Order::Escrow(order) => order.signed.payment.payer,
         }
     }
 
@@ -59,6 +94,17 @@ impl Order {
         match self {
             Order::Authorization(order) => order.to,
             Order::Permit(order) => order.payee(),
+            Order::Escrow(order) => order.signed.payment.receiver,
+        }
+    }
+
+    /// The number that makes it usable once; in a payment that is bound, made from the request.
+    pub fn nonce(&self) -> B256 {
+        match self {
+            Order::Authorization(order) => order.nonce,
+            Order::Permit(order) => order.nonce().into(),
+            // The payer's own part of the salt, from which its terms may derive the rest.
+            Order::Escrow(order) => order.salt_nonce.unwrap_or(order.signed.payment.salt).into(),
         }
     }
 
@@ -67,6 +113,7 @@ impl Order {
         match self {
             Order::Authorization(order) => order.value,
             Order::Permit(order) => order.most(),
+            Order::Escrow(order) => order.signed.most(),
         }
     }
 
@@ -75,6 +122,7 @@ impl Order {
         match self {
             Order::Authorization(_) => false,
             Order::Permit(order) => order.facilitator().is_some(),
+            Order::Escrow(_) => true,
         }
     }
 
@@ -88,6 +136,7 @@ impl Order {
             Order::Authorization(_) => asked.scheme == exact::SCHEME && !by_permit,
             Order::Permit(order) if order.facilitator().is_some() => asked.scheme == permit::UPTO,
             Order::Permit(_) => asked.scheme == exact::SCHEME && by_permit,
+            Order::Escrow(_) => asked.scheme == auth_capture::SCHEME,
         }
     }
 
@@ -96,6 +145,15 @@ impl Order {
         match self {
             Order::Authorization(order) => exact::ends_at(order),
             Order::Permit(order) => permit::ends_at(order),
+            Order::Escrow(order) => auth_capture::ends_at(&order.signed),
+        }
+    }
+
+    /// The last moment at which its payee can still get money by it.
+    pub fn settled_before(&self) -> Timestamp {
+        match self.escrow() {
+            Some(signed) => Timestamp::from_secs(signed.captured_before()),
+            None => self.ends_at(),
         }
     }
 
@@ -104,6 +162,7 @@ impl Order {
         match self {
             Order::Authorization(order) => exact::reference(order, token),
             Order::Permit(order) => permit::reference(order, token.chain_id),
+            Order::Escrow(order) => auth_capture::reference(&order.signed, token.chain_id),
         }
     }
 
@@ -112,6 +171,7 @@ impl Order {
         match self {
             Order::Authorization(order) => exact::signing_hash(order, token),
             Order::Permit(order) => order.signing_hash(token.chain_id),
+            Order::Escrow(order) => order.signed.signing_hash(token),
         }
     }
 
@@ -130,6 +190,19 @@ impl Order {
                     cause: "its number is spent, and no call of the proxy tells for what".into(),
                 })
             }
+            Order::Escrow(order) => {
+                let history = chain.escrow_history(&order.signed).await?;
+                Ok(match history.collected() {
+                    Some(taken) => AuthorizationState::Used {
+                        transaction: taken.transaction,
+                        block: taken.block,
+                        to: CONTRACT,
+                        value: history.taken(),
+                    },
+                    None if history.cancelled => AuthorizationState::Cancelled,
+                    None => AuthorizationState::Unused,
+                })
+            }
         }
     }
 
@@ -146,6 +219,23 @@ impl Order {
             Order::Permit(order) => {
                 let state = known(chain.permit_state(order).await?);
                 Ok(state.unwrap_or(AuthorizationState::Unused))
+            }
+            Order::Escrow(order) => {
+                let history = chain.escrow_history(&order.signed).await?;
+                Ok(match history.capture() {
+                    Some(capture) => AuthorizationState::Used {
+                        transaction: capture.transaction,
+                        block: capture.block,
+                        to: order.signed.payment.receiver,
+                        value: history.captured(),
+                    },
+                    None if history.cancelled => AuthorizationState::Cancelled,
+                    // All of it went back: nothing can be captured any more.
+                    None if history.collected().is_some() && history.capturable().is_zero() => {
+                        AuthorizationState::Cancelled
+                    }
+                    None => AuthorizationState::Unused,
+                })
             }
         }
     }

@@ -6,6 +6,8 @@
 //! named by what they book, so doing it twice changes nothing, and a crash in the middle neither.
 //! What still differs afterwards is reported, never plugged (invariant 1).
 
+mod escrow;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +22,15 @@ use settlement::{AuthorizationState, Settlement, SettlementError, TokenMovement}
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use self::escrow::{Escrows, InEscrows};
 use crate::channel::bookkeeping::{Channels, Looked};
 use crate::channel::wallet;
 use crate::documents;
 use crate::order::{self, Order};
 use crate::wire::PaymentPayload;
 use settlement::channels::CONTRACT;
+
+pub(crate) use self::escrow::escrow_of;
 
 /// How many blocks are searched at once; fewer where a node finds that too many.
 const BLOCKS_AT_ONCE: u64 = 1_000;
@@ -187,6 +192,7 @@ struct Place {
     /// The first block that was not booked whole yet.
     next_block: u64,
     channels: Channels,
+    escrows: Escrows,
 }
 
 impl Bookkeeper {
@@ -199,7 +205,8 @@ impl Bookkeeper {
         parties: Vec<Party>,
         from_block: u64,
     ) -> Bookkeeper {
-        let place = Place { next_block: from_block, channels: Channels::default() };
+        let (channels, escrows) = (Channels::default(), Escrows::default());
+        let place = Place { next_block: from_block, channels, escrows };
         Bookkeeper { ledger, mandates, chain, clock, parties, place: Mutex::new(place) }
     }
 
@@ -215,7 +222,7 @@ impl Bookkeeper {
     /// [`ReconcileError`]; what was resolved and booked before stays so.
     pub async fn reconcile(&self, at_rest: bool) -> Result<Reconciled, ReconcileError> {
         let mut place = self.place.lock().await;
-        let Place { next_block, channels } = &mut *place;
+        let Place { next_block, channels, escrows } = &mut *place;
         self.chain.tend().await;
         let (mut posted, mut released) = self.resolve_purchases(at_rest).await?;
         // What lies above may vanish again.
@@ -238,13 +245,12 @@ impl Bookkeeper {
                 Err(error) => return Err(error.into()),
             };
             let mut in_channels = self.book_channels(channels, next, last).await?;
-            booked += in_channels.entries;
-            waits = match (waits, in_channels.waits) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
+            let mut in_escrows = self.book_escrows(escrows, next, last).await?;
+            booked += in_channels.entries + in_escrows.entries;
+            waits = [waits, in_channels.waits, in_escrows.waits].into_iter().flatten().min();
             for movement in movements {
-                let Booking { entries, waiting } = self.book(&movement, &mut in_channels).await?;
+                let booking = self.book(&movement, &mut in_channels, &mut in_escrows).await?;
+                let Booking { entries, waiting } = booking;
                 booked += entries;
                 if waiting {
                     waits = Some(waits.map_or(movement.block, |first| first.min(movement.block)));
@@ -257,7 +263,9 @@ impl Bookkeeper {
         posted += vouchers.0;
         released += vouchers.1;
         let mut breaks = self.breaks().await?;
-        breaks.extend(self.channel_breaks(channels, newest).await?);
+        let in_escrows = escrows.booked(&self.mandates);
+        breaks.extend(self.channel_breaks(channels, &in_escrows, newest).await?);
+        breaks.extend(self.escrow_breaks(escrows, newest).await?);
         Ok(Reconciled { block: newest, posted, released, booked, breaks })
     }
 
@@ -299,7 +307,7 @@ impl Bookkeeper {
                 .into_iter()
                 .find(|d| d.evidence.stage == crate::buyer::stage::PAYMENT)
                 .and_then(|d| serde_json::from_slice::<PaymentPayload>(&d.evidence.body).ok())
-                .and_then(|p| Order::read(&p.payload).ok());
+                .and_then(|p| Order::read(&p.payload, &p.accepted).ok());
             let Some(order) = signed else {
                 // It was held and never signed: nobody can use it.
                 if at_rest || self.clock.now().since(held_at) > UNSIGNED_FOR {
@@ -313,6 +321,10 @@ impl Bookkeeper {
                 continue; // Its buyer still has it in hand.
             }
             let state = match order.state(&self.chain).await {
+                Ok(AuthorizationState::Used { .. }) if order.escrow().is_some() => {
+                    posted += self.resolve_escrow(reference, &order).await?;
+                    continue;
+                }
                 // Used in a block that may vanish: the next look tells.
                 Err(SettlementError::Pending { .. }) => continue,
                 // One that cannot be made out keeps its hold, and stops nobody else.
@@ -347,6 +359,7 @@ impl Bookkeeper {
         &self,
         movement: &TokenMovement,
         in_channels: &mut Looked,
+        in_escrows: &mut InEscrows,
     ) -> Result<Booking, ReconcileError> {
         let mut booking = Booking::default();
         if !movement.amount.is_positive() {
@@ -362,6 +375,18 @@ impl Bookkeeper {
                 {
                     continue;
                 }
+                // So does the escrow, of a payer's money; and what a seller was paid for.
+                if in_escrows.explains(movement.transaction, party, movement.amount) {
+                    continue;
+                }
+                let paid = match direction {
+                    Direction::In => match in_escrows.captured(movement) {
+                        // One of several captures that are posted as one sale.
+                        Some(sale) if self.has_posted_more(sale, movement.amount) => continue,
+                        captured => captured.or(paid),
+                    },
+                    Direction::Out => paid,
+                };
                 match self.book_one(movement, party, direction, paid).await? {
                     Step::Booked => booking.entries += 1,
                     Step::Known => {}

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mandates::Key;
 use mandates::books::Line;
 use money::Clock as _;
+use payments::extensions::{Binding, Declared};
 use payments::{Mpp, exact, wire};
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -317,4 +318,16 @@ async fn a_failed_piece_of_work_costs_nothing_and_says_so_in_its_own_words() {
     assert!(answer.headers().get("payment-receipt").is_none());
     assert_eq!(answer.text().await.unwrap(), "not a picture");
     assert_eq!(town.owns(seller()).await, 0);
+}
+
+#[tokio::test]
+async fn a_challenge_binds_as_well_where_offers_require_a_binding() {
+    let town = Town::begin().await;
+    let required = Declared { binding: Some(Binding { required: true }), ..declared() };
+    let shop = town.boutique_with(town.facilitator(), extras(), required).await;
+    let payer = guest(&town, 0x21).await;
+    let challenge = challenge(&ask(&shop, "sweep").await);
+    let paid = written(&credential(&challenge, &order(&town, &payer, &challenge)));
+    assert_eq!(problem(present(&shop.url, &paid, "mop").await).await, "invalid-challenge");
+    assert_eq!(present(&shop.url, &paid, "sweep").await.status(), 200);
 }

@@ -16,14 +16,15 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use http::{Method, StatusCode, header};
-use ledger::Kind;
 use mandates::books::Line;
 use money::Asset;
+use payments::channel::TillLimits;
 use payments::proxy::{Prices, Stall, Upstream};
-use payments::{Gate, GateLimits, Purchase, Way, wire};
+use payments::{Gate, GateChannels, GateLimits, GateParts, Purchase, Way, wire};
 use settlement::{PermitOrder, SignedAuthorization};
 use tokio::sync::Semaphore;
 use town::shop::Answer;
+use town::vouchers::{COSTS, Client, keeper, terms};
 use town::{PRICE, Town, http, musd, permits, person, seller};
 
 /// A service that does what the path says, and counts.
@@ -112,14 +113,11 @@ impl Market {
         service: Arc<Service>,
         mut servers: Vec<tokio::task::JoinHandle<()>>,
     ) -> Market {
-        let gate = Gate::new(
-            town.ledger.clone(),
-            town.facilitator(),
-            town.chain.clone(),
-            town.clock.clone(),
-            Arc::new(|_| Kind::Intermediate),
-            GateLimits { settle_wait: Duration::from_secs(5), ..GateLimits::default() },
-        );
+        let gate = Gate::new(GateParts {
+            channels: Some(GateChannels { keys: vec![keeper()], limits: TillLimits::default() }),
+            limits: GateLimits { settle_wait: Duration::from_secs(5), ..GateLimits::default() },
+            ..town.gate_parts(town.channel_facilitator())
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         // As the program does: a redirect is not the seller's to follow.
@@ -137,7 +135,7 @@ impl Market {
                 .unwrap(),
             payee: seller(),
             token: town.token().clone(),
-            fixed: vec![Way::Authorization],
+            fixed: vec![Way::Authorization, Way::Channel(terms())],
             metered: vec![Way::UpTo { facilitator: town.chain.sender() }],
         });
         let door = gate.clone();
@@ -164,6 +162,10 @@ impl Market {
         http()
             .get(format!("{}{path}", self.url))
             .header(wire::PAYMENT_SIGNATURE, wire::encode(payment))
+    }
+
+    fn by_get(&self, path: &str, payment: http::HeaderValue) -> reqwest::RequestBuilder {
+        http().get(format!("{}{path}", self.url)).header(wire::PAYMENT_SIGNATURE, payment)
     }
 
     fn asked(&self) -> usize {
@@ -253,6 +255,37 @@ async fn a_service_that_fails_or_is_gone_costs_nothing() {
     assert!(!answer.text.contains("127.0.0.1"), "where the service is stays the seller's");
     assert_eq!(town.owns(person(2).party()).await, 10 * price());
     assert_eq!(town.line(seller(), Line::Sales), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_sold_by_another_method_quotes_by_get_and_gives_a_channels_money_back() {
+    let town = Town::begin().await;
+    let prices = "[[route]]\nmethod = \"POST\"\npath = \"/a\"\nprice = \"0.01\"";
+    let market = Market::open(&town, prices).await;
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    let url = format!("{}/a", market.url);
+    // As the SDK's `refund(url)` does: it asks by GET, and reads the way to pay from the quote.
+    let asked = Answer::of(http().get(&url).send().await.unwrap()).await;
+    let quote = asked.quote.unwrap();
+    assert_eq!(asked.status, 402);
+    let way = quote.accepts.iter().find(|way| way.scheme == "batch-settlement").unwrap();
+    let terms = wire::PaymentRequirements { amount: PRICE.to_string(), ..way.clone() };
+    let send = |payment: &wire::PaymentPayload| {
+        let payment = wire::PaymentPayload { accepted: terms.clone(), ..payment.clone() };
+        let header = wire::encode(&payment);
+        async { Answer::of(market.by_get("/a", header).send().await.unwrap()).await }
+    };
+    // Nothing is sold by GET, and nothing is charged for trying.
+    let told = send(&client.voucher(COSTS)).await;
+    assert_eq!((told.status, told.code().as_str()), (405, "not_for_sale"), "{}", told.text);
+    assert_eq!((market.asked(), town.line(seller(), Line::Sales)), (0, (0, 0)));
+    let back = send(&client.refund(0, None)).await;
+    assert_eq!(back.status, 200, "{}", back.text);
+    assert_eq!(town.on_chain(&client.config).await.balance, 0);
+    assert_eq!(town.owns(client.key.party()).await, 10 * price());
+    // What is not sold by any method is not there.
+    assert_eq!(http().get(format!("{}/b", market.url)).send().await.unwrap().status(), 404);
+    town.is_whole(&[seller()]).await;
 }
 
 #[tokio::test]
@@ -369,6 +402,57 @@ async fn who_hangs_up_on_a_metered_answer_pays_for_all_of_it() {
     assert_eq!(market.asked(), 1);
     assert_eq!(town.line(seller(), Line::Sales), (100, 0));
     assert_eq!(town.owns(payer.party()).await, price() - 100);
+    town.is_whole(&[seller()]).await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_metered_answer_charges_nothing_and_begins_nothing_again() {
+    let town = Town::begin().await;
+    let prices = "price = \"0.0001\"\nper = \"kB\"\nmost = \"0.01\"";
+    let market = Market::open(&town, prices).await;
+    let payer = person(2);
+    town.give(payer.party(), musd(price())).await;
+    permits::approve(&town, &payer, U256::MAX).await;
+    let signed = metered(&town, 1);
+    let answer = market.request(&signed, "/events").send().await.unwrap();
+    let mut pieces = answer.bytes_stream();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "data: one\n\n");
+    assert_eq!(town.line(seller(), Line::Sales), (0, price()), "the most is held");
+    // The power fails while the answer passes, and what passes it never ends.
+    drop(market);
+    let town = town.crash().await;
+    let again = Market::open(&town, prices).await;
+    again.gate.recover(seller()).await;
+    let told = Answer::of(again.request(&signed, "/events").send().await.unwrap()).await;
+    assert_ne!(told.status, 200, "{}", told.text);
+    assert_eq!(again.asked(), 0, "one payment starts one piece of work");
+    // Nobody knows what passed, so nothing is charged; when the payment has ended its hold goes.
+    town.clock.advance(Duration::from_secs(1_000));
+    again.gate.recover(seller()).await;
+    assert_eq!(town.line(seller(), Line::Sales), (0, 0));
+    assert_eq!(town.owns(payer.party()).await, price());
+    town.is_whole(&[seller()]).await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_paid_stream_leaves_it_paid_once_and_told() {
+    let town = Town::begin().await;
+    let market = Market::open(&town, PRICES).await;
+    town.give(person(2).party(), musd(10 * price())).await;
+    let payment = payment(&town, 1);
+    let answer = market.request(&payment, "/events").send().await.unwrap();
+    let mut pieces = answer.bytes_stream();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "data: one\n\n");
+    let service = market.service.clone();
+    drop(market);
+    let town = town.crash().await;
+    let again = Market::open(&town, PRICES).await;
+    again.gate.recover(seller()).await;
+    service.may_go_on.add_permits(1);
+    let told = Answer::of(again.request(&payment, "/events").send().await.unwrap()).await;
+    assert_eq!((told.status, told.code().as_str()), (410, "answer_not_kept"), "{}", told.text);
+    assert!(told.receipt.unwrap().success);
+    assert_eq!((again.asked(), town.line(seller(), Line::Sales)), (0, (price(), 0)));
     town.is_whole(&[seller()]).await;
 }
 

@@ -48,3 +48,23 @@ pub const PERMIT2_PAYMENT_COLLECTOR: Address =
 /// Brings refunds into [`AUTH_CAPTURE_ESCROW`] out of the operator's pocket.
 pub const OPERATOR_REFUND_COLLECTOR: Address =
     address!("0x7a03443724d14798c4AB4622F1DAAcA761Fea486");
+
+/// Who the agents are (ERC-8004): the address on every main network
+/// (github.com/erc-8004/erc-8004-contracts).
+pub const IDENTITY_REGISTRY: Address = address!("0x8004A169FB4a3325136EB29fA0ceB6D2e539a432");
+
+/// What clients say of agents (ERC-8004): the address on every main network.
+pub const REPUTATION_REGISTRY: Address = address!("0x8004BAa17C55a88189AE136b182e5fdA19dE9b63");
+
+/// What validators found of agents' work (ERC-8004). The reference names no address on a main
+/// network; this one continues its series, and only genesis puts a contract there.
+pub const VALIDATION_REGISTRY: Address = address!("0x8004C00000000000000000000000000000000001");
+
+/// Jobs under escrow (ERC-8183). The standard names no address; only genesis puts a contract there.
+pub const AGENTIC_COMMERCE: Address = address!("0x8183000000000000000000000000000000000001");
+
+/// The evaluator, and the hook, of jobs that are judged by lot. Only genesis puts a contract there.
+pub const EVALUATORS: Address = address!("0x8183000000000000000000000000000000000002");
+
+/// Keeps the stakes of those who judge and of those who work. Only genesis puts a contract there.
+pub const EVALUATOR_POOL: Address = address!("0x8183000000000000000000000000000000000003");

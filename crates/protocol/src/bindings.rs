@@ -36,6 +36,7 @@ mod generated {
 }
 
 pub mod escrow;
+pub mod labour;
 pub mod permit2;
 
 pub use generated::{

@@ -113,6 +113,32 @@ sol! {
     }
 }
 
+sol! {
+    /// The payer's word to the gate, and not to the contract: the voucher for this total in this
+    /// channel pays for one request and no other.
+    #[derive(Debug, PartialEq, Eq)]
+    struct RequestBinding {
+        /// The channel, by [`channel_id`].
+        bytes32 channelId;
+        /// As in the [`Voucher`] that goes with it.
+        uint128 maxClaimableAmount;
+        /// The request's digest.
+        bytes32 request;
+    }
+}
+
+/// The domain of a [`RequestBinding`] on the chain with this id. It has a name of its own, so that
+/// no contract takes what is signed here for something else.
+pub fn binding_domain(chain_id: u64) -> Eip712Domain {
+    Eip712Domain::new(
+        Some("x402 Request Binding".into()),
+        Some("1".into()),
+        Some(U256::from(chain_id)),
+        Some(BATCH_SETTLEMENT),
+        None,
+    )
+}
+
 /// A deposit by Permit2, as the payer signs it under
 /// [`crate::permit2::permit2_domain`].
 pub type DepositPermit = PermitWitnessTransferFrom;

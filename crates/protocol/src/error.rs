@@ -30,3 +30,49 @@ pub enum ProtocolError {
         fault: String,
     },
 }
+
+/// Why a registration file (ERC-8004) cannot be used. Its owner can mend it; asking again before
+/// that never helps.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RegistrationFault {
+    /// More bytes than are read here.
+    #[error("the registration file has {bytes} bytes, more than 65536: shorten it")]
+    TooLong {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// Not JSON, or not of this shape.
+    #[error("this is not a registration file: {fault}")]
+    NotOne {
+        /// What the reader stumbled over.
+        fault: String,
+    },
+    /// A file of another type, or of another version.
+    #[error(
+        "the file's type is `{found}`, not `https://eips.ethereum.org/EIPS/eip-8004#registration-v1`"
+    )]
+    OtherType {
+        /// The beginning of what it says.
+        found: String,
+    },
+    /// A member that must say something is empty.
+    #[error("the registration file's `{member}` is empty: fill it in")]
+    Missing {
+        /// Which.
+        member: &'static str,
+    },
+    /// More entries than are read here.
+    #[error("the registration file has {count} `{member}`, more than 64: leave some out")]
+    TooMany {
+        /// Entries of what.
+        member: &'static str,
+        /// How many there are.
+        count: usize,
+    },
+    /// One text is longer than any should be.
+    #[error("a text of the registration file has {bytes} bytes, more than 4096: shorten it")]
+    LongText {
+        /// How many it has.
+        bytes: usize,
+    },
+}

@@ -15,13 +15,13 @@
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolStruct, SolValue, sol};
 
-use crate::ProtocolError;
 use crate::addresses::{
     AUTH_CAPTURE_ESCROW, ERC3009_PAYMENT_COLLECTOR, MULTICALL3, OPERATOR_REFUND_COLLECTOR, PERMIT2,
     PERMIT2_PAYMENT_COLLECTOR,
 };
 use crate::artifact::Artifact;
 use crate::genesis::{GenesisAccount, contract};
+use crate::{ProtocolError, ReceiveWithAuthorization};
 
 /// The terms of a payment: operator (x402's `captureAuthorizer`), payer, receiver, token, maxAmount
 /// in minor units, preApprovalExpiry, authorizationExpiry (`captureDeadline`) and refundExpiry
@@ -86,6 +86,29 @@ pub fn payment_hash(payment: &PaymentInfo, chain_id: u64) -> B256 {
 /// the signature to all other terms.
 pub fn payment_nonce(payment: &PaymentInfo, chain_id: u64) -> B256 {
     payment_hash(&PaymentInfo { payer: Address::ZERO, ..payment.clone() }, chain_id)
+}
+
+/// What the payer signs in the token's own domain, for [`ERC3009_PAYMENT_COLLECTOR`]. The collector
+/// knows no beginning of its time but the beginning of all.
+pub fn authorization_order(payment: &PaymentInfo, chain_id: u64) -> ReceiveWithAuthorization {
+    ReceiveWithAuthorization {
+        from: payment.payer,
+        to: ERC3009_PAYMENT_COLLECTOR,
+        value: U256::from(payment.maxAmount),
+        validAfter: U256::ZERO,
+        validBefore: U256::from(payment.preApprovalExpiry),
+        nonce: payment_nonce(payment, chain_id),
+    }
+}
+
+/// What the payer signs in Permit2's domain, for [`PERMIT2_PAYMENT_COLLECTOR`].
+pub fn permit_order(payment: &PaymentInfo, chain_id: u64) -> PaymentPermit {
+    PaymentPermit {
+        permitted: TokenPermissions { token: payment.token, amount: U256::from(payment.maxAmount) },
+        spender: PERMIT2_PAYMENT_COLLECTOR,
+        nonce: payment_nonce(payment, chain_id).into(),
+        deadline: U256::from(payment.preApprovalExpiry),
+    }
 }
 
 /// The salt of a payment whose seller named a `receiverAuthorizer` or a `policy`: it binds both into

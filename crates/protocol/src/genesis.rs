@@ -15,7 +15,7 @@ use crate::authorization::{DOLLAR_NAME, DOLLAR_SYMBOL, DOLLAR_VERSION, dollar_do
 use crate::bindings::MachinaDollar;
 use crate::create2::CREATE2_DEPLOYER_CODE;
 use crate::{EMBEDDED_CHAIN_ID, ProtocolError};
-use crate::{channels, escrow, permit2};
+use crate::{channels, escrow, identity, jobs, permit2};
 
 const DOLLAR_ARTIFACT: &str = include_str!("../../../contracts/artifacts/MachinaDollar.json");
 const MULTICALL3_ARTIFACT: &str = include_str!("../../../contracts/artifacts/Multicall3.json");
@@ -37,7 +37,8 @@ pub struct GenesisAccount {
 
 /// The genesis of an embedded economy on chain [`EMBEDDED_CHAIN_ID`]: the Machina Dollar with its
 /// `minter`, the CREATE2 deployer, Multicall3, Permit2 with x402's two proxies, x402's payment
-/// channels and its escrow, and `holders` of gas money in wei. A holder named twice gets both
+/// channels and its escrow, the registries of agents, the escrow of jobs (`minter` administers it)
+/// with its evaluators, and `holders` of gas money in wei. A holder named twice gets both
 /// balances; one without any is left out. No dollar exists yet: `minter` mints.
 ///
 /// # Errors
@@ -75,6 +76,12 @@ pub fn genesis_on(
         accounts.insert(account.address, account);
     }
     for account in escrow::accounts()? {
+        accounts.insert(account.address, account);
+    }
+    for account in identity::accounts(chain_id)? {
+        accounts.insert(account.address, account);
+    }
+    for account in jobs::accounts(minter)? {
         accounts.insert(account.address, account);
     }
     for (holder, balance) in gas_balances(holders)? {

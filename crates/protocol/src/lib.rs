@@ -11,6 +11,8 @@
 //! - [`permit2`]: what a payer signs to pay in any token, or up to an amount (EIP-712, Permit2).
 //! - [`channels`]: payment channels: what a payer and a seller sign, and how a channel is named.
 //! - [`escrow`]: escrowed payments: what a payer signs, and how a payment is named.
+//! - [`identity`]: agents: their registries, and the registration file (ERC-8004).
+//! - [`jobs`]: jobs under escrow and who judges them (ERC-8183): rules, and how answers are sealed.
 //! - [`create2`]: deploying to an address known beforehand, on any chain.
 //!
 //! Pure functions over constants: no clock, no I/O, no keys. It knows no chain and no way to reach
@@ -26,6 +28,8 @@ pub mod create2;
 mod error;
 pub mod escrow;
 pub mod genesis;
+pub mod identity;
+pub mod jobs;
 pub mod notarial;
 pub mod permit2;
 
@@ -34,7 +38,7 @@ pub use authorization::{
     embedded_dollar_domain,
 };
 pub use bindings::{MachinaDollar, Multicall3};
-pub use error::ProtocolError;
+pub use error::{ProtocolError, RegistrationFault};
 pub use genesis::{GenesisAccount, genesis};
 
 /// The chain id of an embedded economy: HTTP's 402, twice.

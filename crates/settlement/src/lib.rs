@@ -15,6 +15,8 @@
 pub mod channels;
 mod endpoint;
 mod error;
+pub mod escrow;
+mod memo;
 mod permit2;
 mod pool;
 mod sender;

@@ -28,6 +28,13 @@ impl Asset {
     }
 }
 
+impl Asset {
+    /// What is in it.
+    pub fn content(&self) -> &'static str {
+        self.content
+    }
+}
+
 /// The one style sheet.
 pub static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("machina", "css", "text/css; charset=utf-8", include_str!("../assets/machina.css"))

@@ -12,6 +12,8 @@
 //! | `/` | the square: figures, machines, the stream of trades |
 //! | `/trades?before=N` | older trades, fifty a page |
 //! | `/trades/{id}` | the why-trail of one trade |
+//! | `/economy` | the national accounts: GDP three ways, sectors, who uses whose product, who pays whom |
+//! | `/economy/{figure}` | the trades that one figure is made of |
 //! | `/m/{name}` | a machine: what it sells and how often it has worked; JSON for programs |
 //! | `/pictures/{id}` | the photograph that a trade was about |
 //! | `/events?since=N` | trades as they happen (server-sent events) |
@@ -31,10 +33,12 @@ mod engraving;
 mod events;
 mod pages;
 mod routes;
+mod sankey;
 mod shield;
 mod view;
 
 pub use events::{LISTENERS, RESUME_TRADES};
+pub use pages::accounts::document as economy_document;
 pub use pages::square::{SQUARE_MACHINES, SQUARE_TRADES};
 pub use pages::trades::PAGE_TRADES;
 pub use routes::router;

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::events::{self, LISTENERS, Seats};
 use crate::pages::trouble::Trouble;
-use crate::pages::{machine, square, trades, trail};
+use crate::pages::{accounts, counted, machine, square, trades, trail};
 use crate::shield::{PICTURE_POLICY, shield};
 use crate::view::Economy;
 use crate::{assets, pages};
@@ -35,6 +35,8 @@ pub fn router(economy: Arc<dyn Economy>) -> Router {
         .route("/", get(show_square))
         .route("/trades", get(show_trades))
         .route("/trades/{id}", get(show_trail))
+        .route("/economy", get(show_accounts))
+        .route("/economy/{figure}", get(show_counted))
         .route("/m/{name}", get(show_machine))
         .route("/pictures/{id}", get(show_picture))
         .route("/events", get(open_events))
@@ -87,6 +89,24 @@ async fn show_trail(
 }
 
 /// A page for people, the machine's own words for programs.
+async fn show_accounts(State(shared): State<Shared>) -> Result<Markup, Trouble> {
+    // The place in the stream first: what is settled meanwhile is then told by it.
+    let page = ask(&shared.economy, accounts::Page::of).await?;
+    Ok(accounts::page(&page))
+}
+
+async fn show_counted(
+    State(shared): State<Shared>,
+    figure: Result<Path<String>, PathRejection>,
+    older: Result<Query<Older>, QueryRejection>,
+) -> Result<Markup, Trouble> {
+    let Path(figure) = figure.map_err(|_| Trouble::NoSuchPage)?;
+    let Query(Older { before }) = older.map_err(|_| Trouble::BadPlace)?;
+    let page =
+        ask(&shared.economy, move |economy| counted::Page::of(economy, figure, before)).await?;
+    page.map(|page| counted::page(&page)).ok_or(Trouble::NoSuchPage)
+}
+
 async fn show_machine(
     State(shared): State<Shared>,
     headers: HeaderMap,

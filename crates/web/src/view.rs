@@ -8,6 +8,10 @@
 //! it and cut what is too long. Amounts are [`Amount`]s, exact integers with their asset, and are
 //! made into text only on the page.
 
+mod accounts;
+
+pub use accounts::*;
+
 use bytes::Bytes;
 use money::{Amount, Party, Timestamp};
 use tokio::sync::broadcast;
@@ -38,6 +42,17 @@ pub trait Economy: Send + Sync + 'static {
 
     /// The economy in figures.
     fn figures(&self) -> FiguresView;
+
+    /// The national accounts, as tables.
+    ///
+    /// # Errors
+    /// Why they cannot be shown, for a person: accounts that do not add up are not.
+    fn accounts(&self) -> Result<AccountsView, String>;
+
+    /// The settled trades that one figure of the accounts is made of: at most `limit`, newest first,
+    /// and only those whose [`TradeView::sequence`] is below `before`, if that is given. `None` if
+    /// there is no figure of that name.
+    fn counted(&self, figure: &str, before: Option<u64>, limit: usize) -> Option<CountedView>;
 
     /// Each trade when it first appears, and again whenever its state changes.
     ///

@@ -118,6 +118,8 @@ fn every_page_is_whole_quiet_and_readable_in_both_themes_and_at_both_widths() {
         ("trail", trail(67)),
         ("trail-held", trail(65)),
         ("trail-refused", trail(66)),
+        ("economy", "/economy".to_owned()),
+        ("figure", "/economy/household-consumption".to_owned()),
         ("not-found", "/nowhere".to_owned()),
     ];
     let mut browser = Chromium::start();
@@ -132,7 +134,24 @@ fn every_page_is_whole_quiet_and_readable_in_both_themes_and_at_both_widths() {
 #[test]
 fn an_economy_before_its_first_trade_is_a_designed_page() {
     let quiet = Stage::of(Fixture::quiet());
-    look(&mut Chromium::start(), &quiet.at("/"), "square-quiet");
+    let mut browser = Chromium::start();
+    look(&mut browser, &quiet.at("/"), "square-quiet");
+    look(&mut browser, &quiet.at("/economy"), "economy-quiet");
+}
+
+#[test]
+fn the_economy_s_figures_follow_a_trade_without_a_reload() {
+    let stage = Stage::of(Fixture::with_trades(3));
+    let mut browser = Chromium::start();
+    browser.dress(1280, "light");
+    browser.open(&stage.at("/economy"));
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+    let grand =
+        |minor: u64| format!("document.querySelector('#ways .grand .money').value === '{minor}'");
+    browser.wait(&grand(3_000));
+    stage.fixture.publish(settled(4));
+    browser.wait(&grand(4_000));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 fn look(browser: &mut Chromium, url: &str, name: &str) {

@@ -202,7 +202,9 @@ async fn every_answer_carries_the_policy() {
     let fixture = Arc::new(Fixture::with_trades(3));
     let style = asset_in(&get(&fixture, "/").await.body, ".css");
     let trail = format!("/trades/{}", reference(1));
-    for path in ["/", "/trades", &trail, "/nowhere", "/healthz", &style, "/trades?before=x"] {
+    for path in
+        ["/", "/trades", "/economy", &trail, "/nowhere", "/healthz", &style, "/trades?before=x"]
+    {
         let headers = get(&fixture, path).await.headers;
         let policy = headers["content-security-policy"].to_str().expect("ASCII");
         assert!(policy.starts_with("default-src 'none'; "), "{path}: {policy}");
@@ -217,7 +219,7 @@ async fn every_answer_carries_the_policy() {
 #[tokio::test]
 async fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
     let fixture = Arc::new(Fixture::with_trades(30));
-    for path in ["/", "/trades", &format!("/trades/{}", reference(1)), "/nowhere"] {
+    for path in ["/", "/trades", "/economy", &format!("/trades/{}", reference(1)), "/nowhere"] {
         let page = get(&fixture, path).await.body;
         for inline in [" style=", "<style", "<script>", " onload=", " onclick=", "javascript:"] {
             assert!(!page.contains(inline), "{inline} on {path}");
@@ -517,4 +519,42 @@ async fn a_name_cannot_forge_an_event() {
     assert_eq!((heard.event.as_str(), heard.id.as_str()), ("trade", "1"));
     assert_is_only_text(&heard.data);
     assert_eq!(listener.ids(1).await, ["2"]);
+}
+
+#[tokio::test]
+async fn the_economy_s_page_shows_sums_that_open_into_their_trades() {
+    let fixture = Arc::new(Fixture::with_trades(120));
+    let page = get(&fixture, "/economy").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for words in
+        ["By production", "By expenditure", "By income", "Household consumption", "multiplier"]
+    {
+        assert!(page.body.contains(words), "{words} is missing");
+    }
+    let figure = "/economy/household-consumption";
+    assert!(page.body.contains(&format!("href=\"{figure}\"")));
+    let trades = get(&fixture, figure).await;
+    assert_eq!(trades.status, StatusCode::OK);
+    assert_eq!(trades.body.matches("class=\"trade\"").count(), PAGE_TRADES);
+    let older = format!("{figure}?before=71");
+    assert!(trades.body.contains(&format!("href=\"{older}\"")), "{}", trades.body);
+    let next = get(&fixture, &older).await;
+    assert!(next.body.contains(&reference(70)) && !next.body.contains(&reference(71)));
+}
+
+#[tokio::test]
+async fn a_figure_that_does_not_exist_has_no_page() {
+    let fixture = Arc::new(Fixture::with_trades(3));
+    for path in ["/economy/gold", "/economy/%ff", "/economy/of-%3Cscript%3E", "/economy/a/b"] {
+        assert_eq!(get(&fixture, path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let bad = get(&fixture, "/economy/household-consumption?before=x").await;
+    assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn an_economy_before_its_first_trade_has_a_page_too() {
+    let page = get(&Arc::new(Fixture::quiet()), "/economy").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.body.contains("Nobody has paid anybody"), "{}", page.body);
 }

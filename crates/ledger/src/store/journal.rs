@@ -3,18 +3,23 @@
 //! *Format.* Table `journal` has one row for each applied operation, numbered from 1 without gaps:
 //! its moment in milliseconds, its bytes (`encoding`), and `chain`, the SHA-256 of the previous
 //! row's chain, the moment and the bytes. Refused operations leave no row. Table `evidence` has
-//! one row for each act and stage. Rows are only ever added; triggers refuse anything else.
+//! one row for each act and stage, numbered likewise, and an index from which the [`Shelf`] is
+//! read at the start. Rows are only ever added, at the end; triggers refuse anything else.
+//!
+//! *Versions.* In version 1 the documents had an index by act and stage on the disk; a file of it
+//! is brought to version 2 when it is opened.
 //!
 //! *Durability.* Write-ahead log with `synchronous=FULL`: a commit returns after its fsync.
 
 use std::path::Path;
 
 use money::Timestamp;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::error::LedgerError;
 use super::evidence::{Evidence, StoredEvidence};
+use super::shelf::Shelf;
 use crate::encoding::{self, Entry};
 use crate::id::Reference;
 use crate::operation::{Operation, Outcome};
@@ -23,33 +28,48 @@ use crate::state::State;
 /// Marks the file as a ledger: "MaLe" in ASCII.
 const APPLICATION_ID: i64 = 0x4d61_4c65;
 /// The schema that is written, and the latest that is read.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
-const SCHEMA: &str = "
+const JOURNAL_SCHEMA: &str = "
     CREATE TABLE journal (
         row INTEGER PRIMARY KEY,
         at INTEGER NOT NULL,
         entry BLOB NOT NULL,
         chain BLOB NOT NULL
     ) STRICT;
+    CREATE TRIGGER journal_keeps BEFORE UPDATE ON journal
+        BEGIN SELECT RAISE(ABORT, 'the journal is only ever added to'); END;
+    CREATE TRIGGER journal_stays BEFORE DELETE ON journal
+        BEGIN SELECT RAISE(ABORT, 'the journal is only ever added to'); END;
+";
+
+/// The index holds what the shelf is made of, in the order of the rows: a new entry goes to its
+/// end, and reading it does not touch the bodies.
+const EVIDENCE_SCHEMA: &str = "
     CREATE TABLE evidence (
         row INTEGER PRIMARY KEY,
         reference BLOB NOT NULL,
         stage TEXT NOT NULL,
         at INTEGER NOT NULL,
         media_type TEXT NOT NULL,
-        body BLOB NOT NULL,
-        UNIQUE (reference, stage)
+        body BLOB NOT NULL
     ) STRICT;
-    CREATE TRIGGER journal_keeps BEFORE UPDATE ON journal
-        BEGIN SELECT RAISE(ABORT, 'the journal is only ever added to'); END;
-    CREATE TRIGGER journal_stays BEFORE DELETE ON journal
-        BEGIN SELECT RAISE(ABORT, 'the journal is only ever added to'); END;
+    CREATE INDEX evidence_places ON evidence (row, reference, stage);
     CREATE TRIGGER evidence_keeps BEFORE UPDATE ON evidence
         BEGIN SELECT RAISE(ABORT, 'evidence is only ever added to'); END;
     CREATE TRIGGER evidence_stays BEFORE DELETE ON evidence
         BEGIN SELECT RAISE(ABORT, 'evidence is only ever added to'); END;
 ";
+
+/// Version 1 had `UNIQUE (reference, stage)`, whose index cannot be dropped alone.
+const FROM_VERSION_1: [&str; 2] = [
+    "DROP TRIGGER evidence_keeps;
+     DROP TRIGGER evidence_stays;
+     ALTER TABLE evidence RENAME TO evidence_1;",
+    "INSERT INTO evidence (row, reference, stage, at, media_type, body)
+         SELECT row, reference, stage, at, media_type, body FROM evidence_1 ORDER BY row;
+     DROP TABLE evidence_1;",
+];
 
 /// Where the journal ends: the last row's number, and the hash over all rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -128,16 +148,19 @@ fn prepare(
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .map_err(&failed)?;
     connection.set_prepared_statement_cache_capacity(16);
-    if fresh {
-        let transaction = connection.unchecked_transaction().map_err(&failed)?;
-        transaction
-            .execute_batch(SCHEMA)
-            .and_then(|()| transaction.pragma_update(None, "application_id", APPLICATION_ID))
-            .and_then(|()| transaction.pragma_update(None, "user_version", SCHEMA_VERSION))
-            .and_then(|()| transaction.commit())
-            .map_err(&failed)?;
-    }
-    Ok(())
+    let steps: &[&str] = match (fresh, version) {
+        (true, _) => &[JOURNAL_SCHEMA, EVIDENCE_SCHEMA],
+        (false, 1) => &[FROM_VERSION_1[0], EVIDENCE_SCHEMA, FROM_VERSION_1[1]],
+        (false, _) => return Ok(()),
+    };
+    let transaction = connection.unchecked_transaction().map_err(&failed)?;
+    steps
+        .iter()
+        .try_for_each(|step| transaction.execute_batch(step))
+        .and_then(|()| transaction.pragma_update(None, "application_id", APPLICATION_ID))
+        .and_then(|()| transaction.pragma_update(None, "user_version", SCHEMA_VERSION))
+        .and_then(|()| transaction.commit())
+        .map_err(&failed)
 }
 
 /// Every row there is.
@@ -216,44 +239,57 @@ pub(super) enum Found {
     Different,
 }
 
+/// Puts the documents that a shelf lacks onto it.
+pub(super) fn fill(connection: &Connection, shelf: &mut Shelf) -> Result<(), LedgerError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT row, reference, stage FROM evidence INDEXED BY evidence_places \
+         WHERE row > ?1 ORDER BY row",
+    )?;
+    let mut rows = statement.query(params![to_sql(shelf.len())])?;
+    while let Some(row) = rows.next()? {
+        let number = from_sql(row.get(0)?);
+        let corrupt = |problem: &str| {
+            let problem = format!("as a document: {problem}");
+            LedgerError::Corrupt { row: number, problem }
+        };
+        if number != shelf.len() + 1 {
+            return Err(corrupt("documents before it are missing"));
+        }
+        let reference = row.get_ref(1)?.as_blob().ok().and_then(|blob| blob.try_into().ok());
+        let reference = reference.ok_or_else(|| corrupt("its act has no name of 32 bytes"))?;
+        let stage = row.get_ref(2)?.as_str().map_err(|_| corrupt("its stage is no text"))?;
+        shelf.add(Reference::new(reference), stage);
+    }
+    Ok(())
+}
+
 /// Compares a piece of evidence with what is stored.
 pub(super) fn find_evidence(
     connection: &Connection,
+    shelf: &Shelf,
     evidence: &Evidence,
 ) -> Result<Found, LedgerError> {
+    let Some(row) = shelf.find(evidence) else { return Ok(Found::Nothing) };
     let same = connection
-        .prepare_cached(
-            "SELECT media_type = ?3 AND body = ?4 FROM evidence WHERE reference = ?1 AND stage = ?2",
-        )?
-        .query_row(
-            params![
-                evidence.reference.as_bytes(),
-                evidence.stage,
-                evidence.media_type,
-                evidence.body
-            ],
-            |row| row.get::<_, bool>(0),
-        )
-        .optional()?;
-    Ok(match same {
-        None => Found::Nothing,
-        Some(true) => Found::Same,
-        Some(false) => Found::Different,
-    })
+        .prepare_cached("SELECT media_type = ?2 AND body = ?3 FROM evidence WHERE row = ?1")?
+        .query_row(params![to_sql(row), evidence.media_type, evidence.body], |row| row.get(0))?;
+    Ok(if same { Found::Same } else { Found::Different })
 }
 
-/// Adds a piece of evidence within the caller's transaction.
+/// Adds a piece of evidence as this row, within the caller's transaction.
 pub(super) fn add_evidence(
     connection: &Connection,
+    row: u64,
     at: Timestamp,
     evidence: &Evidence,
 ) -> Result<(), LedgerError> {
     connection
         .prepare_cached(
-            "INSERT INTO evidence (reference, stage, at, media_type, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO evidence (row, reference, stage, at, media_type, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
+            to_sql(row),
             evidence.reference.as_bytes(),
             evidence.stage,
             to_sql(at.as_millis()),
@@ -263,26 +299,28 @@ pub(super) fn add_evidence(
     Ok(())
 }
 
-/// All evidence of an act, in the order it was stored.
-pub(super) fn evidence_of(
+/// The documents in these rows, in the same order; all are of one act.
+pub(super) fn evidence_in(
     connection: &Connection,
     reference: Reference,
+    rows: &[u64],
 ) -> Result<Vec<StoredEvidence>, LedgerError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT stage, media_type, body, at FROM evidence WHERE reference = ?1 ORDER BY row",
-    )?;
-    let found = statement.query_map(params![reference.as_bytes()], |row| {
-        Ok(StoredEvidence {
-            evidence: Evidence {
-                reference,
-                stage: row.get(0)?,
-                media_type: row.get(1)?,
-                body: row.get(2)?,
-            },
-            at: Timestamp::from_millis(from_sql(row.get(3)?)),
+    let mut statement = connection
+        .prepare_cached("SELECT stage, media_type, body, at FROM evidence WHERE row = ?1")?;
+    let read = |row: &u64| {
+        statement.query_row(params![to_sql(*row)], |row| {
+            Ok(StoredEvidence {
+                evidence: Evidence {
+                    reference,
+                    stage: row.get(0)?,
+                    media_type: row.get(1)?,
+                    body: row.get(2)?,
+                },
+                at: Timestamp::from_millis(from_sql(row.get(3)?)),
+            })
         })
-    })?;
-    Ok(found.collect::<Result<_, _>>()?)
+    };
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 /// SQLite's integers are signed; the bits are kept, and the order too below 2^63.

@@ -4,7 +4,7 @@
 //! went with is on disk; what was answered survives `kill -9` and power loss (invariant 6).
 //!
 //! *Cost.* One fsync a group, however many writes are in it; all accounts and transfers stay in
-//! memory; opening replays the whole journal.
+//! memory, and where each document stands in the file; opening replays the whole journal.
 //!
 //! *Order.* Submissions take effect in the order they enter the queue; the writes of one batch
 //! stay together and in order. All writes of a group carry the same moment, read from the clock by
@@ -15,6 +15,7 @@
 mod error;
 mod evidence;
 mod journal;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -39,6 +40,7 @@ use crate::id::Reference;
 use crate::operation::{Operation, Outcome};
 use crate::state::State;
 use journal::Head;
+use shelf::Shelf;
 use writer::{Job, Writer};
 
 /// The most writes that are taken in one batch, that wait, and that share one fsync.
@@ -127,10 +129,19 @@ struct Shared {
     writer: Mutex<Option<JoinHandle<()>>>,
     state: Arc<RwLock<State>>,
     head: Arc<Mutex<Head>>,
+    shelf: Arc<RwLock<Shelf>>,
     /// A connection of its own for a file, so that reading does not wait for the writer; for
     /// books in memory there is only the one.
     reader: Arc<Mutex<Connection>>,
     committed: broadcast::Sender<Committed>,
+}
+
+/// What is read from a file when it is opened.
+#[derive(Default)]
+struct Books {
+    state: State,
+    head: Head,
+    shelf: Shelf,
 }
 
 impl Ledger {
@@ -146,22 +157,24 @@ impl Ledger {
         let connection = journal::open(path)?;
         let (mut state, mut head) = (State::new(), Head::default());
         journal::replay(&connection, &mut state, &mut head, journal::EVERYTHING)?;
+        let mut shelf = Shelf::default();
+        journal::fill(&connection, &mut shelf)?;
         let reader = journal::open_reader(path)?;
-        Ledger::start(connection, Some(reader), state, head, clock, Some(lock))
+        let books = Books { state, head, shelf };
+        Ledger::start(connection, Some(reader), books, clock, Some(lock))
     }
 
     /// Opens empty books that end with the process. All else is as with a file.
     pub fn in_memory(clock: Arc<dyn Clock>) -> Ledger {
         let connection = journal::open_in_memory();
-        Ledger::start(connection, None, State::new(), Head::default(), clock, None)
+        Ledger::start(connection, None, Books::default(), clock, None)
             .expect("a thread can be started")
     }
 
     fn start(
         connection: Connection,
         reader: Option<Connection>,
-        state: State,
-        head: Head,
+        books: Books,
         clock: Arc<dyn Clock>,
         lock: Option<File>,
     ) -> Result<Ledger, LedgerError> {
@@ -169,12 +182,15 @@ impl Ledger {
         let reader = reader.map_or_else(|| Arc::clone(&connection), |c| Arc::new(Mutex::new(c)));
         let (sender, jobs) = mpsc::channel();
         let (committed, _) = broadcast::channel(COMMITS_KEPT);
+        let Books { state, head, shelf } = books;
         let (state, head) = (Arc::new(RwLock::new(state)), Arc::new(Mutex::new(head)));
+        let shelf = Arc::new(RwLock::new(shelf));
         let writer = Writer {
             jobs,
             connection,
             state: Arc::clone(&state),
             head: Arc::clone(&head),
+            shelf: Arc::clone(&shelf),
             clock,
             committed: committed.clone(),
             in_doubt: false,
@@ -194,6 +210,7 @@ impl Ledger {
                 writer: Mutex::new(Some(thread)),
                 state,
                 head,
+                shelf,
                 reader,
                 committed,
             }),
@@ -268,8 +285,12 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Io`].
     pub fn evidence(&self, reference: Reference) -> Result<Vec<StoredEvidence>, LedgerError> {
+        let rows = self.shared.shelf.read().expect("the shelf is sound").rows_of(reference);
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         let reader = self.shared.reader.lock().expect("the store is sound");
-        journal::evidence_of(&reader, reference)
+        journal::evidence_in(&reader, reference, &rows)
     }
 
     /// Hears of each commit from now on. A listener that falls more than a thousand behind misses

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
 use super::error::LedgerError;
 use super::evidence::{Evidence, MAX_EVIDENCE_PIECES};
 use super::journal::{self, Found, Head};
+use super::shelf::Shelf;
 use super::{Committed, MAX_BATCH, Write};
 use crate::id::Reference;
 use crate::operation::{Operation, Outcome, Reason, Refusal};
@@ -31,10 +32,12 @@ use crate::state::State;
 /// How long the writer sleeps at most while a hold waits for its deadline, and after a failure.
 const NAP: Duration = Duration::from_secs(1);
 
-/// How long the writer waits, once, for the rest of a group that begins much smaller than the last
-/// one was: those who were just answered are on their way with their next writes. Without it small
-/// and large groups alternate under load, and half of the fsyncs carry next to nothing.
+/// How long the writer waits at a time for the rest of a group that begins smaller than the last one
+/// was: those who were just answered are on their way with their next writes. Without it small and
+/// large groups alternate under load, and half of the fsyncs carry next to nothing.
 const STRAGGLERS: Duration = Duration::from_micros(200);
+/// How often it waits so for one group. Who writes alone never waits.
+const STRAGGLES: u32 = 3;
 
 /// Some writes, and where their outcomes go.
 pub(super) struct Job {
@@ -49,6 +52,7 @@ pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
     pub(super) state: Arc<RwLock<State>>,
     pub(super) head: Arc<Mutex<Head>>,
+    pub(super) shelf: Arc<RwLock<Shelf>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) committed: broadcast::Sender<Committed>,
     /// After a failure it is not known what the file holds; it is read before it is written.
@@ -110,15 +114,15 @@ impl Writer {
     fn gather(&self, first: Option<Job>, last: usize) -> Vec<Job> {
         let mut size = first.as_ref().map_or(0, |job| job.writes.len());
         let mut jobs: Vec<Job> = first.into_iter().collect();
-        let mut waited = false;
+        let mut waited = 0;
         while size > 0 && size < MAX_BATCH {
             match self.jobs.try_recv() {
                 Ok(job) => {
                     size += job.writes.len();
                     jobs.push(job);
                 }
-                Err(_) if !waited && 2 * jobs.len() < last => {
-                    waited = true;
+                Err(_) if waited < STRAGGLES && jobs.len() < last => {
+                    waited += 1;
                     std::thread::sleep(STRAGGLERS);
                 }
                 Err(_) => break,
@@ -141,14 +145,17 @@ impl Writer {
             self.catch_up(&connection)?;
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let stored = stored_evidence(&transaction, writes)?;
+        let (stored, documents) = {
+            let shelf = self.shelf.read().expect("the shelf is sound");
+            (stored_evidence(&transaction, &shelf, writes)?, shelf.len())
+        };
         let plan = self.decide(writes, &stored);
         if plan.tick || !plan.operations.is_empty() || !plan.evidence.is_empty() {
             let before = *self.head.lock().expect("the head is sound");
             let operations = plan.operations.iter().copied();
             let head = journal::append(&transaction, before, plan.at, plan.tick, operations)?;
-            for evidence in &plan.evidence {
-                journal::add_evidence(&transaction, plan.at, evidence)?;
+            for (row, evidence) in (documents + 1..).zip(&plan.evidence) {
+                journal::add_evidence(&transaction, row, plan.at, evidence)?;
             }
             transaction.commit()?;
             self.apply(&plan, head);
@@ -160,7 +167,8 @@ impl Writer {
     fn catch_up(&self, connection: &Connection) -> Result<(), LedgerError> {
         let mut state = self.state.write().expect("the books are sound");
         let mut head = self.head.lock().expect("the head is sound");
-        journal::replay(connection, &mut state, &mut head, journal::EVERYTHING)
+        journal::replay(connection, &mut state, &mut head, journal::EVERYTHING)?;
+        journal::fill(connection, &mut self.shelf.write().expect("the shelf is sound"))
     }
 
     fn decide<'a>(&self, writes: &[&'a Write], stored: &[Vec<Found>]) -> Plan<'a> {
@@ -222,6 +230,10 @@ impl Writer {
         }
         let mut references = state.finish();
         *self.head.lock().expect("the head is sound") = head;
+        if !plan.evidence.is_empty() {
+            let mut shelf = self.shelf.write().expect("the shelf is sound");
+            plan.evidence.iter().for_each(|piece| shelf.add(piece.reference, &piece.stage));
+        }
         let entries = first..state.entries().len() as u64;
         drop(state);
         references.extend(plan.evidence.iter().map(|evidence| evidence.reference));
@@ -235,11 +247,11 @@ impl Writer {
 /// What the file has for each write's evidence, in the same order.
 fn stored_evidence(
     connection: &Connection,
+    shelf: &Shelf,
     writes: &[&Write],
 ) -> Result<Vec<Vec<Found>>, LedgerError> {
-    let of_write = |write: &&Write| {
-        write.evidence.iter().map(|piece| journal::find_evidence(connection, piece)).collect()
-    };
+    let find = |piece: &Evidence| journal::find_evidence(connection, shelf, piece);
+    let of_write = |write: &&Write| write.evidence.iter().map(&find).collect();
     writes.iter().map(of_write).collect()
 }
 

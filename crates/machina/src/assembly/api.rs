@@ -14,8 +14,11 @@ use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use super::Assembly;
+use super::publication::{Form, Publication};
 use crate::failure::Failure;
-use crate::report::{ChannelReport, ClosedReport, PayOrder, StallOrder, StallReport};
+use crate::report::{
+    ChannelReport, ClosedReport, InscribedReport, PayOrder, StallOrder, StallReport,
+};
 
 /// The largest request: a picture in base64, and some room.
 const MAX_REQUEST: usize = 32 * 1024 * 1024;
@@ -27,6 +30,13 @@ pub struct FundOrder {
     pub to: String,
     /// Whole dollars.
     pub amount: String,
+}
+
+/// What to put on the chain.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InscribeOrder {
+    /// 32 bytes in hex.
+    pub digest: String,
 }
 
 /// What to allow the shopper.
@@ -54,12 +64,14 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
     let private =
         Router::new()
             .route("/economy/now", get(economy_now))
+            .route("/economy/report/{form}", get(economy_report))
             .route("/books", get(all_books))
             .route("/books/{party}", get(books))
             .route("/pay", post(pay))
             .route("/quote", post(quote))
             .route("/fund", post(fund))
             .route("/grant", post(grant))
+            .route("/outlook/inscribe", post(inscribe))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
@@ -120,6 +132,13 @@ async fn economy_now(
     assembly.economy_now().await.map(Json)
 }
 
+async fn economy_report(
+    State(assembly): State<Arc<Assembly>>,
+    Path(form): Path<Form>,
+) -> Answer<Publication> {
+    assembly.publish(form).await.map(Json)
+}
+
 async fn all_books(
     State(assembly): State<Arc<Assembly>>,
     Query(wanted): Query<Wanted>,
@@ -153,6 +172,13 @@ async fn quote(
     Json(order): Json<PayOrder>,
 ) -> Answer<crate::report::QuoteReport> {
     assembly.quote(order).await.map(Json)
+}
+
+async fn inscribe(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<InscribeOrder>,
+) -> Result<Json<InscribedReport>, Failure> {
+    assembly.inscribe(&order.digest).await.map(Json)
 }
 
 async fn fund(

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use economy::{Registry, Sector, Unit};
 use mandates::Key;
 use money::Party;
+use settlement::SendingKeys;
 
 use crate::failure::Failure;
 use crate::home::Held;
@@ -31,14 +32,17 @@ pub struct Cast {
     pub mint: Key,
     /// Carries payments to the chain.
     pub facilitator: Key,
+    /// More keys that the facilitator sends with, so that one that sticks keeps nobody waiting.
+    pub more_senders: Vec<Key>,
 }
 
 impl Cast {
-    /// Reads the keys of a home, making those that are missing.
+    /// Reads the keys of a home, making those that are missing; the facilitator has so many.
     ///
     /// # Errors
     /// If a key file cannot be read or written.
-    pub fn of(home: &Held) -> Result<Cast, Failure> {
+    pub fn of(home: &Held, sending_keys: u8) -> Result<Cast, Failure> {
+        let more = (2..=sending_keys).map(|number| home.key(&sender_name(number)));
         Ok(Cast {
             ada: home.key("ada")?,
             shopper: home.key("shopper")?,
@@ -47,6 +51,7 @@ impl Cast {
             seller: home.key("seller")?,
             mint: home.key("mint")?,
             facilitator: home.key("facilitator")?,
+            more_senders: more.collect::<Result<_, _>>()?,
         })
     }
 
@@ -63,7 +68,7 @@ impl Cast {
             role: role.into(),
             owner: owner.map(str::to_string),
         };
-        vec![
+        let mut all = vec![
             one("ada", &self.ada, "person", None),
             one("shopper", &self.shopper, "machine", Some("ada")),
             one("grace", &self.grace, "person", None),
@@ -71,7 +76,10 @@ impl Cast {
             one("seller", &self.seller, "machine", Some("grace")),
             one("facilitator", &self.facilitator, "service", None),
             one("mint", &self.mint, "service", None),
-        ]
+        ];
+        let more = (2..).zip(&self.more_senders);
+        all.extend(more.map(|(number, key)| one(&sender_name(number), key, "service", None)));
+        all
     }
 
     /// What a party is called here; strangers by their address, shortened.
@@ -80,6 +88,12 @@ impl Cast {
             .into_iter()
             .find(|p| p.address == party)
             .map_or_else(|| party.short(), |p| p.name)
+    }
+
+    /// The keys that the facilitator sends with.
+    pub fn senders(&self) -> SendingKeys {
+        let more = self.more_senders.iter().map(Key::transaction_signer);
+        SendingKeys::pool(self.facilitator.transaction_signer(), more)
     }
 
     /// The economy's boundary: everyone else is the rest of the world.
@@ -103,4 +117,9 @@ impl Cast {
         }
         Ok(Arc::new(registry))
     }
+}
+
+/// What the facilitator's keys after the first are called.
+fn sender_name(number: u8) -> String {
+    format!("facilitator-{number}")
 }

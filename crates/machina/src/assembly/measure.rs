@@ -11,6 +11,7 @@ use ledger::{Ledger, Reference, State, Status, TransferRecord};
 use mandates::books::Line;
 use money::{Amount, Asset, Timestamp};
 
+use super::accounts::Structure;
 use crate::failure::Failure;
 
 /// How many points of the chart are kept.
@@ -57,6 +58,7 @@ pub struct Measure {
     counted: Vec<bool>,
     posted: u64,
     points: Vec<Point>,
+    structure: Structure,
 }
 
 impl Measure {
@@ -67,6 +69,7 @@ impl Measure {
     pub fn of(ledger: &Ledger, registry: Arc<Registry>, asset: Asset) -> Result<Measure, Failure> {
         let mut measure = Measure {
             asset,
+            structure: Structure::new(Arc::clone(&registry), asset)?,
             builder: AccountsBuilder::new(registry, asset),
             order: Vec::new(),
             places: HashMap::new(),
@@ -100,7 +103,8 @@ impl Measure {
             self.order.len() - 1
         });
         if trade.progress == Progress::Posted && !self.counted[place] {
-            self.builder.add(&trade.flow)?;
+            let reading = self.builder.add(&trade.flow)?;
+            self.structure.add(place as u64 + 1, &trade.flow, reading)?;
             self.counted[place] = true;
             self.posted += 1;
             let accounts = self.builder.accounts(Amount::zero(self.asset))?;
@@ -140,6 +144,16 @@ impl Measure {
     /// The place of a trade in their order.
     pub fn place(&self, reference: Reference) -> Option<u64> {
         self.places.get(&reference).map(|p| *p as u64 + 1)
+    }
+
+    /// Who uses whose product, who works, who hires whom; and the trades under each figure.
+    pub fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
+    /// The trade at this place in their order.
+    pub fn at(&self, place: u64) -> Option<Reference> {
+        self.order.get(usize::try_from(place.checked_sub(1)?).ok()?).copied()
     }
 
     /// How many trades were settled.

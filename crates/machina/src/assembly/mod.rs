@@ -8,9 +8,13 @@
 pub mod cast;
 pub mod mcp;
 mod measure;
+mod notary;
+pub mod publication;
 pub mod server;
 
+mod accounts;
 mod api;
+mod money_chain;
 mod square;
 mod stalls;
 mod vision;
@@ -19,7 +23,7 @@ use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use labour::VisionWorker;
@@ -33,10 +37,10 @@ use payments::channel::{Collect, Terms, TillLimits};
 use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
 use payments::{
-    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateLimits, Mpp, Offer,
-    Purchase, Way,
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, EscrowTerms, Extras, Gate, GateChannels,
+    GateParts, Mpp, Offer, Purchase, Way,
 };
-use settlement::{Endpoint, LocalNode, SenderLimits, Settlement};
+use settlement::{SenderLimits, SendingKeys, Settlement};
 
 use crate::cli::Place;
 use crate::failure::Failure;
@@ -48,6 +52,7 @@ use crate::report::{
 };
 use cast::Cast;
 use measure::Measure;
+use money_chain::{open_chain, wallet_makers};
 use square::Square;
 use stalls::Stalls;
 
@@ -55,8 +60,6 @@ use stalls::Stalls;
 const PRICE: &str = "0.01";
 /// What a new shopper gets on the embedded chain, in whole dollars.
 const FIRST_MONEY: &str = "5";
-/// When the embedded chain begins: 2026-01-01 00:00 UTC. Any moment before its first block will do.
-const GENESIS_TIME: u64 = 1_767_225_600;
 /// After how many purchases from one seller the shopper opens a channel with it unasked.
 const OPEN_AFTER: usize = 10;
 /// How long a buyer who withdraws from a channel waits for the seller's claims.
@@ -103,18 +106,6 @@ struct Facts {
     agree: BooksAndChain,
 }
 
-struct LocalChain(chain::Node);
-
-impl LocalNode for LocalChain {
-    fn request(
-        &self,
-        request: serde_json::Value,
-    ) -> std::pin::Pin<Box<dyn Future<Output = serde_json::Value> + Send>> {
-        let node = self.0.clone();
-        Box::pin(async move { node.request(request).await })
-    }
-}
-
 impl Assembly {
     /// Opens the economy of a home. With `vision`, its vision machine works.
     ///
@@ -126,20 +117,22 @@ impl Assembly {
         vision: Option<Arc<VisionWorker>>,
     ) -> Result<Arc<Assembly>, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let cast = Arc::new(Cast::of(&home)?);
+        let makers = wallet_makers(&place)?;
+        let cast = Arc::new(Cast::of(&home, place.sending_keys)?);
         let (node, endpoint, token) = open_chain(&home, &place, &cast).await?;
-        let connect = |key: &mandates::Key| {
+        let limits = SenderLimits { confirmations: place.confirmations, ..SenderLimits::default() };
+        let connect = |keys: SendingKeys| {
             Settlement::connect(
                 endpoint.clone(),
                 place.chain_id.or(node.as_ref().map(chain::Node::chain_id)),
                 token,
-                key.transaction_signer(),
-                SenderLimits::default(),
+                keys,
+                limits,
             )
         };
-        let chain = connect(&cast.facilitator).await?;
+        let chain = connect(cast.senders()).await?;
         let mint = match &node {
-            Some(_) => Some(connect(&cast.mint).await?),
+            Some(_) => Some(connect(cast.mint.transaction_signer().into()).await?),
             None => None,
         };
         let asset = chain.token().asset;
@@ -167,7 +160,7 @@ impl Assembly {
         };
         let facilitator = EmbeddedFacilitator::new(chain.clone(), clock.clone())
             .with_receiver_authorizer(cast.facilitator.transaction_signer());
-        let facilitator = Arc::new(facilitator.listing(catalogue));
+        let facilitator = Arc::new(facilitator.listing(catalogue).with_factories(makers));
         let classify = {
             let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
             Arc::new(move |payer: Party| -> Kind {
@@ -178,21 +171,24 @@ impl Assembly {
                 registry.kind_of_purchase(payer, seller, purpose)
             })
         };
-        let gate = Gate::with_channels(
-            ledger.clone(),
-            facilitator.clone(),
-            chain.clone(),
-            clock.clone(),
-            classify,
-            GateLimits::default(),
-            Extras {
+        let gate = Gate::new(GateParts {
+            extras: Extras {
                 mpp: Some(Mpp::new(cast.vision.secret_for("mpp"), Arc::new(home::entropy))),
                 notaries: vec![Arc::new(cast.vision.clone()), Arc::new(cast.seller.clone())],
                 doorman: Some(Arc::new(Doorman::new(Arc::new(home::entropy)))),
             },
-            vec![cast.vision.clone(), cast.seller.clone()],
-            TillLimits::default(),
-        );
+            channels: Some(GateChannels {
+                keys: vec![cast.vision.clone(), cast.seller.clone()],
+                limits: TillLimits::default(),
+            }),
+            ..GateParts::new(
+                ledger.clone(),
+                facilitator.clone(),
+                chain.clone(),
+                clock.clone(),
+                classify,
+            )
+        });
         // The embedded chain begins with the home; any other was there before.
         let from_block = match &node {
             Some(_) => 0,
@@ -229,7 +225,7 @@ impl Assembly {
             cast.vision.party(),
             chain.token().clone(),
         );
-        offer.ways = fixed_price(&cast.vision);
+        offer.ways = fixed_price(&cast.vision, chain.sender());
         offer.extensions = payments::sponsoring::declaration();
         let facts = Arc::new(Mutex::new(Facts {
             supply: Amount::zero(asset),
@@ -252,10 +248,11 @@ impl Assembly {
             cast.seller.party(),
             chain.token().clone(),
             format!("http://localhost:{}", place.port),
-            fixed_price(&cast.seller),
+            fixed_price(&cast.seller, chain.sender()),
             vec![
                 Way::UpTo { facilitator: chain.sender() },
                 Way::Channel(channel_terms(&cast.seller)),
+                Way::Escrow(EscrowTerms::new(chain.sender())),
             ],
         )?);
 
@@ -410,6 +407,10 @@ impl Assembly {
                 let Some(assembly) = keeper.upgrade() else { return };
                 assembly.recover_sales().await;
                 assembly.gate.collect(Collect::Due).await;
+                // What a seller left in escrow beyond its time comes back by itself.
+                if let Err(error) = assembly.buyer.reclaim(SenderLimits::default()).await {
+                    tracing::warn!(%error, "what lies in escrow could not be taken back");
+                }
                 if let Err(failure) = assembly.compare(false).await {
                     assembly.could_not_compare(failure);
                 }
@@ -781,8 +782,9 @@ impl Assembly {
 }
 
 /// How a fixed price is paid: at once by the token, at once by Permit2, or from a channel.
-fn fixed_price(seller: &mandates::Key) -> Vec<Way> {
-    vec![Way::Authorization, Way::Permit, Way::Channel(channel_terms(seller))]
+fn fixed_price(seller: &mandates::Key, operator: Address) -> Vec<Way> {
+    let escrow = Way::Escrow(EscrowTerms::new(operator));
+    vec![Way::Authorization, Way::Permit, Way::Channel(channel_terms(seller)), escrow]
 }
 
 /// A seller's channels: its own key claims, and a buyer who leaves waits a day for that.
@@ -830,51 +832,4 @@ fn status_word(status: &Status) -> &'static str {
         Status::Voided { .. } => "voided",
         Status::Expired { .. } => "expired",
     }
-}
-
-/// The embedded chain of the home, or the node that was named.
-async fn open_chain(
-    home: &Held,
-    place: &Place,
-    cast: &Cast,
-) -> Result<(Option<chain::Node>, Endpoint, Address), Failure> {
-    if let Some(url) = &place.rpc {
-        let token = place.token.as_deref().ok_or_else(|| {
-            Failure::misuse("`--rpc` needs the dollar's address on that chain")
-                .hint("name it with `--token ADDRESS`, for example USDC's")
-        })?;
-        let token = Party::from_str(token).map_err(Failure::misuse)?;
-        return Ok((None, Endpoint::parse(url).map_err(Failure::misuse)?, token.into()));
-    }
-    if place.token.is_some() {
-        return Err(Failure::misuse(
-            "`--token` goes with `--rpc`: the embedded chain has its own dollar",
-        ));
-    }
-    let mint = cast.mint.address();
-    // Gas is free on the embedded chain; the coins are for clients that insist on having some.
-    let coins = U256::from(1_000_000_000_000_000_000_000u128);
-    let alloc = protocol::genesis(mint, &[(mint, coins), (cast.facilitator.address(), coins)])?
-        .into_iter()
-        .map(|account| chain::GenesisAccount {
-            address: account.address,
-            balance: account.balance,
-            nonce: account.nonce,
-            code: account.code,
-            storage: account.storage,
-        })
-        .collect();
-    let genesis = chain::Genesis {
-        chain_id: protocol::EMBEDDED_CHAIN_ID,
-        timestamp: GENESIS_TIME,
-        gas_limit: 100_000_000,
-        alloc,
-    };
-    let now: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(|| SystemClock.now().as_secs());
-    let config = chain::Config::in_memory(genesis, now).in_directory(home.chain_folder());
-    let node = tokio::task::spawn_blocking(move || chain::Node::open(config))
-        .await
-        .map_err(Failure::new)??;
-    let endpoint = Endpoint::Local(Arc::new(LocalChain(node.clone())));
-    Ok((Some(node), endpoint, protocol::addresses::MACHINA_DOLLAR))
 }

@@ -23,6 +23,7 @@ use web::{
 use super::Facts;
 use super::cast::Cast;
 use super::measure::{Measure, Progress, Trade, trade_of};
+use super::publication::Contents;
 use crate::failure::Failure;
 use crate::report::BooksAndChain;
 
@@ -108,6 +109,25 @@ impl Square {
                     measure.look(state, entry.transfer.reference)?;
                 }
                 Ok(())
+            })
+        })
+    }
+
+    /// All that a report of the accounts is made of.
+    ///
+    /// # Errors
+    /// If the accounts do not balance, which would be a defect of this program.
+    pub fn contents(&self, made_at: Timestamp) -> Result<Contents, Failure> {
+        let supply = self.parts.facts.lock().expect("nothing panics under this lock").supply;
+        self.measure(|measure| {
+            let accounts = measure.accounts(supply)?;
+            let structure = measure.structure();
+            Ok(Contents {
+                table: structure.table(),
+                employment: structure.employment(&accounts),
+                view: structure.view(&accounts, |party| self.name(party)),
+                accounts,
+                made_at,
             })
         })
     }
@@ -587,6 +607,31 @@ impl web::Economy for Square {
             books: agreement(&facts.agree, &facts),
             series,
         }
+    }
+
+    fn accounts(&self) -> Result<web::AccountsView, String> {
+        let never = Timestamp::from_millis(0); // the page does not say when it was made
+        self.contents(never).map(|contents| contents.view).map_err(|failure| failure.message)
+    }
+
+    fn counted(&self, figure: &str, before: Option<u64>, limit: usize) -> Option<web::CountedView> {
+        let (found, count, wanted) = self.measure(|measure| {
+            let name = |party| self.name(party);
+            let (found, count) = measure.structure().find(figure, name, before, limit)?;
+            let wanted: Vec<_> = found
+                .places
+                .iter()
+                .filter_map(|place| Some((*place, measure.at(*place)?)))
+                .collect();
+            Some((found, count, wanted))
+        })?;
+        Some(web::CountedView {
+            title: found.title,
+            means: found.means.to_string(),
+            sum: found.sum,
+            count,
+            trades: wanted.into_iter().filter_map(|(place, of)| self.view(place, of)).collect(),
+        })
     }
 
     fn subscribe(&self) -> broadcast::Receiver<TradeView> {

@@ -12,7 +12,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use labour::{LabourError, VisionWorker};
 use money::{Amount, Party};
-use payments::extensions::{Declared, Identifier, Listing, SignIn};
+use payments::extensions::{Binding, Declared, Identifier, Listing, SignIn};
 use payments::{Gate, Offer};
 use serde_json::{Map, json};
 use settlement::Token;
@@ -44,6 +44,7 @@ pub fn offer(base: String, price: Amount, payee: Party, token: Token) -> Offer {
     offer.max_body = labour::picture::MAX_BYTES;
     offer.declared = Declared {
         identifier: Some(Identifier { required: false }),
+        binding: Some(Binding { required: false }),
         sign_in: Some(SignIn { within: COME_BACK }),
         listing: Some(Listing {
             service_name: Some("Machina".into()),
@@ -68,7 +69,7 @@ pub fn tool_offer(offer: &Offer, tool: &str) -> Offer {
         "What a photograph shows: the likeliest of 1,000 ImageNet classes with their probabilities."
             .into();
     // What it declares of a web address and of its visitors is not so of a tool.
-    offer.declared = Declared { sign_in: None, listing: None, ..offer.declared };
+    offer.declared = Declared { sign_in: None, listing: None, binding: None, ..offer.declared };
     offer
 }
 
@@ -83,7 +84,8 @@ pub fn counter(gate: &Arc<Gate>, offer: Offer, worker: Arc<VisionWorker>) -> Rou
     let paid_tool = gate.layer(tool.clone()).layer(service.clone());
     let counter = gate.layer(offer).layer(service);
     Router::new()
-        .route(PATH, post_service(counter))
+        // By GET nothing is sold; clients ask so for the quote, and for a channel's money back.
+        .route(PATH, post_service(counter.clone()).get_service(counter))
         .merge(mcp::router(tool, BoxCloneSyncService::new(paid_tool)))
 }
 
@@ -92,6 +94,11 @@ async fn classify(
     lanes: Arc<Semaphore>,
     request: Request<Body>,
 ) -> Response {
+    if request.method() != http::Method::POST {
+        let said = "send the picture by POST; nothing was charged";
+        let refused = refuse(StatusCode::METHOD_NOT_ALLOWED, said);
+        return ([(header::ALLOW, "POST")], refused).into_response();
+    }
     let asked = request.uri().query().and_then(|query| {
         query.split('&').find_map(|pair| pair.strip_prefix("top=")).map(str::to_string)
     });

@@ -9,6 +9,7 @@ mod grant;
 mod info;
 mod mcp;
 mod models;
+mod outlook;
 mod pay;
 mod sell;
 mod up;
@@ -31,7 +32,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Sell(sell) => sell::run(&arguments, sell).await,
         Command::Books(books) => books::run(&arguments, books).await,
         Command::Mcp => mcp::run(&arguments).await,
-        Command::Economy => economy::run(&arguments).await,
+        Command::Economy(economy) => economy::run(&arguments, economy).await,
+        Command::Outlook(outlook) => outlook::run(&arguments, outlook).await,
         Command::Models(models) => models::run(&arguments, models).await,
         Command::Info => info::run(&arguments).await,
         Command::Fund(fund) => fund::run(&arguments, fund).await,

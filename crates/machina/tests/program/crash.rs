@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::reckoning::check;
-use crate::support::{HTTP, Home, PATIENCE, Up, order, photograph, try_ask};
+use crate::reckoning::{check, check_channels};
+use crate::support::{self, HTTP, Home, PATIENCE, Up, photograph, try_ask};
 
 const ROUNDS: u64 = 5;
 const CLIENTS: usize = 4;
@@ -28,15 +28,24 @@ impl Chance {
     }
 }
 
+/// What clients buy, and where they say so.
+struct Order {
+    url: String,
+    pay: String,
+    scheme: &'static str,
+}
+
 /// Buys until nobody answers any more, and tells each payment that was acknowledged.
-fn buy_on(url: &str, pay: &str, token: &str, told: &Sender<Value>, over: &AtomicBool) {
+fn buy_on(order: &Order, token: &str, told: &Sender<Value>, over: &AtomicBool) {
     let pictures = ["chelsea.png", "china.jpg", "flower.jpg"]
         .map(|name| std::fs::read(photograph(name)).expect("a sample"));
     for picture in pictures.iter().cycle() {
         if over.load(Ordering::Relaxed) {
             return;
         }
-        let asked = HTTP.post(pay).bearer_auth(token).json(&order(url, picture));
+        let mut wanted = support::order(&order.url, picture);
+        wanted["scheme"] = order.scheme.into();
+        let asked = HTTP.post(&order.pay).bearer_auth(token).json(&wanted);
         match try_ask(asked) {
             Ok(answer) if answer.status == 200 => {
                 let report = answer.json();
@@ -50,16 +59,16 @@ fn buy_on(url: &str, pay: &str, token: &str, told: &Sender<Value>, over: &Atomic
 }
 
 /// Lets clients buy, and takes the power away after so many payments and a little more.
-fn storm(home: &Home, up: Up, after: u64, more: Duration) -> Vec<Value> {
+fn storm(home: &Home, up: Up, scheme: &'static str, after: u64, more: Duration) -> Vec<Value> {
     let token = &home.token();
-    let (url, pay) = (up.counter(), up.url("/api/v1/pay"));
+    let order = &Order { url: up.counter(), pay: up.url("/api/v1/pay"), scheme };
     let over = AtomicBool::new(false);
     let (told, tell) = channel();
     let mut paid = Vec::new();
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
-            let (url, pay, told, over) = (&url, &pay, told.clone(), &over);
-            scope.spawn(move || buy_on(url, pay, token, &told, over));
+            let (told, over) = (told.clone(), &over);
+            scope.spawn(move || buy_on(order, token, &told, over));
         }
         drop(told);
         for _ in 0..after {
@@ -91,7 +100,7 @@ fn what_was_acknowledged_before_the_power_failed_is_there_once() {
         let up = home.up();
         check(&home, &up, &paid);
         let (after, more) = (1 + chance.below(12), Duration::from_micros(chance.below(40_000)));
-        let now = storm(&home, up, after, more);
+        let now = storm(&home, up, "exact", after, more);
         println!("round {round}: killed after {} payments", now.len());
         paid.extend(now);
     }
@@ -100,5 +109,25 @@ fn what_was_acknowledged_before_the_power_failed_is_there_once() {
     assert!(paid.len() as u64 >= ROUNDS);
     // It trades on.
     home.run(&["demo"]).done();
+    up.stop();
+}
+
+#[test]
+fn what_a_channel_paid_for_before_the_power_failed_is_there_once() {
+    let seed = std::env::var("CRASH_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(SEED);
+    println!("seed {seed}");
+    let mut chance = Chance(seed ^ 0xc4a7);
+    let home = Home::new();
+    home.run(&["grant", "5"]).done();
+    let mut paid = Vec::new();
+    for round in 0..ROUNDS {
+        let up = home.up();
+        let (after, more) = (1 + chance.below(12), Duration::from_micros(chance.below(40_000)));
+        let now = storm(&home, up, "batch-settlement", after, more);
+        println!("round {round}: killed after {} charges", now.len());
+        paid.extend(now);
+    }
+    let up = home.up();
+    check_channels(&home, &up, &paid);
     up.stop();
 }

@@ -161,6 +161,24 @@ fn a_node_that_is_not_what_was_asked_for_is_refused() {
 }
 
 #[test]
+fn payments_count_when_as_many_blocks_stand_on_them_as_was_asked() {
+    let host_home = Home::new();
+    let host = host_home.up();
+    let guest = Guest::of(&host);
+    // What goes wrong is said before anything is opened.
+    let why = guest.home.run(&["--confirmations", "2", "info"]).misused();
+    assert!(why.contains("goes with `--rpc`"), "{why}");
+    guest.run(&["--confirmations", "1001", "info"]).misused();
+    // The host's blocks are final as they are sealed, so none needs another on it.
+    let info = guest.run(&["--confirmations", "2", "--json", "info"]).done().json();
+    host_home.run(&["fund", party(&info, "shopper"), "0.5"]).done();
+    guest.run(&["--confirmations", "2", "grant", "1"]).done();
+    let demo = guest.run(&["--confirmations", "2", "--json", "demo"]).done().json();
+    assert_eq!(demo["economy"]["books"]["state"], "equal", "{}", demo["economy"]["books"]);
+    host.stop();
+}
+
+#[test]
 fn a_node_that_takes_the_call_and_says_nothing_is_not_waited_for_for_ever() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = silent.local_addr().expect("bound").port();

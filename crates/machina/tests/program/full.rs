@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::reckoning::check;
+use crate::reckoning::{check, check_channels};
 use crate::support::{Home, Running, Up, at_photograph, until};
 
 /// How long a purchase may wait for room before some is made.
@@ -72,8 +72,13 @@ impl Drop for SmallDisk {
 }
 
 fn buy(home: &Home, up: &Up) -> Running {
+    buy_by(home, up, "exact")
+}
+
+fn buy_by(home: &Home, up: &Up, scheme: &str) -> Running {
     let picture = at_photograph("coffee.png");
-    Running::start(home.command(&["--json", "pay", &up.counter(), "-d", &picture]))
+    let order = ["--json", "pay", &up.counter(), "-d", &picture, "--scheme", scheme];
+    Running::start(home.command(&order))
 }
 
 /// The end of a purchase: what was paid, if it was acknowledged.
@@ -130,6 +135,40 @@ fn a_disk_that_fills_at_any_step_of_a_payment_loses_none() {
     let up = home.up();
     println!("{} acknowledged, {refused} refused", acknowledged.len());
     check(&home, &up, &acknowledged);
+    up.stop();
+}
+
+#[test]
+fn a_disk_that_fills_under_a_channel_loses_no_voucher() {
+    let Some(disk) = SmallDisk::of(48) else {
+        println!("not run: this user may not mount a small disk");
+        return;
+    };
+    let home = disk.home();
+    home.run(&["grant", "5"]).done();
+    let up = home.up();
+    let mut acknowledged = Vec::new();
+    let mut refused = 0;
+    // The first with room opens the channel; the amounts of room fail at some step of each.
+    for room in [4_000, 0, 4, 8, 16, 64, 200, 4_000, 500, 700] {
+        disk.fill(room * 1024);
+        let mut purchase = buy_by(&home, &up, "batch-settlement");
+        let since = Instant::now();
+        until("the purchase ends, or there is room again", || {
+            purchase.has_ended() || since.elapsed() > A_WHILE
+        });
+        disk.free();
+        match paid(purchase) {
+            Some(report) => acknowledged.push(report),
+            None => refused += 1,
+        }
+    }
+    assert!(refused > 0 && acknowledged.len() > 1, "{refused} refused");
+    acknowledged.extend(paid(buy_by(&home, &up, "batch-settlement")));
+    up.stop();
+    let up = home.up();
+    println!("{} acknowledged, {refused} refused", acknowledged.len());
+    check_channels(&home, &up, &acknowledged);
     up.stop();
 }
 

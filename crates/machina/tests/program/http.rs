@@ -55,7 +55,9 @@ fn the_counter_asks_for_money_in_words_that_any_x402_client_reads() {
     assert_eq!(terms["extra"], json!({ "name": "Machina Dollar", "version": "1" }));
     assert!(terms["maxTimeoutSeconds"].as_u64().is_some_and(|s| s > 0), "{terms}");
     assert_eq!(answer.json()["quote"], quote, "a person reads the same in the body");
-    assert_eq!(ask(HTTP.get(up.counter())).status, 405);
+    // By GET there is the quote, by which clients ask for a channel's money back, and no work.
+    assert_eq!(ask(HTTP.get(up.counter())).status, 402);
+    assert_eq!(ask(HTTP.put(up.counter())).status, 405);
     up.stop();
 }
 

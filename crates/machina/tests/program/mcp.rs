@@ -5,11 +5,17 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
+use alloy_primitives::{B256, Bytes, U256};
+use alloy_signer::SignerSync as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mandates::Key;
+use payments::exact;
+use payments::wire::PaymentRequired;
 use serde_json::{Value, json};
+use settlement::{SignedAuthorization, Token};
 
-use crate::support::{HTTP, Home, PATIENCE, Up, ask, line, minor, photograph};
+use crate::support::{HTTP, Home, PATIENCE, Up, ask, line, minor, party, photograph};
 
 /// An agent's side of `machina mcp`: lines of JSON-RPC. Dropped, the server is ended.
 struct Agent {
@@ -204,5 +210,83 @@ fn the_vision_machine_is_a_tool_with_a_price() {
     assert_eq!(refused["structuredContent"]["error"], "invalid_payload", "{refused}");
     let call = json!({ "name": "classify", "arguments": { "picture": "?" } });
     assert_eq!(tool_call(&up, "tools/call", call)["isError"], true);
+    up.stop();
+}
+
+/// What a stranger signs for a quote: exactly the price, to the token (EIP-3009).
+fn signed(key: &Key, quote: &Value, nonce: u8) -> Value {
+    let quote: PaymentRequired = serde_json::from_value(quote.clone()).expect("a quote");
+    let terms = quote.accepts.into_iter().find(|t| t.scheme == exact::SCHEME).expect("exact");
+    let extra = terms.extra.clone().expect("the token's domain");
+    let text = |name: &str| extra[name].as_str().expect("text").to_string();
+    let chain_id = terms.network.strip_prefix("eip155:").expect("a chain").parse();
+    let token = Token {
+        address: terms.asset.parse().expect("an address"),
+        asset: money::Asset::MUSD,
+        name: text("name"),
+        version: text("version"),
+        chain_id: chain_id.expect("a number"),
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let mut order = SignedAuthorization {
+        from: key.address(),
+        to: terms.pay_to.parse().expect("an address"),
+        value: terms.amount.parse().expect("a number"),
+        valid_after: U256::ZERO,
+        valid_before: U256::from(now.expect("after 1970").as_secs() + 60),
+        nonce: B256::repeat_byte(nonce),
+        signature: Bytes::new(),
+    };
+    let hash = exact::signing_hash(&order, &token);
+    let signature = key.transaction_signer().sign_hash_sync(&hash).expect("a key signs");
+    order.signature = signature.as_bytes().to_vec().into();
+    json!({
+        "x402Version": 2,
+        "resource": quote.resource,
+        "accepted": terms,
+        "payload": exact::write(&order),
+    })
+}
+
+#[test]
+fn a_paid_call_of_the_tool_is_worked_for_once_and_answered_again() {
+    let home = Home::new();
+    let up = home.up();
+    let key = Key::from_secret(&[0x21; 32]).expect("a key");
+    home.run(&["fund", &key.address().to_string(), "1"]).done();
+    let picture = STANDARD.encode(std::fs::read(photograph("coffee.png")).expect("a sample"));
+    let arguments = json!({ "picture": picture });
+    let call = |payment: Option<&Value>, arguments: &Value| {
+        let mut call = json!({ "name": "classify", "arguments": arguments });
+        if let Some(payment) = payment {
+            call["_meta"] = json!({ "x402/payment": payment });
+        }
+        tool_call(&up, "tools/call", call)
+    };
+    let quote = call(None, &arguments)["structuredContent"].clone();
+    let payment = signed(&key, &quote, 1);
+    let paid = call(Some(&payment), &arguments);
+    assert_ne!(paid["isError"], true, "{paid}");
+    assert!(paid["content"][0]["text"].as_str().expect("text").contains("espresso"), "{paid}");
+    let receipt = &paid["_meta"]["x402/payment-response"];
+    assert_eq!((&receipt["success"], &receipt["amount"]), (&json!(true), &json!("10000")));
+    let vision = party(&up.info, "vision");
+    assert_eq!(up.on_chain(vision), 10_000);
+    // The same call again is answered from the store; with another picture it buys nothing.
+    assert_eq!(call(Some(&payment), &arguments)["content"], paid["content"]);
+    let other = STANDARD.encode(std::fs::read(photograph("chelsea.png")).expect("a sample"));
+    let refused = call(Some(&payment), &json!({ "picture": other }));
+    assert_eq!(refused["structuredContent"]["error"], "payment_already_used", "{refused}");
+    // Nor does it on the web: there it was not signed for, and is used.
+    let body = STANDARD.decode(&picture).expect("as it was");
+    let header = STANDARD.encode(payment.to_string());
+    let elsewhere = HTTP.post(up.counter()).header("payment-signature", header).body(body);
+    assert_eq!(ask(elsewhere).status, 409);
+    // What is no picture costs nothing.
+    let bad = signed(&key, &quote, 2);
+    let failed = call(Some(&bad), &json!({ "picture": STANDARD.encode("no picture") }));
+    assert_eq!(failed["isError"], true, "{failed}");
+    let books = home.json(&["books", "vision"]);
+    assert_eq!((line(&books[0], "sales"), up.on_chain(vision)), (10_000, 10_000));
     up.stop();
 }

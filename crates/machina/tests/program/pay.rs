@@ -154,6 +154,26 @@ fn what_is_no_picture_costs_nothing() {
     up.stop();
 }
 
+#[test]
+fn through_an_escrow_work_is_paid_when_it_is_done_and_comes_back_when_it_is_not() {
+    let home = Home::new();
+    let up = home.up();
+    let by = ["--scheme", "auth-capture"];
+    let picture = at_photograph("coffee.png");
+    let report = home.json(&["pay", &up.counter(), "-d", &picture, by[0], by[1]]);
+    assert_eq!(report["status"], 200);
+    assert_eq!(minor(&report["paid"]["amount"]), 10_000);
+    assert_eq!(minor(&report["paid"]["mandateLeft"]), 990_000);
+    let why = home.run(&["pay", &up.counter(), "-d", "not a picture", by[0], by[1]]).refused();
+    assert!(why.contains("422") && why.contains("came back"), "{why}");
+    assert_eq!(up.on_chain(party(&up.info, "vision")), 10_000);
+    let shopper = home.json(&["books", "shopper"]);
+    assert_eq!((line(&shopper[0], "purchases"), line(&shopper[0], "escrow")), (10_000, 0));
+    let vision = home.json(&["books", "vision"]);
+    assert_eq!((line(&vision[0], "cash"), line(&vision[0], "sales")), (10_000, 10_000));
+    up.stop();
+}
+
 /// A PNG whose header announces this size; nothing of it follows.
 fn png_of(width: u32, height: u32) -> Vec<u8> {
     let mut head = width.to_be_bytes().to_vec();

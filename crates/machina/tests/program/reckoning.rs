@@ -82,3 +82,59 @@ pub fn check(home: &Home, up: &Up, paid: &[Value]) {
     }
     assert_eq!(headline["trades"], trades as u64);
 }
+
+/// Checks all that must be true of a home at rest whose shopper had five dollars, a mandate of five,
+/// and paid the vision machine from a channel alone; then gets back what is left in it.
+#[track_caller]
+pub fn check_channels(home: &Home, up: &Up, paid: &[Value]) {
+    let economy = home.json(&["economy"]);
+    assert_eq!(economy["books"]["state"], "equal", "{}", economy["books"]);
+    let books = || {
+        ["shopper", "vision"]
+            .map(|name| home.json(&["books", name, "--entries", "1000"])[0].clone())
+    };
+    let [shopper, vision] = books();
+    // Each acknowledged charge stands in both books once; a total is charged once, whatever came
+    // of the tries before.
+    let posted = |book: &Value, account: &str, side: &str| -> Vec<String> {
+        let entries = book["entries"].as_array().expect("entries").iter();
+        let of = entries.filter(|e| e[side] == account && e["status"] == "posted");
+        of.map(|e| e["reference"].as_str().expect("a name").to_string()).collect()
+    };
+    let bought = posted(&shopper, "purchases", "debit");
+    let sold = posted(&vision, "sales", "credit");
+    for list in [&bought, &sold] {
+        assert_eq!(list.iter().collect::<BTreeSet<_>>().len(), list.len(), "booked twice");
+    }
+    let mut references = BTreeSet::new();
+    for report in paid {
+        let reference = report["reference"].as_str().expect("a name").to_string();
+        assert!(bought.contains(&reference), "{reference} is not in the buyer's book");
+        assert!(sold.contains(&reference), "{reference} is not in the seller's book");
+        assert!(references.insert(reference.clone()), "{reference} paid for two");
+    }
+    assert!(bought.iter().all(|reference| sold.contains(reference)), "bought, and not sold");
+    // What the seller charged and the buyer was not told of stays set aside, until it is told.
+    let channels = home.json(&["channels"]);
+    let channels = channels.as_array().expect("a list");
+    assert_eq!(channels.len(), 1, "{channels:?}");
+    assert!(channels[0]["stopped"].is_null(), "{channels:?}");
+
+    // One more purchase tells; then all that is left comes back, and everything is equal to the unit.
+    let picture = crate::support::at_photograph("coffee.png");
+    home.run(&["pay", &up.counter(), "-d", &picture, "--scheme", "batch-settlement"]).done();
+    let id = channels[0]["id"].as_str().expect("a name");
+    home.run(&["channels", "--close", id]).done();
+    let [shopper, vision] = books();
+    let sold = i128::try_from(posted(&vision, "sales", "credit").len()).expect("not that many");
+    assert!(sold > i128::try_from(paid.len()).expect("not that many"));
+    println!("{} acknowledged, {sold} sold", paid.len());
+    let (from, to) = (party(&up.info, "shopper"), party(&up.info, "vision"));
+    assert_eq!(line(&vision, "sales"), sold * 10_000);
+    assert_eq!(line(&shopper, "purchases"), sold * 10_000);
+    assert_eq!(line(&shopper, "cash"), 5_000_000 - sold * 10_000);
+    assert_eq!(line(&shopper, "cash"), up.on_chain(from));
+    assert_eq!(line(&vision, "cash"), up.on_chain(to));
+    assert_eq!(minor(&shopper["mandate"]["lifetimeLeft"]), 5_000_000 - sold * 10_000);
+    assert_eq!(home.json(&["economy"])["books"]["state"], "equal");
+}

@@ -130,3 +130,39 @@ fn an_economy_that_was_killed_tells_nobody_a_dead_address() {
     assert_ne!(info["url"], format!("http://localhost:{port}"));
     assert!(!home.file("running.json").exists(), "who comes next clears it away");
 }
+
+#[test]
+fn a_facilitator_sends_from_as_many_keys_as_it_is_given() {
+    let home = Home::new();
+    let maker = "0x7a0d94f55792c434d74a40883c6ed8545e406d12";
+    let up = Up::start(home.command(&[
+        "--json",
+        "--sending-keys",
+        "3",
+        "--wallet-maker",
+        maker,
+        "--wallet-maker",
+        "0x000000000000000000000000000000000000beef",
+        "up",
+    ]));
+    let keys = ["facilitator", "facilitator-2", "facilitator-3"].map(|n| party(&up.info, n));
+    let supported = up.get("/facilitator/supported").json();
+    let senders = supported["signers"].as_object().expect("by family").values().next();
+    let senders: Vec<String> = senders
+        .and_then(Value::as_array)
+        .expect("a list")
+        .iter()
+        .map(|key| key.as_str().expect("an address").to_lowercase())
+        .collect();
+    assert_eq!(senders, keys.map(str::to_lowercase));
+    home.run(&["demo"]).done();
+    assert_eq!(home.json(&["economy"])["books"]["state"], "equal");
+    up.stop();
+    // With fewer keys the same home goes on.
+    let up = home.up();
+    home.run(&["demo"]).done();
+    up.stop();
+    for wrong in [["--sending-keys", "0"], ["--sending-keys", "17"], ["--wallet-maker", "nobody"]] {
+        home.run(&[wrong[0], wrong[1], "info"]).misused();
+    }
+}

@@ -1,15 +1,18 @@
 //! The buyer's way through Permit2: what it takes, and the approval that goes along.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use mandates::Held;
 use protocol::addresses::{X402_EXACT_PERMIT2_PROXY, X402_UPTO_PERMIT2_PROXY};
 use protocol::permit2::{
     ExactOrder, ExactWitness, Permit, TokenPermissions, UptoOrder, UptoWitness,
 };
 use serde_json::{Map, Value};
+use settlement::escrow::Collector;
 use settlement::{PermitOrder, SignedPermit};
 
 use super::{BuyError, Buyer};
+use crate::auth_capture;
+use crate::offer::PaymentFlow;
 use crate::permit;
 use crate::sponsoring;
 use crate::wire::{PaymentRequired, PaymentRequirements};
@@ -27,11 +30,23 @@ pub(crate) enum By {
         /// Who settles it.
         facilitator: Address,
     },
+    /// An order into x402's escrow, from where the price or less is captured.
+    Escrow {
+        /// Through Permit2, not to the token.
+        by_permit: bool,
+    },
 }
 
 impl By {
     /// How terms want to be signed.
     pub(crate) fn of(terms: &PaymentRequirements) -> Result<By, String> {
+        if PaymentFlow::of(terms).is_none() {
+            return Err("it moves the money at a moment that its scheme does not know".into());
+        }
+        if terms.scheme == auth_capture::SCHEME {
+            let by = auth_capture::method(terms).map_err(|reason| reason.to_string())?;
+            return Ok(By::Escrow { by_permit: by == Collector::Permit });
+        }
         let extra = |key: &str| terms.extra.as_ref().and_then(|e| e.get(key)?.as_str());
         match (terms.scheme.as_str(), extra(permit::METHOD)) {
             (crate::exact::SCHEME, None | Some("eip3009")) => Ok(By::Token),
@@ -70,7 +85,7 @@ impl Buyer {
         by: By,
         amount: U256,
     ) -> Result<Approval, String> {
-        if by == By::Token {
+        if matches!(by, By::Token | By::Escrow { by_permit: false }) {
             return Ok(Approval::There);
         }
         let token = self.chain.token().address;
@@ -84,6 +99,8 @@ impl Buyer {
         let carried =
             quote.extensions.as_ref().is_some_and(|e| e.contains_key(sponsoring::BY_SIGNATURE));
         let tells = |key: &str| terms.extra.as_ref().is_some_and(|e| e.contains_key(key));
+        // The escrow's collector takes no approvals along.
+        let carried = carried && !matches!(by, By::Escrow { .. });
         if !carried || !tells("name") || !tells("version") {
             return Err(format!(
                 "this machine has not approved Permit2 for {}, and the seller does not carry an approval; approve {} once for it",
@@ -105,15 +122,16 @@ impl Buyer {
         by: By,
         payee: Address,
         amount: U256,
+        nonce: B256,
         from: u64,
         ends: u64,
     ) -> Option<SignedPermit> {
         let permitted = TokenPermissions { token: self.chain.token().address, amount };
-        let nonce = U256::from_be_bytes((self.entropy)());
+        let nonce = nonce.into();
         let deadline = U256::from(ends);
         let valid_after = U256::from(from);
         let order = match by {
-            By::Token => return None,
+            By::Token | By::Escrow { .. } => return None,
             By::Permit => PermitOrder::Exact(ExactOrder {
                 permitted,
                 spender: X402_EXACT_PERMIT2_PROXY,

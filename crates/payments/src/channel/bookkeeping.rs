@@ -368,10 +368,14 @@ impl Bookkeeper {
                 let claimed = self.chain.amount(U256::from(state.total_claimed))?;
                 let mut more = claimed.minor() - book.charged.minor();
                 let gone = state.balance > 0 && state.unclaimed() == 0;
+                // Several may have been under way at once: the sum is proved, the oldest are taken.
+                let sum: i128 = open.iter().map(|hold| hold.transfer.amount.minor()).sum();
+                let explained = more > 0 && more <= sum;
                 for hold in open {
-                    let fits = more > 0 && more <= hold.transfer.amount.minor();
+                    let taken = more.min(hold.transfer.amount.minor());
+                    let fits = explained && taken > 0;
                     if fits || gone {
-                        let charged = Amount::from_minor(asset, if fits { more } else { 0 });
+                        let charged = Amount::from_minor(asset, if fits { taken } else { 0 });
                         more -= charged.minor();
                         fates.push(Fate { hold: hold.transfer.id, charged });
                     }
@@ -391,6 +395,7 @@ impl Bookkeeper {
     pub(crate) async fn channel_breaks(
         &self,
         channels: &mut Channels,
+        in_escrows: &HashMap<Party, i128>,
         newest: u64,
     ) -> Result<Vec<Break>, ReconcileError> {
         if channels.known.is_empty() {
@@ -410,7 +415,7 @@ impl Bookkeeper {
             }
             channels.states.extend(ids.into_iter().zip(states));
             channels.touched.clear();
-            return self.compare_channels(channels, &due);
+            return self.compare_channels(channels, in_escrows, &due);
         }
         Ok(Vec::new())
     }
@@ -418,6 +423,7 @@ impl Bookkeeper {
     fn compare_channels(
         &self,
         channels: &Channels,
+        in_escrows: &HashMap<Party, i128>,
         due: &HashMap<Party, u128>,
     ) -> Result<Vec<Break>, ReconcileError> {
         let asset = self.chain.token().asset;
@@ -436,6 +442,10 @@ impl Bookkeeper {
                         .map(|b| (b.settled(), b.debits_pending + b.credits_pending))
                 });
                 let chain = self.chain.amount(U256::from(held))?;
+                // What it has in escrowed payments is compared by itself.
+                let other = in_escrows.get(party).copied().unwrap_or_default();
+                let booked =
+                    booked.map(|(b, open)| (Amount::from_minor(asset, b.minor() - other), open));
                 if let Some((books, 0)) = booked
                     && books != chain
                 {

@@ -37,7 +37,24 @@ pub struct Proof {
 struct Span {
     low: u128,
     high: u128,
-    under_way: bool,
+    stands: Stands,
+}
+
+/// How far the voucher of a span has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// Its work is under way.
+    Working,
+    /// Its charge is being written.
+    Writing,
+    /// It was charged.
+    Charged,
+}
+
+impl Span {
+    fn is_under_way(&self) -> bool {
+        self.stands != Stands::Charged
+    }
 }
 
 /// A voucher's place in the tab. It is given back to the tab in one of two ways: charged or
@@ -98,9 +115,23 @@ impl Tab {
         self.newest.as_ref()
     }
 
+    /// The most that all vouchers under way can still charge beyond what is durable.
+    pub fn under_way(&self) -> u128 {
+        let open = self.spans.iter().filter(|span| span.is_under_way());
+        open.map(|span| span.high - span.low).sum()
+    }
+
+    /// All that is charged in our books once every voucher under way has charged its most. What is
+    /// being written is in it as it is charged, whether the books show it yet or not.
+    pub fn committed(&self) -> u128 {
+        let working = self.spans.iter().filter(|span| span.stands == Stands::Working);
+        let open: u128 = working.map(|span| span.high - span.low).sum();
+        (self.charged - self.base).saturating_add(open)
+    }
+
     /// Whether nothing is under way.
     pub fn is_quiet(&self) -> bool {
-        !self.refunding && self.writing == 0 && !self.spans.iter().any(|span| span.under_way)
+        !self.refunding && self.writing == 0 && !self.spans.iter().any(Span::is_under_way)
     }
 
     /// Takes a place for a voucher in step.
@@ -116,12 +147,13 @@ impl Tab {
         }
         self.floor = self.charged;
         self.spans.clear();
-        Ok(self.take(Span { low: self.charged, high: amount, under_way: true }))
+        Ok(self.take(Span { low: self.charged, high: amount, stands: Stands::Working }))
     }
 
     /// Takes a place for a voucher that runs ahead, beside up to `lanes` less one others.
     ///
     /// # Errors
+    /// [`ChannelInvalid::Busy`] if this very voucher is under way,
     /// [`ChannelInvalid::CumulativeMismatch`] if the place is taken or below the floor,
     /// [`ChannelInvalid::Busy`] if as many are under way as may be.
     pub fn take_ahead(
@@ -131,12 +163,15 @@ impl Tab {
         lanes: u16,
     ) -> Result<Place, ChannelInvalid> {
         let low = amount.checked_sub(price).ok_or(ChannelInvalid::CumulativeMismatch)?;
+        if self.spans.iter().any(|s| s.is_under_way() && (s.low, s.high) == (low, amount)) {
+            return Err(ChannelInvalid::Busy);
+        }
         let overlaps = |span: &Span| low < span.high && span.low < amount;
         if price == 0 || low < self.floor || self.spans.iter().any(overlaps) {
             return Err(ChannelInvalid::CumulativeMismatch);
         }
         let lanes = usize::from(lanes.min(MAX_LANES));
-        let under_way = self.spans.iter().filter(|span| span.under_way).count();
+        let under_way = self.spans.iter().filter(|span| span.is_under_way()).count();
         if self.refunding || under_way >= lanes {
             return Err(ChannelInvalid::Busy);
         }
@@ -144,14 +179,14 @@ impl Tab {
         // nothing.
         if self.spans.len() >= 2 * lanes {
             match self.spans.first() {
-                Some(first) if !first.under_way && first.high <= low => {
+                Some(first) if !first.is_under_way() && first.high <= low => {
                     self.floor = first.high;
                     self.spans.remove(0);
                 }
                 _ => return Err(ChannelInvalid::Busy),
             }
         }
-        Ok(self.take(Span { low, high: amount, under_way: true }))
+        Ok(self.take(Span { low, high: amount, stands: Stands::Working }))
     }
 
     fn take(&mut self, span: Span) -> Place {
@@ -163,7 +198,9 @@ impl Tab {
     fn at(&self, place: Place) -> usize {
         self.spans
             .iter()
-            .position(|span| span.under_way && (span.low, span.high) == (place.low, place.high))
+            .position(|span| {
+                span.is_under_way() && (span.low, span.high) == (place.low, place.high)
+            })
             .expect("a place is given back once")
     }
 
@@ -179,6 +216,8 @@ impl Tab {
     /// If more is charged than the place is wide.
     pub fn write(&mut self, place: Place, charge: u128) -> u128 {
         assert!(charge <= place.high - place.low, "no charge is above its price");
+        let at = self.at(place);
+        self.spans[at].stands = Stands::Writing;
         self.writing += charge;
         self.charged += charge;
         self.charged
@@ -198,12 +237,12 @@ impl Tab {
     pub fn written(&mut self, place: Place, charge: u128, signature: Bytes) {
         self.writing -= charge;
         let at = self.at(place);
-        self.spans[at].under_way = false;
+        self.spans[at].stands = Stands::Charged;
         if self.newest.as_ref().is_none_or(|newest| newest.amount < place.high) {
             self.newest = Some(Proof { amount: place.high, signature });
         }
         while let Some(first) = self.spans.first()
-            && !first.under_way
+            && !first.is_under_way()
             && first.low <= self.floor
         {
             self.floor = first.high;
@@ -284,12 +323,23 @@ mod tests {
         let mut tab = Tab::default();
         let third = tab.take_ahead(30, PRICE, 4).unwrap();
         let first = tab.take_ahead(10, PRICE, 4).unwrap();
-        for taken in [10, 15, 25, 30, 35] {
+        for taken in [15, 25, 35] {
             let refused = tab.take_ahead(taken, PRICE, 4);
             assert_eq!(refused, Err(ChannelInvalid::CumulativeMismatch), "{taken}");
         }
+        for under_way in [10, 30] {
+            assert_eq!(tab.take_ahead(under_way, PRICE, 4), Err(ChannelInvalid::Busy));
+        }
+        assert_eq!((tab.under_way(), tab.committed()), (20, 20));
         assert_eq!(tab.take_ahead(5, PRICE, 4), Err(ChannelInvalid::CumulativeMismatch));
+        tab.write(third, 7);
+        // Being written, it counts with what it charges, and its place is still taken.
+        assert_eq!((tab.under_way(), tab.committed()), (20, 17));
+        tab.unwrite(third, 7);
+        assert_eq!((tab.under_way(), tab.committed()), (10, 10));
+        let third = tab.take_ahead(30, PRICE, 4).unwrap();
         charge(&mut tab, third, PRICE);
+        assert_eq!((tab.under_way(), tab.committed()), (10, 20));
         assert_eq!((tab.charged(), tab.newest().unwrap().amount), (10, 30));
         tab.release(first);
         let second = tab.take_ahead(20, PRICE, 4).unwrap();

@@ -17,8 +17,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, U256};
-use ledger::{Kind, Ledger, LedgerError, Operation, Reference, State, Status, TransferId, Write};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use ledger::{
+    AccountId, Kind, Ledger, LedgerError, Operation, Reference, State, Status, TransferId, Write,
+};
 use mandates::Key;
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Asset, Clock, Party, Timestamp};
@@ -27,8 +29,8 @@ use settlement::channels::{CONTRACT, MAX_CLAIMS};
 use settlement::{Settlement, SettlementError};
 
 use super::tab::{Proof, Tab};
-use super::voucher::{self, Domain};
-use super::wire::{ChannelConfig, ChannelState, Units, Voucher};
+use super::voucher::{self, Domain, KnownKey};
+use super::wire::{ChannelConfig, ChannelState, Units};
 use super::{ChannelInvalid, Terms};
 use crate::documents;
 
@@ -106,11 +108,29 @@ impl Mirror {
     }
 }
 
+/// The accounts between which a channel's vouchers are charged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lines {
+    pub(crate) unearned: AccountId,
+    pub(crate) sales: AccountId,
+}
+
+impl Lines {
+    fn of(id: B256, config: &ChannelConfig, asset: Asset) -> Lines {
+        let book = config.receiver.into();
+        let (unearned, sales) = (Line::Unearned(id.0), Line::Sales);
+        Lines { unearned: unearned.of(book, asset), sales: sales.of(book, asset) }
+    }
+}
+
 /// One channel, as its seller knows it.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) id: B256,
     pub(crate) config: ChannelConfig,
+    pub(crate) lines: Lines,
+    /// The key of its vouchers, once one was seen.
+    pub(crate) signer: Option<KnownKey>,
     pub(crate) tab: Tab,
     pub(crate) mirror: Mirror,
     /// Since when something is charged and not claimed.
@@ -134,6 +154,12 @@ impl Channel {
             refund_nonce: self.mirror.refund_nonce.to_string(),
             charged_cumulative_amount: Some(Units(charged)),
         }
+    }
+
+    /// A voucher's signature as the contract takes it.
+    pub(crate) fn signature_of(&self, domain: &Domain, proof: &Proof) -> Bytes {
+        let hash = domain.voucher_hash(self.id, proof.amount);
+        voucher::mended(hash, &proof.signature, self.config.payer_authorizer)
     }
 
     /// What could be claimed now, beyond what was. What is no longer in the channel, as the chain
@@ -233,7 +259,7 @@ struct Opened {
 #[serde(rename_all = "camelCase")]
 struct Charged {
     signed_max_claimable: Units,
-    signature: alloy_primitives::Bytes,
+    signature: Bytes,
     base: Units,
 }
 
@@ -250,8 +276,6 @@ pub(crate) struct Till {
     channels: Mutex<HashMap<B256, Shared>>,
     /// How far the chain was searched for what the books lack of a channel.
     searched: Mutex<HashMap<B256, Searched>>,
-    /// Holds whose work is under way in this process: recovery leaves them alone.
-    under_way: Mutex<HashSet<TransferId>>,
     /// Whose channels were brought back since the start.
     recalled: Mutex<HashSet<Party>>,
     /// One channel at a time is read from the books, so that none is there twice.
@@ -272,18 +296,6 @@ enum Searched {
     Failed(Timestamp),
 }
 
-/// A hold's note that its work is under way, taken back however the work ends.
-pub(crate) struct UnderWay<'a> {
-    till: &'a Till,
-    hold: TransferId,
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.till.under_way.lock().expect("nothing panics under this lock").remove(&self.hold);
-    }
-}
-
 impl Till {
     pub(crate) fn new(
         ledger: Ledger,
@@ -301,7 +313,6 @@ impl Till {
             limits,
             channels: Mutex::default(),
             searched: Mutex::default(),
-            under_way: Mutex::default(),
             recalled: Mutex::default(),
             entering: Mutex::default(),
             collecting: tokio::sync::Mutex::default(),
@@ -314,15 +325,6 @@ impl Till {
 
     pub(crate) fn reference(&self, channel: B256, amount: u128) -> Reference {
         super::reference(self.domain.chain_id(), channel, amount)
-    }
-
-    pub(crate) fn begin_work(&self, hold: TransferId) -> UnderWay<'_> {
-        self.under_way.lock().expect("nothing panics under this lock").insert(hold);
-        UnderWay { till: self, hold }
-    }
-
-    pub(crate) fn is_under_way(&self, hold: &TransferId) -> bool {
-        self.under_way.lock().expect("nothing panics under this lock").contains(hold)
     }
 
     /// The channel, if it is in memory.
@@ -464,6 +466,8 @@ impl Till {
         let mut channel = Channel {
             id,
             config: *config,
+            lines: Lines::of(id, config, self.asset()),
+            signer: None,
             tab,
             mirror: Mirror::default(),
             unclaimed_since: Some(now),
@@ -485,9 +489,7 @@ impl Till {
 
     /// What the books know of a channel: what was charged, and a voucher that covers it.
     fn resume(&self, id: B256, config: &ChannelConfig) -> Result<Tab, LedgerError> {
-        let (book, asset) = (config.receiver.into(), self.asset());
-        let unearned = Line::Unearned(id.0).of(book, asset);
-        let sales = Line::Sales.of(book, asset);
+        let Lines { unearned, sales } = Lines::of(id, config, self.asset());
         let (booked, newest_first) = self.ledger.read(|state| {
             let mut booked = 0_u128;
             let mut references: Vec<TransferId> = Vec::new();
@@ -590,8 +592,8 @@ impl Till {
         Ok(())
     }
 
-    /// Lets go the holds of vouchers that nobody works on: the process was interrupted, and nothing
-    /// was charged. Returns how many it resolved.
+    /// Lets go the holds of vouchers. Versions before books of version 2 made such, and whoever made one has
+    /// ended: nothing was charged. Returns how many it resolved.
     pub(crate) async fn release_abandoned(&self, payee: Party) -> Result<usize, LedgerError> {
         let asset = self.asset();
         let (sales, cash) = (Line::Sales.of(payee, asset), Line::Cash.of(payee, asset));
@@ -600,12 +602,31 @@ impl Till {
             mine.filter(|h| h.transfer.debit != cash).map(|h| h.transfer.id).collect()
         });
         let mut released = 0;
-        // Looked at after the holds were listed: work notes itself before it holds.
-        for hold in held.into_iter().filter(|hold| !self.is_under_way(hold)) {
+        for hold in held {
             let outcome = self.ledger.submit(Write::operation(Operation::Void { hold })).await?;
             released += usize::from(outcome.holds());
         }
         Ok(released)
+    }
+
+    /// Whether the books have room for all that a channel has under way, its place included.
+    pub(crate) fn has_room(&self, channel: &Shared) -> bool {
+        let channel = channel.lock().expect("nothing panics under this lock");
+        let Lines { unearned, sales } = channel.lines;
+        let signed = |units: u128| i128::try_from(units).unwrap_or(i128::MAX);
+        self.ledger.read(|state| {
+            let Some(balance) = state.balance(&unearned) else { return false };
+            let available = balance.available().minor();
+            if available >= signed(channel.tab.under_way()) {
+                return true;
+            }
+            // Some of it may be written already: then it is counted once, exactly.
+            let charged = state.entries_of(unearned).filter_map(|entry| {
+                let sale = (entry.transfer.debit, entry.transfer.credit) == (unearned, sales);
+                entry.posted().filter(|_| sale).map(|(_, amount)| amount.minor())
+            });
+            available + charged.sum::<i128>() >= signed(channel.tab.committed())
+        })
     }
 }
 
@@ -661,12 +682,6 @@ pub(crate) fn check_terms(
     Ok(())
 }
 
-/// Whether a voucher is signed by the channel's key; never, if the channel names none.
-pub(crate) fn is_signed(domain: &Domain, config: &ChannelConfig, voucher: &Voucher) -> bool {
-    let hash = domain.voucher_hash(voucher.channel_id, voucher.max_claimable_amount.0);
-    voucher::signed_by(hash, &voucher.signature, config.payer_authorizer)
-}
-
 /// The name of a channel's own document.
 fn channel_reference(id: B256) -> Reference {
     reference_of_short(id[..20].try_into().expect("a hash has 20 bytes and more"))
@@ -715,6 +730,8 @@ mod tests {
                 withdraw_delay: 900,
                 salt: B256::ZERO,
             },
+            lines: Lines { unearned: AccountId::from_u128(1), sales: AccountId::from_u128(2) },
+            signer: None,
             tab,
             mirror: Mirror::default(),
             unclaimed_since: Some(now),

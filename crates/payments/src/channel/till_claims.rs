@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use settlement::channels::MAX_CLAIMS;
 
 use super::till::{Channel, Shared, Till};
+use super::voucher::Domain;
 use super::wire::{ChannelConfig, Claim, ClaimedVoucher, Payload, Units};
 use crate::facilitator::{self, Facilitator};
 use crate::gate::channel::{is_open, payment_of};
@@ -87,7 +88,7 @@ struct Row {
 }
 
 /// The row of a channel, if there is something to claim that the chain covers.
-fn row(shared: &Shared) -> Option<Row> {
+fn row(domain: &Domain, shared: &Shared) -> Option<Row> {
     let channel = shared.lock().expect("nothing panics under this lock");
     let proof = channel.tab.newest()?;
     let total = channel.tab.claimable().min(proof.amount).min(channel.mirror.balance);
@@ -99,7 +100,7 @@ fn row(shared: &Shared) -> Option<Row> {
                 channel: channel.config,
                 max_claimable_amount: Units(proof.amount),
             },
-            signature: proof.signature.clone(),
+            signature: channel.signature_of(domain, proof),
             total_claimed: Units(total),
         },
         before: channel.mirror.claimed,
@@ -223,7 +224,8 @@ impl Till {
         let mut waiting: Vec<(Vec<Shared>, bool)> =
             channels.chunks(most).rev().map(|some| (some.to_vec(), true)).collect();
         while let Some((some, first)) = waiting.pop() {
-            let rows: Vec<Row> = some.iter().filter_map(row).collect();
+            let rows: Vec<Row> =
+                some.iter().filter_map(|channel| row(&self.domain, channel)).collect();
             if rows.is_empty() {
                 continue;
             }

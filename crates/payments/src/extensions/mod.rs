@@ -4,12 +4,14 @@
 //! |---|---|---|
 //! | [`identifier`] `payment-identifier` | answers a purchase of the same name from the store | names its purchases |
 //! | [`receipt`] `offer-receipt` | signs its offers and receipts | checks and keeps the receipt |
+//! | [`binding`] `request-binding` | refuses a payment that is bound to another request | binds its payments |
 //! | [`sign_in`] `sign-in-with-x` | gives what was bought to who proves to be its buyer | – |
 //! | [`listing`] `bazaar` | describes its offer | echoes it, so that facilitators list what is paid for |
 //!
 //! An [`crate::Offer`] declares ([`Declared`]); what needs a secret or a key belongs to the gate
 //! ([`Extras`]). Without either, nothing of this is said or done.
 
+pub mod binding;
 pub mod identifier;
 pub mod listing;
 pub mod receipt;
@@ -28,6 +30,7 @@ use crate::mpp::Mpp;
 use crate::offer::Offer;
 use crate::wire::PaymentRequired;
 
+pub use binding::Binding;
 pub use identifier::Identifier;
 pub use listing::Listing;
 pub use receipt::Notary;
@@ -47,6 +50,8 @@ const MAX_ECHO: usize = 8 * 1024;
 pub struct Declared {
     /// Buyers may, or must, name their purchases.
     pub identifier: Option<Identifier>,
+    /// Payments may, or must, be bound to their request.
+    pub binding: Option<Binding>,
     /// Who has bought may come back for it.
     pub sign_in: Option<SignIn>,
     /// How it wants to be found.
@@ -59,6 +64,9 @@ impl Declared {
         let mut said = Map::new();
         if let Some(identifier) = &self.identifier {
             said.insert(identifier::NAME.into(), identifier.declaration());
+        }
+        if let Some(binding) = &self.binding {
+            said.insert(binding::NAME.into(), binding.declaration());
         }
         if let Some(listing) = &self.listing {
             said.insert(listing::NAME.into(), listing.declaration(offer));

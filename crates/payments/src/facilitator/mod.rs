@@ -7,6 +7,7 @@
 //! The checks are made in the order of the reference, so that the first reason is the same. A
 //! payment that is no good is an answer (HTTP 200), not an error.
 
+mod auth_capture;
 mod authorization;
 mod by_permit;
 mod channel;
@@ -30,7 +31,9 @@ pub use discovery::Catalogue;
 pub use remote::RemoteFacilitator;
 pub use serve::router;
 
+use crate::auth_capture::{Invalid as EscrowInvalid, SCHEME as ESCROW};
 use crate::channel::{ChannelInvalid, Domain, SCHEME as CHANNELS};
+use crate::escrow::EscrowAgent;
 use crate::exact::{self, Invalid};
 use crate::extensions::listing;
 use crate::permit;
@@ -88,7 +91,9 @@ pub(crate) fn is_unsure(reason: &str) -> bool {
 pub(crate) fn is_open(reason: &str) -> bool {
     let by_token = Invalid::ALL.iter().filter(|r| r.is_open()).any(|r| r.code() == reason);
     let by_permit = permit::Invalid::ALL.iter().filter(|r| r.is_open());
-    by_token || by_permit.into_iter().any(|r| r.code(false) == reason)
+    by_token
+        || by_permit.into_iter().any(|r| r.code(false) == reason)
+        || EscrowInvalid::ALL.iter().any(|r| r.is_open() && r.code() == reason)
 }
 
 /// Which of the two kinds of payment it is: `exact` goes by its payload, as in the reference.
@@ -110,6 +115,8 @@ pub struct EmbeddedFacilitator {
     channels: Domain,
     /// Signs claims and refunds for sellers who let it.
     authorizer: Option<PrivateKeySigner>,
+    /// Moves what lies in escrow.
+    escrow: EscrowAgent,
     /// Transactions in channels of which it was not known whether they are mined.
     open: Mutex<HashMap<Reference, B256>>,
 }
@@ -128,6 +135,7 @@ impl EmbeddedFacilitator {
     pub fn new(chain: Settlement, clock: Arc<dyn Clock>) -> EmbeddedFacilitator {
         let channels = Domain::new(chain.token().chain_id);
         EmbeddedFacilitator {
+            escrow: EscrowAgent::new(chain.clone()),
             chain,
             clock,
             factories: Vec::new(),
@@ -154,6 +162,11 @@ impl EmbeddedFacilitator {
         EmbeddedFacilitator { authorizer: Some(signer), ..self }
     }
 
+    /// Who moves what lies in escrow here; in this process, by the same hand.
+    pub fn escrow_agent(&self) -> EscrowAgent {
+        self.escrow.clone()
+    }
+
     /// What it settles.
     pub fn supported(&self) -> Supported {
         let mut signers = Map::new();
@@ -167,7 +180,13 @@ impl EmbeddedFacilitator {
         };
         let mut settles = Map::new();
         settles.insert(permit::FACILITATOR.into(), json!(self.chain.sender().to_string()));
-        let mut kinds = vec![kind(exact::SCHEME, None), kind(permit::UPTO, Some(settles))];
+        let mut operates = Map::new();
+        operates.insert("captureAuthorizer".into(), json!(self.escrow.operator().to_string()));
+        let mut kinds = vec![
+            kind(exact::SCHEME, None),
+            kind(permit::UPTO, Some(settles)),
+            kind(ESCROW, Some(operates)),
+        ];
         if let Some(authorizer) = &self.authorizer {
             let mut extra = Map::new();
             extra.insert("receiverAuthorizer".into(), json!(authorizer.address().to_string()));
@@ -187,13 +206,15 @@ impl EmbeddedFacilitator {
     ) -> SettleResponse {
         let response = match requirements.scheme.as_str() {
             CHANNELS => self.settle_channel(payment, requirements, asker).await,
+            ESCROW => self.settle_escrow(payment, requirements, asker).await,
             _ if is_by_permit(payment, requirements) => {
                 self.settle_permit(payment, requirements).await
             }
             _ => self.settle_authorization(payment, requirements).await,
         };
-        // What is deposited in a channel may be taken back, so that lists nothing.
+        // What is deposited in a channel or an escrow may be taken back, so that lists nothing.
         if requirements.scheme != CHANNELS
+            && requirements.scheme != ESCROW
             && let Some(catalogue) = &self.catalogue
         {
             catalogue.count(payment, requirements, &response);
@@ -236,6 +257,7 @@ impl Facilitator for EmbeddedFacilitator {
         Box::pin(async move {
             Ok(match requirements.scheme.as_str() {
                 CHANNELS => self.verify_channel(payment, requirements).await,
+                ESCROW => self.verify_escrow(payment, requirements).await,
                 _ if is_by_permit(payment, requirements) => {
                     self.verify_permit(payment, requirements).await
                 }

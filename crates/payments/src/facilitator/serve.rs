@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Asker, EmbeddedFacilitator, Facilitator as _, discovery};
+use crate::auth_capture::SCHEME as ESCROW;
 use crate::channel::SCHEME as CHANNELS;
 use crate::exact::Invalid;
 use crate::extensions::listing::{self, Entry};
@@ -30,7 +31,7 @@ impl EmbeddedFacilitator {
     /// What is said of a payment's extensions, if it is settled.
     fn extension_responses(&self, request: &FacilitatorRequest) -> Option<HeaderValue> {
         self.catalogue.as_ref()?;
-        if request.payment_requirements.scheme == CHANNELS {
+        if [CHANNELS, ESCROW].contains(&request.payment_requirements.scheme.as_str()) {
             return None;
         }
         let read = Entry::read(&request.payment_payload, &request.payment_requirements)?;

@@ -7,13 +7,16 @@
 //! | read; the channel's name and the voucher's signature | nothing |
 //! | is it known? then the stored answer | nothing |
 //! | terms, total, what the chain said last | nothing |
-//! | a place in the channel's tab, then the **hold** (unearned ← sales) | the hold |
+//! | the **hold**: a place in the channel's tab, and room for it in the books | nothing |
 //! | work, in a task of its own | – |
-//! | post the charge, with voucher and answer in one document | the sale, for good |
+//! | the charge (unearned ← sales), with voucher and answer in one document | the sale, for good |
 //! | the answer, with the channel's new state | – |
 //!
-//! A failed piece of work voids the hold, and the same voucher may come again, with the same request
-//! or another. The same voucher with the request that it was charged for gets the stored answer.
+//! The hold is in memory alone: a voucher is one write, not two (decision 13). A crash between hold
+//! and charge leaves nothing, so nothing was charged and nobody was answered.
+//!
+//! A failed piece of work gives the hold back, and the same voucher may come again, with the same
+//! request or another. The same voucher with the request that it was charged for gets the stored answer.
 //! With another request its total no longer follows, and that is answered with what the channel's
 //! state is and the proof of it, as the specification's corrective 402. That proof is a voucher, and
 //! a stored answer is what somebody paid for, so both are told only to who has signed the request's
@@ -28,18 +31,20 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
-use ledger::{Operation, Outcome, Reason, Refusal, Status, Write};
-use mandates::books::{self, Entry, Line};
+use ledger::{Operation, Outcome, Status, Transfer, Write};
+use mandates::books::{self, Line};
 use money::{Amount, Party};
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
+use super::binding;
 pub(crate) use super::channel_money::is_open;
 use super::channel_payload::{Drawn, Want};
 use super::reply::{AnswerHead, Reply, Stored};
 use super::{Asked, Errand, Gate, answer_of, asked, charge, request_digest, without_payment};
 use crate::channel::tab::{Place, Proof};
 use crate::channel::till::{self, NotHere, Sale, Shared, Till};
+use crate::channel::voucher::KnownKey;
 use crate::channel::wire::{ChannelConfig, ChannelState, Units};
 use crate::channel::{ChannelInvalid, LANES, Terms, wire as channel_wire};
 use crate::documents;
@@ -185,14 +190,22 @@ impl Gate {
             return Reply::busy("all hands are busy; try again in a moment");
         };
         // Before all else: whoever could not sign this voucher learns nothing of the channel.
-        if till.domain.channel_id(&draw.drawn.config) != draw.drawn.voucher.channel_id {
-            return invalid(offer, ChannelInvalid::ChannelIdMismatch);
-        }
-        if draw.drawn.config.payer_authorizer.is_zero() {
-            return Reply::keyless(offer);
-        }
-        if !till::is_signed(&till.domain, &draw.drawn.config, &draw.drawn.voucher) {
-            return invalid(offer, ChannelInvalid::VoucherSignature);
+        let found = match self.authenticate(till, offer, &draw) {
+            Ok(found) => found,
+            Err(reply) => return *reply,
+        };
+        if !matches!(draw.drawn.want, Want::Refund { .. })
+            && let Drawn { config, voucher, binding, .. } = &draw.drawn
+            && let Err(refusal) = binding::check_voucher(
+                offer,
+                &parts,
+                config,
+                voucher,
+                binding.as_ref(),
+                &draw.input,
+            )
+        {
+            return *refusal;
         }
         let mut deposited = None;
         match &draw.drawn.want {
@@ -213,16 +226,64 @@ impl Gate {
             }
             Want::Work { .. } => {}
         }
-        let sale = match self.attempt(till, offer, &draw).await {
-            Ok(sale) => sale,
-            Err(reply) => return *reply,
-        };
-        let (channel, place) = match self.judge(till, offer, terms, &draw).await {
+        if let Err(reply) = self.look_back(till, offer, &draw).await {
+            return *reply;
+        }
+        let (channel, place) = match self.judge(till, offer, terms, &draw, found).await {
             Ok(judged) => judged,
             Err(reply) => return *reply,
         };
-        let held = Held { till, channel: &channel, place, sale };
+        let reference = till.reference(draw.drawn.voucher.channel_id, draw.amount());
+        // From here on the place is this request's alone, and so is the next attempt's number.
+        let newest = self.ledger.read(|state| Sale::newest(state, reference));
+        let sale = Sale { reference, attempt: newest.map_or(0, |sale| sale.attempt + 1) };
+        let held = Held { channel: &channel, place, sale };
+        if let Err(reply) = self.make_room(till, offer, &draw, &held).await {
+            held.release();
+            return *reply;
+        }
         self.sell(offer, &draw, held, deposited.as_ref(), parts, work).await
+    }
+
+    /// Whether the payload names its channel rightly and the channel's key has signed the voucher.
+    /// Tells the channel, if it is in memory.
+    fn authenticate(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        draw: &Draw,
+    ) -> Result<Option<Shared>, Box<Reply>> {
+        let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
+        let found = till.find(voucher.channel_id);
+        let known = found.as_ref().map(|channel| {
+            let channel = channel.lock().expect("nothing panics under this lock");
+            (channel.config == *config, channel.signer)
+        });
+        // What is in memory under this name has it from its configuration.
+        if !known.is_some_and(|(same, _)| same)
+            && till.domain.channel_id(config) != voucher.channel_id
+        {
+            return Err(Box::new(invalid(offer, ChannelInvalid::ChannelIdMismatch)));
+        }
+        if config.payer_authorizer.is_zero() {
+            return Err(Box::new(Reply::keyless(offer)));
+        }
+        let hash = till.domain.voucher_hash(voucher.channel_id, voucher.max_claimable_amount.0);
+        let signer = known.and_then(|(same, signer)| signer.filter(|_| same));
+        let signed = match signer {
+            Some(key) => key.has_signed(hash, &voucher.signature),
+            None => {
+                let key = KnownKey::of(hash, &voucher.signature, config.payer_authorizer);
+                if let (Some(key), Some(channel)) = (key, &found) {
+                    channel.lock().expect("nothing panics under this lock").signer = Some(key);
+                }
+                key.is_some()
+            }
+        };
+        match signed {
+            true => Ok(found),
+            false => Err(Box::new(invalid(offer, ChannelInvalid::VoucherSignature))),
+        }
     }
 
     /// The stored answer, if this voucher was charged for this very request.
@@ -242,40 +303,33 @@ impl Gate {
         Some(self.sold_before(sale))
     }
 
-    /// Which attempt at this voucher's sale is the next.
-    async fn attempt(&self, till: &Till, offer: &Offer, draw: &Draw) -> Result<Sale, Box<Reply>> {
+    /// Answers a voucher that was charged before: for this request, or so that none may follow.
+    async fn look_back(&self, till: &Till, offer: &Offer, draw: &Draw) -> Result<(), Box<Reply>> {
         let reference = till.reference(draw.drawn.voucher.channel_id, draw.amount());
-        for _ in 0..3 {
-            let newest = self.ledger.read(|state| {
-                let sale = Sale::newest(state, reference)?;
-                let record = state.transfer(&sale.id())?;
-                Some((sale, record.status))
-            });
-            let Some((newest, status)) = newest else { return Ok(Sale { reference, attempt: 0 }) };
-            if let Some(answer) = self.known(till, offer, draw) {
-                return Err(Box::new(answer));
-            }
-            match status {
-                Status::Held if till.is_under_way(&newest.id()) => {
-                    return Err(Box::new(invalid(offer, ChannelInvalid::Busy)));
-                }
-                // Left by a process that ended: nothing was charged.
-                Status::Held => {
-                    let void = Write::operation(Operation::Void { hold: newest.id() });
-                    if let Err(error) = self.ledger.submit(void).await {
-                        tracing::error!(%error, "an abandoned hold could not be let go");
-                        return Err(Box::new(Reply::busy(BOOKS)));
-                    }
-                }
-                Status::Posted { .. } if draw.is_ahead() => {
-                    return Err(Box::new(self.correct(till, offer, draw)));
-                }
-                Status::Posted { .. } | Status::Voided { .. } | Status::Expired { .. } => {
-                    return Ok(Sale { reference, attempt: newest.attempt + 1 });
-                }
-            }
+        let newest = self.ledger.read(|state| {
+            let sale = Sale::newest(state, reference)?;
+            Some((sale, state.transfer(&sale.id())?.status))
+        });
+        let Some((newest, status)) = newest else { return Ok(()) };
+        if let Some(answer) = self.known(till, offer, draw) {
+            return Err(Box::new(answer));
         }
-        Err(Box::new(invalid(offer, ChannelInvalid::Busy)))
+        match status {
+            // Of a version whose holds were in the books, left by a process that ended: nothing was
+            // charged.
+            Status::Held => {
+                let void = Write::operation(Operation::Void { hold: newest.id() });
+                if let Err(error) = self.ledger.submit(void).await {
+                    tracing::error!(%error, "an abandoned hold could not be let go");
+                    return Err(Box::new(Reply::busy(BOOKS)));
+                }
+                Ok(())
+            }
+            Status::Posted { .. } if draw.is_ahead() => {
+                Err(Box::new(self.correct(till, offer, draw)))
+            }
+            Status::Posted { .. } | Status::Voided { .. } | Status::Expired { .. } => Ok(()),
+        }
     }
 
     /// Judges a signed voucher and takes its place in the channel's tab. What is refused leaves no trace.
@@ -285,13 +339,14 @@ impl Gate {
         offer: &Offer,
         terms: &Terms,
         draw: &Draw,
+        mut found: Option<Shared>,
     ) -> Result<(Shared, Place), Box<Reply>> {
         let refuse = |reason| Box::new(invalid(offer, reason));
         let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
         let (amount, price) = (draw.amount(), offer.price.minor().unsigned_abs());
         // Twice at most: a channel may leave the till between two looks.
         for _ in 0..3 {
-            let channel = match till.find(voucher.channel_id) {
+            let channel = match found.take().or_else(|| till.find(voucher.channel_id)) {
                 Some(channel) => channel,
                 None => {
                     // All that can be said here, before the chain is asked.
@@ -412,7 +467,7 @@ impl Gate {
         }
     }
 
-    /// Holds, works, and posts the charge.
+    /// Works, and writes the charge.
     async fn sell<S>(
         &self,
         offer: &Offer,
@@ -427,12 +482,6 @@ impl Gate {
         S::Error: std::fmt::Display + Send,
         S::Future: Send + 'static,
     {
-        // Noted before the hold is there, so that recovery never takes it for abandoned.
-        let _under_way = held.till.begin_work(held.sale.id());
-        if let Err(reply) = self.hold_voucher(offer, draw, &held).await {
-            held.release();
-            return *reply;
-        }
         let request = Request::from_parts(without_payment(parts), Body::from(draw.input.clone()));
         let stored = self.work_here(request, work).await;
         let charge = match stored.is_delivery() {
@@ -441,12 +490,7 @@ impl Gate {
         };
         let charge = charge.minor().unsigned_abs();
         if charge == 0 {
-            let void = Operation::Void { hold: held.sale.id() };
-            let resolved = self.resolve(void, Vec::new()).await;
             held.release();
-            if !resolved.is_ok_and(|outcome| outcome.holds()) {
-                return Reply::busy(BOOKS);
-            }
             // What was put in stays in the channel, and its payer is told so.
             let receipt = (stored.is_delivery() || deposited.is_some())
                 .then(|| held.receipt(offer, 0, None, deposited));
@@ -475,59 +519,29 @@ impl Gate {
         Stored::failure(&failure)
     }
 
-    async fn hold_voucher(
+    /// Sees to it that the books have room for what the voucher may charge. The chain may say that
+    /// there is more than they know of: then they are brought up to it, once.
+    async fn make_room(
         &self,
+        till: &Till,
         offer: &Offer,
         draw: &Draw,
         held: &Held<'_>,
     ) -> Result<(), Box<Reply>> {
-        let config = &draw.drawn.config;
-        let id = draw.drawn.voucher.channel_id;
-        let payer = Party::from(config.payer);
-        // Money moves by the post alone, so a hold needs to last as long as its work can.
-        let until = self.clock.now().plus(2 * (self.limits.work_wait + self.limits.settle_wait));
-        let entry = Entry {
-            id: held.sale.id(),
-            book: offer.payee,
-            debit: Line::Unearned(id.0),
-            credit: Line::Sales,
-            amount: offer.price,
-            kind: (self.classify)(payer),
-            counterparty: payer,
-            reference: held.sale.reference,
-            digest: draw.digest,
-            hold_until: Some(until),
-        };
-        let mut repaired = false;
-        loop {
-            match self.ledger.submit(Write::operation(entry.transfer())).await {
-                Ok(Outcome::Applied) => return Ok(()),
-                Ok(Outcome::Refused(Refusal {
-                    reason: Reason::LimitExceeded { .. } | Reason::AccountNotFound { .. },
-                    ..
-                })) if !repaired => {
-                    // The chain says that there is more than the books know of.
-                    repaired = true;
-                    if let Err(why) = Box::pin(held.till.catch_up(id, config)).await {
-                        return Err(Box::new(not_here(offer, why)));
-                    }
-                }
-                Ok(Outcome::Refused(Refusal { reason: Reason::LimitExceeded { .. }, .. })) => {
-                    return Err(Box::new(invalid(offer, ChannelInvalid::ExceedsBalance)));
-                }
-                Ok(other) => {
-                    tracing::error!(channel = %id, ?other, "a voucher could not be held");
-                    return Err(Box::new(Reply::busy(BOOKS)));
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a voucher could not be held");
-                    return Err(Box::new(Reply::busy(BOOKS)));
-                }
-            }
+        if till.has_room(held.channel) {
+            return Ok(());
+        }
+        let (id, config) = (draw.drawn.voucher.channel_id, &draw.drawn.config);
+        if let Err(why) = Box::pin(till.catch_up(id, config)).await {
+            return Err(Box::new(not_here(offer, why)));
+        }
+        match till.has_room(held.channel) {
+            true => Ok(()),
+            false => Err(Box::new(invalid(offer, ChannelInvalid::ExceedsBalance))),
         }
     }
 
-    /// Posts the charge, with the voucher and the answer that it paid for, in one write.
+    /// Books the charge, with the voucher and the answer that it paid for, in one write.
     async fn charge(
         &self,
         offer: &Offer,
@@ -538,9 +552,13 @@ impl Gate {
         deposited: Option<&Deposited>,
     ) -> Reply {
         let voucher = &draw.drawn.voucher;
-        let (total, base) = {
+        let Ok(minor) = i128::try_from(charge) else {
+            held.release();
+            return Reply::busy(BOOKS);
+        };
+        let (total, base, lines) = {
             let mut channel = held.lock();
-            (channel.tab.write(held.place, charge), channel.tab.base())
+            (channel.tab.write(held.place, charge), channel.tab.base(), channel.lines)
         };
         let receipt = held.receipt(offer, charge, Some(total), deposited);
         let short = (stored.body.len() <= SHORT).then(|| str::from_utf8(&stored.body).ok());
@@ -562,10 +580,19 @@ impl Gate {
         };
         let stage = held.sale.stage(till::stage::VOUCHER);
         evidence.push(documents::json(held.sale.reference, &stage, &kept));
-        let charged = i128::try_from(charge).map(|m| Amount::from_minor(offer.price.asset(), m));
-        let amount = charged.ok().filter(|charged| *charged != offer.price);
-        let post = Operation::Post { hold: held.sale.id(), amount };
-        match self.resolve(post, evidence).await {
+        let payer = Party::from(draw.drawn.config.payer);
+        let entry = Operation::Transfer(Transfer {
+            id: held.sale.id(),
+            debit: lines.unearned,
+            credit: lines.sales,
+            amount: Amount::from_minor(offer.price.asset(), minor),
+            kind: (self.classify)(payer),
+            counterparty: Some(payer),
+            reference: held.sale.reference,
+            digest: draw.digest,
+            hold_until: None,
+        });
+        match self.ledger.submit(Write { operation: Some(entry), evidence }).await {
             Ok(Outcome::Applied | Outcome::Exists) => {
                 let mut channel = held.lock();
                 channel.tab.written(held.place, charge, voucher.signature.clone());
@@ -577,11 +604,13 @@ impl Gate {
                 let stored = Stored { head: answer, body: stored.body, settlement: None };
                 with_receipt(stored.reply(), Some(&receipt))
             }
-            Ok(Outcome::Refused(_)) => {
+            Ok(Outcome::Refused(refusal)) => {
+                tracing::error!(reason = %refusal.reason, "a voucher could not be charged");
                 held.lock().tab.unwrite(held.place, charge);
                 Reply::busy("the charge could not be booked; nothing was charged")
             }
-            Err(_) => {
+            Err(error) => {
+                tracing::error!(%error, "nobody knows whether a voucher was charged");
                 let mut channel = held.lock();
                 channel.tab.unwrite(held.place, charge);
                 channel.doubtful = true;
@@ -619,7 +648,6 @@ impl Gate {
 
 /// A voucher's place, while it is sold.
 struct Held<'a> {
-    till: &'a Till,
     channel: &'a Shared,
     place: Place,
     sale: Sale,

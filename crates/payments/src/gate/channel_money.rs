@@ -67,6 +67,7 @@ impl Gate {
         let transaction = match done.map_err(|why| Box::new(not_here(offer, why)))? {
             Some(transaction) => transaction,
             None => {
+                till.check_age(id, config).await.map_err(|why| Box::new(not_here(offer, why)))?;
                 self.verify_channel(offer, payment, asked).await?;
                 self.carry_deposit(till, offer, draw, deposit, payment, asked).await?
             }
@@ -478,11 +479,44 @@ impl Till {
         config: &ChannelConfig,
     ) -> Result<(), NotHere> {
         // Searched first: an account that is there without its money differs from the chain.
-        let events = self.missing(id).await?;
+        let events = self.all_of(id).await?;
         self.remember(id, config).await.map_err(NotHere::Books)?;
         self.book_deposits(id, config, &events).await?;
         self.book_found(id, config, None, &events).await?;
         Ok(())
+    }
+
+    /// Refuses a channel that the books cannot take in, before money is put into it.
+    async fn check_age(&self, id: B256, config: &ChannelConfig) -> Result<(), NotHere> {
+        if self.is_booked(id, config)
+            || self.chain.channel(id).await.map_err(NotHere::Chain)?.balance == 0
+        {
+            return Ok(());
+        }
+        self.all_of(id).await.map(drop)
+    }
+
+    /// All that happened in a channel whose account is to be opened.
+    ///
+    /// A channel with money from before the books began is refused: what was claimed of it, and
+    /// charged, then is not known here, and an account with a part of its money would differ from
+    /// the chain for good. Its payer has the money back by a withdrawal, and opens another channel.
+    async fn all_of(&self, id: B256) -> Result<Vec<ChannelEvent>, NotHere> {
+        self.begin_search(id)?;
+        let from = first_block(&self.ledger, &self.chain).map_err(NotHere::Books)?;
+        let found = self.search(id, from).await;
+        let whole = found.as_ref().is_ok_and(|found| found.whole);
+        // What was not found whole is not searched again at once.
+        let to = found.as_ref().ok().filter(|_| whole);
+        self.end_search(id, to.map(|found| found.next().max(from)));
+        match found {
+            Ok(found) if found.whole => Ok(found.events),
+            Ok(_) => {
+                tracing::warn!(channel = %id, "a channel has money from before the books began");
+                Err(NotHere::Invalid(ChannelInvalid::ChannelNotFound))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Brings the books up to what the chain shows of a channel: deposits past this seller, or
@@ -585,20 +619,19 @@ impl Till {
             None => first_block(&self.ledger, &self.chain).map_err(NotHere::Books)?,
         };
         let found = self.search(id, from).await;
-        // A node may lag behind the one that was asked for the newest block.
-        let to = found.as_ref().ok().map(|(_, newest)| newest.saturating_sub(BLOCKS_AGAIN));
-        self.end_search(id, to.map(|to| to.max(from)));
-        found.map(|(events, _)| events)
+        self.end_search(id, found.as_ref().ok().map(|found| found.next().max(from)));
+        found.map(|found| found.events)
     }
 
     /// What happened in a channel from a block on, and the newest block. It ends early where the
     /// channel was empty: what happened before has no part in what is in it now.
-    async fn search(&self, id: B256, from: u64) -> Result<(Vec<ChannelEvent>, u64), NotHere> {
-        let newest = self.chain.block_number().await.map_err(NotHere::Chain)?;
+    async fn search(&self, id: B256, from: u64) -> Result<Found, NotHere> {
+        // In this order: a deposit that comes in between is found, and is one too many, not too few.
         let balance = self.chain.channel(id).await.map_err(NotHere::Chain)?.balance;
+        let newest = self.chain.block_number().await.map_err(NotHere::Chain)?;
         let (mut found, mut put_in, mut given) = (Vec::new(), 0_u128, 0_u128);
         let mut to = newest;
-        while to >= from && put_in != balance.saturating_add(given) {
+        while to >= from && put_in < balance.saturating_add(given) {
             let low = from.max(to.saturating_sub(BLOCKS_AT_ONCE - 1));
             let some = self.chain.channel_events(&[id], &[], low, to).await;
             for event in some.map_err(NotHere::Chain)? {
@@ -614,7 +647,7 @@ impl Till {
             let Some(next) = low.checked_sub(1) else { break };
             to = next;
         }
-        Ok((found, newest))
+        Ok(Found { events: found, newest, whole: put_in >= balance.saturating_add(given) })
     }
 
     /// What happened in a channel lately, from the newest block back.
@@ -658,6 +691,23 @@ impl Till {
             }
         }
         Ok(resolved)
+    }
+}
+
+/// What a search of the chain found in a channel.
+struct Found {
+    events: Vec<ChannelEvent>,
+    /// The newest block that was searched.
+    newest: u64,
+    /// Whether it explains all that is in the channel.
+    whole: bool,
+}
+
+impl Found {
+    /// Where the next search begins: a node may lag behind the one that was asked for the newest
+    /// block.
+    fn next(&self) -> u64 {
+        self.newest.saturating_sub(BLOCKS_AGAIN)
     }
 }
 

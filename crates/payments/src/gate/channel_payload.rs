@@ -2,6 +2,7 @@
 
 use std::sync::RwLock;
 
+use alloy_primitives::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::channel::wire::{ChannelConfig, Deposit, Payload, Units, Voucher};
 use crate::channel::{self, ChannelInvalid};
+use crate::extensions::binding;
 use crate::offer::Offer;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
 
@@ -49,6 +51,8 @@ pub(super) struct Drawn {
     pub(super) config: ChannelConfig,
     pub(super) voucher: Voucher,
     pub(super) want: Want,
+    /// What binds the voucher to its request, if the channel says that its vouchers are bound.
+    pub(super) binding: Option<Bytes>,
 }
 
 /// A payload as most requests carry it, read without copies.
@@ -59,6 +63,8 @@ struct Quick<'a> {
     #[serde(borrow)]
     accepted: &'a RawValue,
     payload: QuickVoucher<'a>,
+    #[serde(default, borrow)]
+    extensions: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +100,10 @@ pub(super) fn quick(headers: &HeaderMap, offer: &Offer, echoes: &Echoes) -> Opti
         echoes.learn(echo);
     }
     let QuickVoucher { channel_config, voucher, ahead, .. } = quick.payload;
-    Some(Drawn { config: channel_config, voucher, want: Want::Work { ahead } })
+    let extensions = quick.extensions.filter(|_| binding::is_marked(channel_config.salt));
+    let extensions = extensions.and_then(|text| serde_json::from_str(text.get()).ok());
+    let binding = binding::signature(extensions.as_ref());
+    Some(Drawn { config: channel_config, voucher, want: Want::Work { ahead }, binding })
 }
 
 /// Reads any payload of the scheme.
@@ -103,6 +112,7 @@ pub(super) fn read(
     asked: PaymentRequirements,
 ) -> Result<Drawn, ChannelInvalid> {
     let ahead = payment.payload.get("ahead").and_then(serde_json::Value::as_bool) == Some(true);
+    let binding = binding::signature(payment.extensions.as_ref());
     let payload =
         serde_json::from_value(payment.payload.clone()).map_err(|_| ChannelInvalid::PayloadType)?;
     let (payment, asked) = (Box::new(payment), Box::new(asked));
@@ -120,5 +130,5 @@ pub(super) fn read(
             return Err(ChannelInvalid::PayloadType);
         }
     };
-    Ok(Drawn { config, voucher, want })
+    Ok(Drawn { config, voucher, want, binding })
 }

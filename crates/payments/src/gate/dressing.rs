@@ -57,11 +57,11 @@ impl Gate {
             && !request.headers().contains_key(header::AUTHORIZATION);
         if comes_back {
             let (parts, body) = request.into_parts();
-            let reply = self.welcome_back(&offer, &parts, body).await;
+            let reply = Box::pin(self.welcome_back(&offer, &parts, body)).await;
             self.dress(&offer, reply)
         } else if self.extras.mpp.is_some() && !speaks_x402 {
-            let (reply, body) =
-                self.clone().attend_mpp(&offer, echoes, &target, request, work).await;
+            let attending = self.clone().attend_mpp(&offer, echoes, &target, request, work);
+            let (reply, body) = Box::pin(attending).await;
             self.challenge(&offer, &target, body, self.dress(&offer, reply))
         } else {
             let reply = self.clone().serve(offer.clone(), echoes, request, work).await;
@@ -71,6 +71,7 @@ impl Gate {
 
     /// Puts what differs from answer to answer into a quote.
     fn dress(&self, offer: &Offer, reply: Reply) -> Reply {
+        let reply = reply.at(offer, self.clock.now());
         reply.with_extensions(offer, |quote| self.said_now(offer, quote))
     }
 
@@ -144,6 +145,7 @@ impl Gate {
             };
             remove_credential(&mut parts.headers);
             parts.headers.insert(wire::PAYMENT_SIGNATURE, payment);
+            parts.extensions.insert(mpp::ByCredential);
         }
         let body = Body::new(Watched::new(body, credential.clone(), seen.clone()));
         let reply =
@@ -310,7 +312,7 @@ impl Gate {
         let Some((payment, requirements)) = self.first_payment(known.payment) else {
             return busy();
         };
-        let Ok(order) = Order::read(&payment.payload) else { return busy() };
+        let Ok(order) = Order::read(&payment.payload, &requirements) else { return busy() };
         let first = Paid {
             payment,
             requirements,

@@ -18,6 +18,9 @@
 //! held and what the answer's [`Charge`] says is settled. If the process dies, [`Gate::recover`]
 //! resolves what is left by asking the chain.
 //!
+//! A flow of its own moves money before the work (`extra.paymentFlow`; the module `flow`): into an
+//! escrow, from where it is captured or goes back, or at once.
+//!
 //! Payments from channels (scheme `batch-settlement`) have their own way, in the module `channel`: a voucher
 //! is judged, held and charged without a word to the chain, and claimed later with many others.
 //!
@@ -27,11 +30,13 @@
 //! Bounds: headers by [`wire::MAX_HEADER`], bodies by [`Offer::max_body`], answers, waits, and the
 //! numbers of bodies and of pieces of work at once by [`GateLimits`].
 
+mod binding;
 pub(crate) mod channel;
 mod channel_money;
 mod channel_payload;
 mod charge;
 mod dressing;
+mod flow;
 mod reply;
 mod settling;
 mod stream;
@@ -62,14 +67,13 @@ use crate::documents;
 use crate::exact::Invalid;
 use crate::extensions::Extras;
 use crate::facilitator::{self, Facilitator};
-use crate::offer::Offer;
+use crate::offer::{Offer, PaymentFlow};
 use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
 use channel_payload::Echoes;
 pub use charge::Charge;
 pub(crate) use reply::Refused;
 use reply::{AnswerHead, Reply, Stored};
-use settling::Due;
 
 /// The documents that a gate keeps with a payment's reference.
 pub mod stage {
@@ -201,63 +205,70 @@ struct Paid {
     input: Bytes,
 }
 
-impl Gate {
-    /// A gate that keeps its holds in `ledger`, settles through `facilitator`, and asks `chain`
-    /// when a settlement's outcome is unclear.
+/// What a gate is made of. [`GateParts::new`] has what each needs; the rest is set where it is
+/// wanted: `GateParts { limits, ..GateParts::new(…) }`.
+#[derive(Clone)]
+pub struct GateParts {
+    /// Where holds, entries and answers are kept.
+    pub ledger: Ledger,
+    /// Who checks payments and carries them to the chain.
+    pub facilitator: Arc<dyn Facilitator>,
+    /// Who is asked when a settlement's outcome is unclear.
+    pub chain: Settlement,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What a sale is to the national accounts.
+    pub classify: Classify,
+    /// What bounds it.
+    pub limits: GateLimits,
+    /// What is more than x402's core.
+    pub extras: Extras,
+    /// How its offers are paid from channels; without it none can be.
+    pub channels: Option<GateChannels>,
+}
+
+/// How a gate is paid from channels.
+#[derive(Clone, Default)]
+pub struct GateChannels {
+    /// The keys with which sellers themselves authorize claims and refunds; where an offer's terms
+    /// name another, the facilitator signs.
+    pub keys: Vec<Key>,
+    /// When is claimed, and how much is kept in memory.
+    pub limits: TillLimits,
+}
+
+impl GateParts {
+    /// The parts that each gate needs; limits as by default, no extras, no channels.
     pub fn new(
         ledger: Ledger,
         facilitator: Arc<dyn Facilitator>,
         chain: Settlement,
         clock: Arc<dyn Clock>,
         classify: Classify,
-        limits: GateLimits,
-    ) -> Arc<Gate> {
-        Gate::with(ledger, facilitator, chain, clock, classify, limits, Extras::default())
+    ) -> GateParts {
+        GateParts {
+            ledger,
+            facilitator,
+            chain,
+            clock,
+            classify,
+            limits: GateLimits::default(),
+            extras: Extras::default(),
+            channels: None,
+        }
     }
+}
 
-    /// As [`Gate::new`], with what is more than x402's core.
-    pub fn with(
-        ledger: Ledger,
-        facilitator: Arc<dyn Facilitator>,
-        chain: Settlement,
-        clock: Arc<dyn Clock>,
-        classify: Classify,
-        limits: GateLimits,
-        extras: Extras,
-    ) -> Arc<Gate> {
-        Gate::build(ledger, facilitator, chain, clock, classify, limits, extras, None)
-    }
-
-    /// As [`Gate::with`], and offers may also be paid from channels. `keys` are those with which
-    /// sellers themselves authorize claims and refunds; where an offer's terms name another, the
-    /// facilitator signs. Call [`Gate::recover`] for each payee after a start.
-    #[allow(clippy::too_many_arguments)] // each is a part of its own, wired once
-    pub fn with_channels(
-        ledger: Ledger,
-        facilitator: Arc<dyn Facilitator>,
-        chain: Settlement,
-        clock: Arc<dyn Clock>,
-        classify: Classify,
-        limits: GateLimits,
-        extras: Extras,
-        keys: Vec<Key>,
-        till: TillLimits,
-    ) -> Arc<Gate> {
-        let till = Till::new(ledger.clone(), chain.clone(), clock.clone(), keys, till);
-        Gate::build(ledger, facilitator, chain, clock, classify, limits, extras, Some(till))
-    }
-
-    #[allow(clippy::too_many_arguments)] // each is a part of its own, wired once
-    fn build(
-        ledger: Ledger,
-        facilitator: Arc<dyn Facilitator>,
-        chain: Settlement,
-        clock: Arc<dyn Clock>,
-        classify: Classify,
-        limits: GateLimits,
-        extras: Extras,
-        till: Option<Till>,
-    ) -> Arc<Gate> {
+impl Gate {
+    /// A gate of these parts. If it takes payments from channels, call [`Gate::recover`] for each
+    /// payee after a start.
+    pub fn new(parts: GateParts) -> Arc<Gate> {
+        let GateParts { ledger, facilitator, chain, clock, classify, limits, extras, channels } =
+            parts;
+        let till = channels.map(|channels| {
+            let GateChannels { keys, limits } = channels;
+            Till::new(ledger.clone(), chain.clone(), clock.clone(), keys, limits)
+        });
         Arc::new(Gate {
             ledger,
             facilitator,
@@ -306,6 +317,24 @@ impl Gate {
         {
             return self.serve_channel(offer, terms, drawn, parts, body, work).await;
         }
+        // Apart, so that the future of a voucher, of which there are most, stays small.
+        Box::pin(self.serve_paid(offer, parts, body, work)).await
+    }
+
+    /// Serves what is no plain voucher, or not paid at all.
+    async fn serve_paid<S>(
+        self: Arc<Self>,
+        offer: Arc<Offer>,
+        parts: http::request::Parts,
+        body: Body,
+        work: S,
+    ) -> Reply
+    where
+        S: Service<Request<Body>, Response = Response> + Send + 'static,
+        S::Error: std::fmt::Display + Send,
+        S::Future: Send + 'static,
+    {
+        let terms = offer.channel_terms();
         let payment = match wire::decode::<PaymentPayload>(&parts.headers, wire::PAYMENT_SIGNATURE)
         {
             Ok(Some(payment)) => payment,
@@ -338,7 +367,7 @@ impl Gate {
                 }
             };
         }
-        let order = match Order::read(&payment.payload) {
+        let order = match Order::read(&payment.payload, &requirements) {
             Ok(order) if order.is_of(&requirements) => order,
             Ok(_) => {
                 let message = "the payment is not signed in the way that it says to have accepted";
@@ -348,7 +377,7 @@ impl Gate {
             }
             Err(reason) => {
                 let message = reason.to_string();
-                let reply = Reply::refuse(StatusCode::BAD_REQUEST, reason.code(), &message);
+                let reply = Reply::refuse(StatusCode::BAD_REQUEST, reason.code, &message);
                 return self.after_body(&offer, body, reply).await;
             }
         };
@@ -359,6 +388,11 @@ impl Gate {
             Ok(input) => input,
             Err(refusal) => return *refusal,
         };
+        if let Err(refusal) =
+            binding::check_order(&offer, &parts, &payment, &requirements, &order, &input)
+        {
+            return *refusal;
+        }
         let paid = Paid::new(&offer, &parts, payment, requirements, order, input);
         let mut told = match self.take_seat(paid.errand()) {
             Err(told) => told,
@@ -497,11 +531,25 @@ impl Gate {
                 return Reply::busy("the books cannot be written just now; nothing was charged");
             }
         }
-        if offer.streams && paid.order.is_metered() && !self.is_covered(offer, &paid).await {
+        let flow = PaymentFlow::of(&paid.requirements).unwrap_or_default();
+        if offer.streams
+            && paid.order.is_metered()
+            && flow == PaymentFlow::Authorization
+            && !self.is_covered(offer, &paid).await
+        {
             let failure = Stored::failure("its payer's balance is promised to other payments");
             return self.failed(paid.reference, &failure).await;
         }
         let request = Request::from_parts(without_payment(parts), Body::from(paid.input.clone()));
+        match flow {
+            PaymentFlow::Authorization => {}
+            PaymentFlow::Upfront => return self.settle_and_work(offer, &paid, request, work).await,
+            PaymentFlow::Escrow => {
+                if let Err(reply) = self.take_into_escrow(offer, &paid).await {
+                    return *reply;
+                }
+            }
+        }
         self.work_and_settle(offer, &paid, request, work, seat).await
     }
 
@@ -534,6 +582,9 @@ impl Gate {
         if paid.order.ends_at() > latest {
             let reason = Invalid::ValidBefore.code().to_string();
             return Err(Box::new(Reply::quote(offer, Some(reason))));
+        }
+        if let Err(reason) = self.check_deadlines(offer, paid) {
+            return Err(Box::new(Reply::quote(offer, Some(reason.code().into()))));
         }
         let unsure =
             "the payment could not be verified just now; the same payment may be tried again";
@@ -618,7 +669,7 @@ impl Gate {
         };
         if !stored.is_delivery() {
             // Nothing was delivered, so nothing is charged; the failure is the stored answer.
-            return self.failed(reference, &stored).await;
+            return self.nothing_delivered(offer, paid, stored).await;
         }
         let charge = match paid.order.is_metered() {
             true => charge::charged(&offer.name, offer.price, stored.head.charge),
@@ -635,19 +686,11 @@ impl Gate {
             Ok(outcome) if outcome.holds() => {}
             other => {
                 tracing::error!(%reference, ?other, "an answer could not be kept; nothing is charged");
-                return self.failed(reference, &Stored::failure("it could not be kept")).await;
+                let failure = Stored::failure("it could not be kept");
+                return self.nothing_delivered(offer, paid, failure).await;
             }
         }
-        let due = Due {
-            reference,
-            resource: &offer.url,
-            payee: offer.payee,
-            payment: &paid.payment,
-            order: &paid.order,
-            requirements: &paid.requirements,
-            charge,
-            patience: self.limits.settle_wait,
-        };
+        let due = self.due(offer, paid, charge);
         match self.settle(&due).await {
             Some(settlement) => Stored { settlement: Some(settlement), ..stored }.reply(),
             None => Reply::pending(),

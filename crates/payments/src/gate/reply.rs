@@ -4,14 +4,14 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use money::Amount;
+use money::{Amount, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::stream::Once;
 use crate::channel::wire::{ChannelState, VoucherState};
 use crate::exact::Invalid;
-use crate::offer::Offer;
+use crate::offer::{Offer, Way};
 use crate::permit;
 use crate::wire::{self, PaymentRequired, SettleResponse};
 
@@ -101,6 +101,17 @@ impl Reply {
 
     fn telling(self, quote: PaymentRequired) -> Reply {
         Reply { quote: Some(Box::new(quote)), ..self }
+    }
+
+    /// The same quote with the times that count from now; and the same answer if it tells none.
+    pub(super) fn at(self, offer: &Offer, now: Timestamp) -> Reply {
+        let Some(quote) = &self.quote else { return self };
+        if !offer.ways.iter().any(|way| matches!(way, Way::Escrow(_))) {
+            return self;
+        }
+        let mut quote = (**quote).clone();
+        offer.stamp(&mut quote, now);
+        Reply::of_quote(offer, quote)
     }
 
     /// The same quote with more extensions, which differ from answer to answer; and the same answer
@@ -272,6 +283,19 @@ impl Stored {
             streamed: None,
         };
         Stored { head, body: Bytes::from(body.to_string()), settlement: None }
+    }
+
+    /// The same, where the money has moved before the work: a failure of ours says so.
+    pub(super) fn after_payment(self) -> Stored {
+        const BEFORE: &str = "the work failed and nothing was charged";
+        const AFTER: &str = "the work failed after it was paid; what was paid upfront is not given back by this way of paying";
+        let mut body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        if self.is_delivery() || body["error"] != "work_failed" {
+            return self;
+        }
+        let said = body["message"].as_str().unwrap_or_default().replacen(BEFORE, AFTER, 1);
+        body["message"] = said.into();
+        Stored { body: Bytes::from(body.to_string()), ..self }
     }
 
     /// Whether it is worth its price.

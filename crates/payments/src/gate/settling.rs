@@ -11,6 +11,7 @@ use ledger::{
 use mandates::books::{self, Line};
 use money::{Amount, Party};
 use settlement::AuthorizationState;
+use settlement::escrow::Fee;
 
 use super::reply::{AnswerHead, Reply, Stored, Streamed};
 use super::{Gate, Paid, stage};
@@ -18,12 +19,12 @@ use crate::documents;
 use crate::exact::Invalid;
 use crate::extensions::receipt;
 use crate::facilitator;
-use crate::offer::{self, Offer};
+use crate::offer::{self, Offer, PaymentFlow};
 use crate::order::Order;
 use crate::wire::{PaymentPayload, PaymentRequired, PaymentRequirements, SettleResponse};
 
 /// How much later than its end a payment counts as dead: the chain's clock may be behind ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// A payment that is held, and what settles it.
 pub(super) struct Due<'a> {
@@ -42,7 +43,12 @@ pub(super) struct Due<'a> {
 }
 
 impl Due<'_> {
-    fn failed(&self, reason: Invalid) -> SettleResponse {
+    /// Whether its money lies in an escrow until the work is done.
+    pub(super) fn is_in_escrow(&self) -> bool {
+        PaymentFlow::of(self.requirements) == Some(PaymentFlow::Escrow)
+    }
+
+    pub(super) fn failed(&self, reason: Invalid) -> SettleResponse {
         SettleResponse {
             success: false,
             error_reason: Some(reason.code().into()),
@@ -53,7 +59,7 @@ impl Due<'_> {
         }
     }
 
-    fn settled(&self, transaction: String, amount: String) -> SettleResponse {
+    pub(super) fn settled(&self, transaction: String, amount: String) -> SettleResponse {
         SettleResponse {
             success: true,
             payer: Some(self.order.payer().to_string()),
@@ -72,7 +78,13 @@ impl Due<'_> {
     /// What moved by a settlement that succeeded.
     fn moved(&self, response: &SettleResponse) -> Amount {
         let told = response.amount.as_deref().and_then(|a| a.parse::<i128>().ok());
-        told.map_or(self.charge, |minor| Amount::from_minor(self.charge.asset(), minor))
+        let minor = told.unwrap_or(self.charge.minor());
+        // What an operator takes of a charge does not reach the seller.
+        let fee = self.order.escrow().map_or(0, |signed| {
+            let fee = Fee::least(&signed.payment, U256::from(minor.unsigned_abs()));
+            i128::try_from(fee.amount).unwrap_or_default()
+        });
+        Amount::from_minor(self.charge.asset(), minor - fee)
     }
 
     /// What the chain's word comes to, if it is one.
@@ -107,16 +119,20 @@ impl Gate {
     ///
     /// `None`: the outcome is still open, and the hold stays.
     pub(super) async fn settle(&self, due: &Due<'_>) -> Option<SettleResponse> {
-        let mut response = match due.charge.is_zero() {
+        let (mut response, in_escrow) = match due.charge.is_zero() {
+            _ if due.is_in_escrow() => {
+                let (response, moved) = self.finish_escrow(due).await?;
+                (response, Some(moved))
+            }
             // What costs nothing needs no transaction: the signed payment ends unused.
-            true => due.settled(String::new(), "0".into()),
-            false => self.carry(due).await?,
+            true => (due.settled(String::new(), "0".into()), None),
+            false => (self.carry(due).await?, None),
         };
         if let Some(notary) = self.extras.notary_of(due.payee) {
             receipt::attest(notary, &mut response, due.resource, self.clock.now());
         }
         let hold = books::sale_id(due.reference);
-        let moved = due.moved(&response);
+        let moved = in_escrow.unwrap_or_else(|| due.moved(&response));
         let operation = if response.success && moved.is_positive() {
             Operation::Post { hold, amount: Some(moved) }
         } else {
@@ -254,14 +270,20 @@ impl Gate {
         };
         // A payment's number is public once it is settled; only who holds the signed payment and
         // the request may have the answer.
-        let signed = kept.payment.as_ref().and_then(|p| Order::read(&p.payload).ok());
+        let signed = kept.payment.as_ref().and_then(|p| {
+            let terms = kept.requirements.as_ref().unwrap_or(&p.accepted);
+            Order::read(&p.payload, terms).ok()
+        });
         if signed.as_ref() != Some(&paid.order) {
             return Reply::conflict();
         }
         let Some(stored) = kept.stored else {
             return match status {
                 Status::Held => Reply::pending(), // In work, or interrupted and not yet recovered.
-                Status::Posted { .. } | Status::Voided { .. } | Status::Expired { .. } => {
+                Status::Posted { .. } => {
+                    Stored::failure("it was interrupted").after_payment().reply()
+                }
+                Status::Voided { .. } | Status::Expired { .. } => {
                     Stored::failure("it was interrupted").reply()
                 }
             };
@@ -339,7 +361,8 @@ impl Gate {
         let resource = quote.as_ref().map(|q| q.resource.url.clone()).unwrap_or_default();
         let requirements = quote.zip(payment.as_ref()).and_then(|(quote, payment)| {
             let mut ways = quote.accepts.into_iter();
-            ways.find(|way| offer::difference(way, &payment.accepted).is_none())
+            let way = ways.find(|way| offer::difference(way, &payment.accepted).is_none());
+            way.map(|way| offer::with_times_of(way, &payment.accepted))
         });
         Ok(Kept {
             payment,
@@ -394,15 +417,39 @@ impl Gate {
         // Looked at first: whoever is in work now has noted it before the hold was made.
         let _seat = self.take_recovery_seat(reference)?;
         let kept = self.kept(reference).ok()?;
-        let Some(stored) = kept.stored else {
+        let terms = kept.requirements.as_ref().or(kept.payment.as_ref().map(|p| &p.accepted));
+        let flow = terms.and_then(PaymentFlow::of).unwrap_or_default();
+        let (payment, stored) = match (kept.payment, kept.stored, flow) {
+            (payment, Some(stored), PaymentFlow::Authorization) if stored.is_delivery() => {
+                (payment?, stored)
+            }
+            (_, Some(stored), PaymentFlow::Authorization) => {
+                return self.let_go(reference, &stored).await;
+            }
             // The work never ended, and money moves only after it: the payer keeps the money.
-            return self.let_go(reference, &Stored::failure("it was interrupted")).await;
+            (_, None, PaymentFlow::Authorization) => {
+                return self.let_go(reference, &Stored::failure("it was interrupted")).await;
+            }
+            // Money may have moved before the work.
+            (payment, stored, _) => {
+                let payment = payment?;
+                let terms = kept.requirements.as_ref().unwrap_or(&payment.accepted);
+                let order = Order::read(&payment.payload, terms).ok()?;
+                let due = Due {
+                    reference,
+                    resource: &kept.resource,
+                    payee,
+                    payment: &payment,
+                    order: &order,
+                    requirements: terms,
+                    charge: price,
+                    patience: Duration::ZERO,
+                };
+                return self.recover_begun(due, stored).await;
+            }
         };
-        if !stored.is_delivery() {
-            return self.let_go(reference, &stored).await;
-        }
-        let payment = kept.payment?;
-        let order = Order::read(&payment.payload).ok()?;
+        let terms = kept.requirements.as_ref().unwrap_or(&payment.accepted);
+        let order = Order::read(&payment.payload, terms).ok()?;
         let begun = stored.head.streamed == Some(Streamed::Begun);
         let due = Due {
             reference,
@@ -410,7 +457,7 @@ impl Gate {
             payee,
             payment: &payment,
             order: &order,
-            requirements: kept.requirements.as_ref().unwrap_or(&payment.accepted),
+            requirements: terms,
             charge: stored.head.charge.unwrap_or(price),
             // One look: others wait, and there will be another round.
             patience: Duration::ZERO,

@@ -121,7 +121,7 @@ impl Gate {
         let longest = Instant::now() + self.limits.stream_wait;
         let until = if metered {
             // The clock is handed in; how long is left is counted from now.
-            let left = paid.order.ends_at().since(self.clock.now());
+            let left = paid.order.settled_before().since(self.clock.now());
             longest.min(Instant::now() + left.saturating_sub(SETTLING_TIME))
         } else {
             longest

@@ -24,6 +24,7 @@ pub use meter::Meter;
 pub use prices::{MAX_ROUTES, MAX_TEXT, Per, PriceError, Priced, Prices, Tariff};
 pub use upstream::{Upstream, UpstreamError};
 
+use crate::extensions::Binding;
 use crate::gate::{Charge, Gate};
 use crate::offer::{Offer, Way};
 
@@ -54,6 +55,20 @@ impl Stall {
     pub async fn serve(self: Arc<Self>, gate: &Arc<Gate>, request: Request<Body>) -> Response {
         let path = request.uri().path().to_string();
         match self.prices.of(request.method(), &path) {
+            // Clients ask by GET for a channel's money back, whatever is sold there by which method.
+            Priced::NotSold
+                if request.method() == http::Method::GET
+                    && let Some((method, tariff)) = self.prices.sold_by(&path) =>
+            {
+                let offer = self.offer(&method, &path, tariff);
+                let refused = move |_: Request<Body>| {
+                    let said = format!("this is sold by {method}; nothing was charged");
+                    let status = StatusCode::METHOD_NOT_ALLOWED;
+                    async move { Ok::<_, Infallible>(upstream::say(status, "not_for_sale", &said)) }
+                };
+                let asked = gate.layer(offer).layer(service_fn(refused));
+                asked.oneshot(request).await.unwrap_or_else(|never| match never {})
+            }
             Priced::NotSold => {
                 let said = format!("`{} {path}` is not for sale at {}", request.method(), self.url);
                 upstream::say(StatusCode::NOT_FOUND, "not_for_sale", &said)
@@ -98,6 +113,7 @@ impl Stall {
         offer.media_type = "*/*".into();
         offer.streams = true;
         offer.extensions = crate::sponsoring::declaration();
+        offer.declared.binding = Some(Binding { required: false });
         offer.timeout = Duration::from_secs(300);
         offer.ways = if metered { self.metered.clone() } else { self.fixed.clone() };
         offer

@@ -235,6 +235,17 @@ impl Prices {
         self.routes.iter().find(fits).map_or(self.otherwise, |route| route.priced)
     }
 
+    /// By which method something is sold at a path, and what it costs; the first route that fits
+    /// decides.
+    pub fn sold_by(&self, path: &str) -> Option<(Method, Tariff)> {
+        [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].into_iter().find_map(|method| {
+            match self.of(&method, path) {
+                Priced::At(tariff) => Some((method, tariff)),
+                Priced::Free | Priced::NotSold => None,
+            }
+        })
+    }
+
     /// Every price of the list, for people: what, how much.
     pub fn lines(&self) -> Vec<(String, Priced)> {
         let routes = self.routes.iter().map(|route| {

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::post;
-use ledger::Kind;
 use money::Party;
 use payments::extensions::{Declared, Doorman, Identifier, Listing, SignIn};
 use payments::facilitator::{self, Catalogue};
-use payments::{EmbeddedFacilitator, Extras, Facilitator, Gate, GateLimits, Mpp};
+use payments::{EmbeddedFacilitator, Extras, Facilitator, Gate, GateParts, Mpp};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -40,6 +39,7 @@ pub fn extras() -> Extras {
 pub fn declared() -> Declared {
     Declared {
         identifier: Some(Identifier { required: false }),
+        binding: None,
         sign_in: Some(SignIn { within: DAY }),
         listing: Some(Listing {
             service_name: Some("Town".into()),
@@ -62,15 +62,7 @@ impl Town {
         extras: Extras,
         declared: Declared,
     ) -> Shop {
-        let gate = Gate::with(
-            self.ledger.clone(),
-            facilitator,
-            self.chain.clone(),
-            self.clock.clone(),
-            Arc::new(|_| Kind::Intermediate),
-            GateLimits::default(),
-            extras,
-        );
+        let gate = Gate::new(GateParts { extras, ..self.gate_parts(facilitator) });
         let work = Arc::new(Work {
             begun: AtomicUsize::new(0),
             jobs: Mutex::new(HashMap::new()),

@@ -4,6 +4,7 @@
 
 pub mod boutique;
 pub mod canal;
+pub mod escrow;
 pub mod faulty;
 pub mod meddler;
 pub mod permits;
@@ -22,13 +23,15 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolStruct as _;
 use base64::Engine as _;
 use chain::{Config, Genesis, GenesisAccount, Node};
-use ledger::Ledger;
+use ledger::{Kind, Ledger};
 use mandates::books::Line;
 use mandates::{Key, Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Asset, Clock as _, ManualClock, Party, Timestamp};
 use payments::buyer::Parts;
 use payments::wire::{PaymentPayload, PaymentRequirements};
-use payments::{Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, exact};
+use payments::{
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Facilitator, GateParts, exact,
+};
 use protocol::EMBEDDED_CHAIN_ID;
 use protocol::addresses::MACHINA_DOLLAR;
 use serde_json::{Value, json};
@@ -99,8 +102,7 @@ impl Town {
     async fn found(durable: bool) -> Town {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(ManualClock::at(START));
-        let minter = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x11)).unwrap();
-        let sender = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x12)).unwrap();
+        let (minter, sender) = (minter(), sender());
         let directory = durable.then(|| folder.path().join("chain"));
         let node = node(&minter, &clock, directory);
         let chain = connect(&node, sender, SenderLimits::default()).await;
@@ -127,6 +129,17 @@ impl Town {
 
     pub fn facilitator(&self) -> Arc<EmbeddedFacilitator> {
         Arc::new(EmbeddedFacilitator::new(self.chain.clone(), self.clock.clone()))
+    }
+
+    /// What a gate over this town's books and chain is made of.
+    pub fn gate_parts(&self, facilitator: Arc<dyn Facilitator>) -> GateParts {
+        GateParts::new(
+            self.ledger.clone(),
+            facilitator,
+            self.chain.clone(),
+            self.clock.clone(),
+            Arc::new(|_| Kind::Intermediate),
+        )
     }
 
     pub async fn give(&self, party: Party, amount: Amount) {
@@ -299,6 +312,21 @@ fn node(minter: &PrivateKeySigner, clock: &Arc<ManualClock>, directory: Option<P
     let clock = clock.clone();
     let config = Config::in_memory(genesis, Arc::new(move || clock.now().as_secs()));
     Node::open(Config { directory, ..config }).unwrap()
+}
+
+/// Another node of the same beginning, which knows nothing of what came since.
+pub fn another_node(clock: &Arc<ManualClock>) -> Node {
+    node(&minter(), clock, None)
+}
+
+/// The key of the facilitator's transactions.
+pub fn sender() -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&B256::repeat_byte(0x12)).unwrap()
+}
+
+/// The key that makes play money.
+pub fn minter() -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&B256::repeat_byte(0x11)).unwrap()
 }
 
 async fn connect(node: &Node, key: PrivateKeySigner, limits: SenderLimits) -> Settlement {

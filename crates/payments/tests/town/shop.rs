@@ -10,9 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use ledger::Kind;
 use payments::wire::PaymentPayload;
-use payments::{Facilitator, Gate, GateLimits, Offer, Purchase, wire};
+use payments::{Facilitator, Gate, GateLimits, GateParts, Offer, Purchase, wire};
 use settlement::Token;
 use tokio::sync::Semaphore;
 
@@ -119,14 +118,7 @@ impl Town {
         limits: GateLimits,
         change: impl Fn(&mut Offer),
     ) -> Shop {
-        let gate = Gate::new(
-            self.ledger.clone(),
-            facilitator,
-            self.chain.clone(),
-            self.clock.clone(),
-            Arc::new(|_| Kind::Intermediate),
-            limits,
-        );
+        let gate = Gate::new(GateParts { limits, ..self.gate_parts(facilitator) });
         self.open_shop(gate, |url| {
             let mut offer = offer(self.token(), url);
             change(&mut offer);

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use ledger::Kind;
 use mandates::Key;
 use mandates::books::Line;
 use payments::channel::wire::{ChannelConfig, Payload, Units};
 use payments::channel::{Terms, TillLimits};
 use payments::wire::{PaymentPayload, PaymentRequirements};
-use payments::{Facilitator, Gate, GateLimits, Way};
+use payments::{Facilitator, Gate, GateChannels, GateLimits, GateParts, Way};
 use serde_json::Value;
 
 use super::shop::{self, Answer, Shop};
@@ -42,17 +41,11 @@ impl Town {
         limits: GateLimits,
         till: TillLimits,
     ) -> Shop {
-        let gate = Gate::with_channels(
-            self.ledger.clone(),
-            facilitator,
-            self.chain.clone(),
-            self.clock.clone(),
-            Arc::new(|_| Kind::Intermediate),
+        let gate = Gate::new(GateParts {
             limits,
-            payments::extensions::Extras::default(),
-            vec![keeper()],
-            till,
-        );
+            channels: Some(GateChannels { keys: vec![keeper()], limits: till }),
+            ..self.gate_parts(facilitator)
+        });
         gate.recover(seller()).await;
         self.open_shop(gate, |url| {
             let mut offer = shop::offer(self.token(), url);

@@ -12,6 +12,8 @@ pub enum Place {
     Square,
     /// `/trades` and what is below it.
     Trades,
+    /// The economy and what its figures are made of.
+    Economy,
     /// None of them.
     Elsewhere,
 }
@@ -65,6 +67,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                         nav aria-label="Pages" {
                             (link("/", "Square", place == Place::Square))
                             (link("/trades", "Trades", place == Place::Trades))
+                            (link("/economy", "Economy", place == Place::Economy))
                         }
                         @if since.is_some() {
                             p #lamp data-state="wait" hidden { span.glow aria-hidden="true" {} span #lamp-says { "Connecting" } }

@@ -1,5 +1,7 @@
 //! One file a page; [`frame`] is what they share.
 
+pub mod accounts;
+pub mod counted;
 mod frame;
 pub mod machine;
 pub mod square;

@@ -106,9 +106,64 @@ fn a_file_of_something_else_is_refused() {
 #[test]
 fn a_file_of_a_later_version_is_refused() {
     let (_home, path) = small_ledger();
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let error = Ledger::open(&path, clock()).err();
-    assert_eq!(error, Some(LedgerError::Newer { path, found: 2, known: 1 }));
+    assert_eq!(error, Some(LedgerError::Newer { path, found: 3, known: 2 }));
+}
+
+#[test]
+fn a_file_of_the_first_version_keeps_its_documents() {
+    let (_home, path) = small_ledger();
+    let connection = Connection::open(&path).unwrap();
+    let old = "DROP TABLE evidence;
+        CREATE TABLE evidence (
+            row INTEGER PRIMARY KEY, reference BLOB NOT NULL, stage TEXT NOT NULL,
+            at INTEGER NOT NULL, media_type TEXT NOT NULL, body BLOB NOT NULL,
+            UNIQUE (reference, stage)
+        ) STRICT;
+        CREATE TRIGGER evidence_keeps BEFORE UPDATE ON evidence
+            BEGIN SELECT RAISE(ABORT, 'the evidence is only ever added to'); END;
+        CREATE TRIGGER evidence_stays BEFORE DELETE ON evidence
+            BEGIN SELECT RAISE(ABORT, 'the evidence is only ever added to'); END;
+        PRAGMA user_version = 1;";
+    connection.execute_batch(old).unwrap();
+    let sql = "INSERT INTO evidence (reference, stage, at, media_type, body) \
+               VALUES (?1, ?2, 7, 'text/plain', ?3)";
+    for (n, stage) in [(1, "quote"), (2, "quote"), (1, "answer")] {
+        let act = act(n);
+        let values = rusqlite::params![act.as_bytes(), stage, stage.as_bytes()];
+        connection.execute(sql, values).unwrap();
+    }
+    drop(connection);
+    for _ in 0..2 {
+        let ledger = Ledger::open(&path, clock()).unwrap();
+        let stages: Vec<String> =
+            ledger.evidence(act(1)).unwrap().into_iter().map(|d| d.evidence.stage).collect();
+        assert_eq!(stages, ["quote", "answer"]);
+        assert_eq!(ledger.evidence(act(2)).unwrap()[0].evidence.body, b"quote");
+        let again = Write::evidence(vec![note(1, "quote", "quote")]);
+        assert_eq!(ledger.submit_blocking(again), Ok(Outcome::Exists));
+        ledger.verify().unwrap();
+    }
+    let connection = Connection::open(&path).unwrap();
+    for sql in ["UPDATE evidence SET at = 0", "DELETE FROM evidence"] {
+        let error = connection.execute(sql, []).unwrap_err().to_string();
+        assert!(error.contains("only ever added"), "{error}");
+    }
+}
+
+#[test]
+fn a_document_that_is_missing_is_noticed() {
+    let (_home, path) = small_ledger();
+    let ledger = Ledger::open(&path, clock()).unwrap();
+    for stage in ["quote", "payment", "answer"] {
+        applied(ledger.submit_blocking(Write::evidence(vec![note(1, stage, stage)])));
+    }
+    drop(ledger);
+    let tampering = "DROP TRIGGER evidence_stays; DELETE FROM evidence WHERE row = 2;";
+    Connection::open(&path).unwrap().execute_batch(tampering).unwrap();
+    let error = Ledger::open(&path, clock()).err().unwrap();
+    assert!(matches!(error, LedgerError::Corrupt { row: 3, .. }), "{error}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use money::{Amount, Asset, Clock, Party, Timestamp};
 use tokio::sync::broadcast;
 
 use super::journal::{self, Head};
+use super::shelf::Shelf;
 use super::writer::Writer;
 use super::{Evidence, LedgerError, Write};
 use crate::{
@@ -25,11 +26,14 @@ fn writer(path: &Path, clock: Arc<dyn Clock>) -> Result<Writer, LedgerError> {
     let connection = journal::open(path)?;
     let (mut state, mut head) = (State::new(), Head::default());
     journal::replay(&connection, &mut state, &mut head, journal::EVERYTHING)?;
+    let mut shelf = Shelf::default();
+    journal::fill(&connection, &mut shelf)?;
     Ok(Writer {
         jobs: mpsc::channel().1,
         connection: Arc::new(Mutex::new(connection)),
         state: Arc::new(RwLock::new(state)),
         head: Arc::new(Mutex::new(head)),
+        shelf: Arc::new(RwLock::new(shelf)),
         clock,
         committed: broadcast::channel(1).0,
         in_doubt: false,

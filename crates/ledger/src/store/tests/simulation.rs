@@ -104,9 +104,11 @@ impl Expected {
     fn matches(&self, store: &Writer) -> Result<(), String> {
         self.books.matches(&store.state.read().unwrap())?;
         let connection = store.connection.lock().unwrap();
+        let shelf = store.shelf.read().unwrap();
         let mut stored = BTreeMap::new();
         for act in 1..=4 {
-            for found in journal::evidence_of(&connection, Reference::new([act; 32])).unwrap() {
+            let act = Reference::new([act; 32]);
+            for found in journal::evidence_in(&connection, act, &shelf.rows_of(act)).unwrap() {
                 let key = (found.evidence.reference, found.evidence.stage.clone());
                 stored.insert(key, found);
             }

@@ -15,6 +15,7 @@ use super::{Buyer, InHand, Opened, opened_by};
 use crate::buyer::{BuyError, Purchase, blame, receipt, shown};
 use crate::channel::wire::{ChannelConfig, Payload};
 use crate::channel::{self, ChannelInvalid};
+use crate::extensions::binding;
 use crate::wire::{self, PaymentPayload, PaymentRequired, PaymentRequirements};
 
 /// What became of a channel that was to be closed.
@@ -64,7 +65,7 @@ impl Buyer {
                 channel,
                 cause: "this machine never opened it".into(),
             })?;
-        let known = self.wallet.of(channel).lock_owned().await;
+        let known = self.wallet.of(channel).write_owned().await;
         let mut channel = InHand { id: channel, config: opened.config, known };
         let state = self.chain.channel(channel.id).await?;
         if state.withdrawal.is_some() {
@@ -205,7 +206,8 @@ impl Buyer {
         let ways = quote.accepts.iter().filter(|terms| terms.scheme == channel::SCHEME);
         ways.take(64)
             .find(|terms| {
-                self.offered(terms).is_ok_and(|offered| {
+                let bound = binding::is_marked(channel.config.salt);
+                self.offered(terms, bound).is_ok_and(|offered| {
                     ChannelConfig { salt: channel.config.salt, ..offered.config } == channel.config
                 })
             })

@@ -6,11 +6,15 @@
 //! journal has is the truth about charges; nothing here is remembered that a restart would miss.
 //!
 //! - [`paying`](self): one purchase from a channel, in order, one at a time in each channel.
+//! - ahead: many at once, where buyer and seller both want it.
+//! - correcting: what a seller proves to have charged before.
 //! - closing: getting money back, with the seller's help or without.
 //!
 //! Bounds: `MOST_NUMBERS` channels for the same terms, one lock for each channel in use.
 
+mod ahead;
 mod closing;
+mod correcting;
 mod paying;
 
 use std::collections::HashMap;
@@ -25,13 +29,15 @@ use money::{Amount, Party};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use ahead::Ran;
 pub use closing::Closed;
 use paying::{DepositOrder, FIRST_VOUCHER, numbered};
 
 use super::voucher::Domain;
 use super::wire::{ChannelConfig, WITHDRAW_DELAY};
-use crate::buyer::{BuyError, Buyer, Purchase, shown, stage};
+use crate::buyer::{Bought, BuyError, Buyer, Purchase, shown, stage};
 use crate::documents;
+use crate::extensions::binding;
 use crate::wire::{PaymentPayload, PaymentRequired, PaymentRequirements};
 
 /// How many channels are tried for the same terms; one is given up only if its seller lied or its
@@ -55,10 +61,14 @@ pub struct ChannelPolicy {
     /// After how many purchases from the same seller a channel is opened unasked.
     pub open_after: usize,
     /// For how many purchases at the present price a deposit is made; fewer if mandate or wallet
-    /// have less. A seller's own hint counts up to four times as many.
+    /// have less; more where the seller's own hint is higher, up to four times as many.
     pub deposit_prices: u32,
     /// The longest time that a seller may have our money wait for a withdrawal.
     pub longest_delay: Duration,
+    /// How many vouchers of one channel may be under way at once, where its seller offers lanes;
+    /// with less than two each purchase waits for the one before. A seller that keeps what it did
+    /// not serve can claim what was signed ahead: at most so many prices.
+    pub lanes: u16,
 }
 
 impl Default for ChannelPolicy {
@@ -67,6 +77,7 @@ impl Default for ChannelPolicy {
             open_after: 1,
             deposit_prices: 10,
             longest_delay: Duration::from_secs(24 * 60 * 60),
+            lanes: 1,
         }
     }
 }
@@ -77,20 +88,28 @@ pub(crate) struct Wallet {
     known: Mutex<HashMap<B256, Shared>>,
 }
 
-type Shared = Arc<tokio::sync::Mutex<Known>>;
+type Shared = Arc<tokio::sync::RwLock<Known>>;
 
-/// Whoever has it locked is the only one to sign for the channel.
+/// Whoever has it locked for writing is the only one to sign for the channel; those who sign ahead
+/// share it.
 #[derive(Default)]
 pub(crate) struct Known {
     /// Whether the book was compared with the chain since the start, or since money left.
     compared: bool,
     /// Why nothing is signed any more.
     stopped: Option<String>,
+    /// From where vouchers may run ahead.
+    ahead: ahead::Ahead,
 }
 
 impl Wallet {
     pub(crate) fn new(chain_id: u64) -> Wallet {
         Wallet { domain: Domain::new(chain_id), known: Mutex::default() }
+    }
+
+    /// What is known of a channel is found in the books anew by the next who asks.
+    fn look_again(&self, channel: B256) {
+        self.known.lock().expect("no panic while looking up").remove(&channel);
     }
 
     fn of(&self, channel: B256) -> Shared {
@@ -115,7 +134,15 @@ pub(crate) struct Offered {
 pub(crate) struct InHand {
     pub(crate) id: B256,
     pub(crate) config: ChannelConfig,
-    pub(crate) known: tokio::sync::OwnedMutexGuard<Known>,
+    pub(crate) known: tokio::sync::OwnedRwLockWriteGuard<Known>,
+}
+
+/// How a purchase from a channel begins.
+pub(crate) enum Begun {
+    /// It is over: it ran beside others.
+    Done(Box<Result<Bought, BuyError>>),
+    /// It has the channel for itself.
+    InHand(InHand),
 }
 
 /// A channel, as a buyer tells of it.
@@ -257,7 +284,7 @@ impl Buyer {
                 };
                 continue;
             }
-            match self.offered(terms) {
+            match self.offered(terms, binding::is_declared(quote)) {
                 Ok(offered) => {
                     if best.as_ref().is_none_or(|b| offered.amount.minor() < b.amount.minor()) {
                         best = Some(offered);
@@ -281,8 +308,8 @@ impl Buyer {
         }
     }
 
-    /// Reads terms as a channel's.
-    fn offered(&self, terms: &PaymentRequirements) -> Result<Offered, String> {
+    /// Reads terms as a channel's; `bound` if its vouchers are bound to their requests.
+    fn offered(&self, terms: &PaymentRequirements, bound: bool) -> Result<Offered, String> {
         let (amount, payee) = self.acceptable(terms, true)?;
         let extra = |key| terms.extra.as_ref().and_then(|extra| extra.get(key));
         let authorizer = extra("receiverAuthorizer")
@@ -313,7 +340,7 @@ impl Buyer {
             receiver_authorizer: authorizer,
             token: self.chain.token().address,
             withdraw_delay: delay,
-            salt: B256::ZERO,
+            salt: if bound { binding::channel_salt(0) } else { B256::ZERO },
         };
         Ok(Offered { terms: terms.clone(), amount, payee, config })
     }
@@ -348,7 +375,11 @@ impl Buyer {
     }
 
     fn numbered(&self, config: &ChannelConfig, number: u64) -> (B256, ChannelConfig) {
-        let config = ChannelConfig { salt: U256::from(number).into(), ..*config };
+        let salt = match binding::is_marked(config.salt) {
+            true => binding::channel_salt(number),
+            false => U256::from(number).into(),
+        };
+        let config = ChannelConfig { salt, ..*config };
         (self.wallet.domain.channel_id(&config), config)
     }
 
@@ -361,7 +392,7 @@ impl Buyer {
         let mut last = None;
         for number in 0..MOST_NUMBERS {
             let (id, config) = self.numbered(&offered.config, number);
-            let known = self.wallet.of(id).lock_owned().await;
+            let known = self.wallet.of(id).write_owned().await;
             let mut in_hand = InHand { id, config, known };
             match self.compare(purchase, &mut in_hand).await? {
                 None => return Ok(in_hand),
@@ -370,6 +401,27 @@ impl Buyer {
         }
         let (channel, cause) = last.unwrap_or_default();
         Err(BuyError::Channel { channel, cause })
+    }
+
+    /// Buys beside others where that can be done, or takes the channel in hand.
+    pub(crate) async fn begin_in_channel(
+        &self,
+        purchase: &Purchase,
+        quote: &PaymentRequired,
+        offered: &Offered,
+    ) -> Result<Begun, BuyError> {
+        /// Who waited for the channel and finds others running ahead in it joins them.
+        const TRIES: u32 = 3;
+        for turn in 1.. {
+            if let Ran::Done(bought) = self.buy_ahead(purchase, quote, offered).await {
+                return Ok(Begun::Done(bought));
+            }
+            let channel = self.take_in_hand(purchase, offered).await?;
+            if turn == TRIES || !self.may_run_ahead(offered, &channel) {
+                return Ok(Begun::InHand(channel));
+            }
+        }
+        unreachable!("the last turn ends it")
     }
 
     /// Makes sure that the book has the channel as the chain has it. Says why it cannot be used.
@@ -441,6 +493,16 @@ impl Buyer {
         channel.known.compared = true;
         let document = documents::json(of_channel(self.party(), channel.id), STOPPED, &why);
         self.keep(vec![document]).await
+    }
+
+    /// As [`Buyer::stop`], by somebody who shares the channel with others: those who sign next see it.
+    async fn stop_later(&self, channel: B256, why: &str) -> Result<(), BuyError> {
+        tracing::error!(%channel, why, "a payment channel is used no more; close it to get its money back");
+        let document = documents::json(of_channel(self.party(), channel), STOPPED, &why);
+        self.keep(vec![document]).await?;
+        // Looked up again by the next who takes it in hand.
+        self.wallet.look_again(channel);
+        Ok(())
     }
 
     /// Keeps documents. Where one stands already, it stays.

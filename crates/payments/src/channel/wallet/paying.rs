@@ -16,8 +16,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolStruct as _;
 use http::StatusCode;
-use ledger::{Evidence, Outcome, Status, TransferId, TransferRecord, Write};
-use mandates::books::Line;
+use ledger::{Evidence, Outcome, Status, Write};
 use mandates::{
     DepositSpend, Fate, HeldDeposit, HeldVoucher, MandateError, Spend, VoucherSpend, books,
 };
@@ -25,19 +24,19 @@ use money::{Amount, Timestamp};
 use protocol::ReceiveWithAuthorization;
 use protocol::addresses::ERC3009_DEPOSIT_COLLECTOR;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use settlement::AuthorizationState;
 
+use super::correcting::{Corrected, Own};
 use super::{Buyer, InHand, Offered};
 use crate::buyer::{Answer, Bought, BuyError, Paid, Purchase, blame, may_be_repeated, receipt};
-use crate::buyer::{shown, stage, summary};
-use crate::channel::voucher::{deposit_nonce, signed_by};
-use crate::channel::wire::{
-    ChannelState, Deposit, DepositAuthorization, Payload, Units, Voucher, VoucherState,
-};
+use crate::buyer::{bound_to, shown, stage, summary};
+use crate::channel::voucher::deposit_nonce;
+use crate::channel::wire::{ChannelState, Deposit, DepositAuthorization, Payload, Units, Voucher};
 use crate::channel::{self, ChannelInvalid};
 use crate::documents;
 use crate::exact;
+use crate::extensions::binding;
 use crate::wire::{self, PaymentPayload, PaymentRequired};
 
 /// The voucher that went with a deposit, kept with the deposit's reference: [`VoucherSpend`].
@@ -75,7 +74,7 @@ impl DepositOrder {
 }
 
 /// What a seller's answer means for the voucher.
-enum Word {
+pub(super) enum Word {
     /// It delivered, and charged this much.
     Charged(u128),
     /// It delivered, and does not tell what it charged.
@@ -104,7 +103,7 @@ impl Buyer {
         let mut deposit: Option<SignedDeposit> = None;
         let mut may_correct = true;
         loop {
-            let spend = self.next_voucher(purchase, &offered, &channel)?;
+            let spend = self.next_voucher(purchase, &offered, channel.id)?;
             let voucher = match deposit.take() {
                 Some(before) => {
                     let held = self.mandates.other_voucher(before.held, spend)?;
@@ -131,8 +130,9 @@ impl Buyer {
                     }
                 }
             };
-            let signed =
-                self.sign_from_channel(quote, &offered, &channel, &voucher, deposit.as_ref()).await;
+            let signed = self
+                .sign_from_channel(purchase, quote, &offered, &channel, &voucher, deposit.as_ref())
+                .await;
             let payment = match signed {
                 Ok(payment) => payment,
                 Err(error) => {
@@ -147,7 +147,7 @@ impl Buyer {
             };
             // Without its deposit the voucher was never held, and its fate is the deposit's.
             let held = deposit.is_none() || deposited;
-            let word = self.word(&channel, &voucher, &answer)?;
+            let word = self.word(channel.id, &voucher, &answer, false)?;
             if let Word::Corrects(quote) = word {
                 if deposited {
                     deposit = None;
@@ -171,7 +171,7 @@ impl Buyer {
                     Corrected::Charged(amount) => Refused { cause: None, charged: Some(amount) },
                     Corrected::NotProved(why) => Refused { cause: Some(why), charged: None },
                 };
-                return Err(self.unpaid(purchase, &answer, said, &voucher, &channel));
+                return Err(self.unpaid(purchase, &answer, said, &voucher, channel.id));
             }
             return self
                 .conclude_voucher(purchase, answer, word, voucher, deposit, held, channel)
@@ -212,15 +212,37 @@ impl Buyer {
         &self,
         purchase: &Purchase,
         offered: &Offered,
-        channel: &InHand,
+        channel: B256,
     ) -> Result<VoucherSpend, BuyError> {
-        let book = self.book_of(channel.id)?;
+        let book = self.book_of(channel)?;
         let cumulative = book.charged.checked_add(offered.amount).map_err(|_| {
             let cause = "its total would be more than can be counted".into();
-            BuyError::Channel { channel: channel.id, cause }
+            BuyError::Channel { channel, cause }
         })?;
+        let spend = self.voucher_for(purchase, offered, channel, cumulative)?;
+        // Vouchers that ran ahead leave totals behind that were charged, and come again where others
+        // failed. With the same request, too, the seller would give what was bought then.
+        let again = self.ledger.read(|state| {
+            let mut same = state.by_reference(spend.reference).into_iter();
+            same.any(|r| r.transfer.digest == spend.digest && r.posted().is_some())
+        });
+        if again {
+            let cause = "this request was paid for with the same total before; pay for it by another scheme, or after the next purchase".into();
+            return Err(BuyError::Channel { channel, cause });
+        }
+        Ok(spend)
+    }
+
+    /// The voucher for this total.
+    pub(super) fn voucher_for(
+        &self,
+        purchase: &Purchase,
+        offered: &Offered,
+        channel: B256,
+        cumulative: Amount,
+    ) -> Result<VoucherSpend, BuyError> {
         let chain_id = self.wallet.domain.chain_id();
-        let reference = channel::reference(chain_id, channel.id, units(cumulative));
+        let reference = channel::reference(chain_id, channel, units(cumulative));
         // A deposit that came to nothing has left documents, and no hold of its voucher.
         let documents = self.ledger.evidence(reference)?;
         let taken = |attempt: u32| {
@@ -235,7 +257,7 @@ impl Buyer {
             machine: self.party(),
             payee: offered.payee,
             chain_id,
-            channel: channel.id.0,
+            channel: channel.0,
             amount: offered.amount,
             cumulative,
             reference,
@@ -255,21 +277,8 @@ impl Buyer {
         spend: VoucherSpend,
     ) -> Result<(HeldVoucher, Option<SignedDeposit>), BuyError> {
         let book = self.book_of(channel.id)?;
-        let decision = json!({
-            "url": shown(&purchase.url),
-            "method": purchase.method.as_str(),
-            "bytes": purchase.body.len(),
-            "amount": offered.amount,
-            "payee": offered.payee,
-            "max": purchase.max,
-            "channel": channel.id,
-            "channelBefore": book,
-            "leftBefore": self.mandates.left(self.party()),
-        });
-        let evidence = vec![
-            documents::json(spend.reference, &numbered(stage::QUOTE, spend.attempt), quote),
-            documents::json(spend.reference, &numbered(stage::DECISION, spend.attempt), &decision),
-        ];
+        let decision = self.decision(purchase, offered, channel.id)?;
+        let evidence = decided(&spend, quote, &decision);
         if book.available().minor() >= offered.amount.minor() {
             return Ok((self.mandates.hold_voucher(spend, evidence).await?, None));
         }
@@ -328,6 +337,26 @@ impl Buyer {
         Ok((held.voucher().clone(), Some(SignedDeposit { held, wire, order })))
     }
 
+    /// What is known when a voucher is decided on, for the journal.
+    pub(super) fn decision(
+        &self,
+        purchase: &Purchase,
+        offered: &Offered,
+        channel: B256,
+    ) -> Result<Value, BuyError> {
+        Ok(json!({
+            "url": shown(&purchase.url),
+            "method": purchase.method.as_str(),
+            "bytes": purchase.body.len(),
+            "amount": offered.amount,
+            "payee": offered.payee,
+            "max": purchase.max,
+            "channel": channel,
+            "channelBefore": self.book_of(channel)?,
+            "leftBefore": self.mandates.left(self.party()),
+        }))
+    }
+
     /// How much is put in: for some purchases, within mandate and wallet.
     fn deposit_amount(&self, offered: &Offered, available: Amount) -> Result<Amount, BuyError> {
         let price = offered.amount.minor();
@@ -342,7 +371,7 @@ impl Buyer {
             .and_then(|text| text.parse::<i128>().ok())
             .filter(|hint| *hint >= price && *hint <= price.saturating_mul(policy * 4));
         let needed = price - available.minor().max(0);
-        let wanted = hint.unwrap_or(price.saturating_mul(policy)).max(needed);
+        let wanted = price.saturating_mul(policy).max(hint.unwrap_or(0)).max(needed);
         let room = self.room().ok_or(MandateError::NoMandate { machine: self.party() })?;
         let amount = Amount::from_minor(offered.amount.asset(), wanted.min(room).max(needed));
         // More than there is room for is refused by the mandate, with its own words.
@@ -352,6 +381,7 @@ impl Buyer {
     /// Signs, and keeps the signed payment before anybody else has it.
     async fn sign_from_channel(
         &self,
+        purchase: &Purchase,
         quote: &PaymentRequired,
         offered: &Offered,
         channel: &InHand,
@@ -360,6 +390,7 @@ impl Buyer {
     ) -> Result<PaymentPayload, BuyError> {
         let spend = voucher.spend();
         let wire_voucher = self.signed(voucher)?;
+        let extensions = self.bound_voucher(purchase, quote, offered, voucher)?;
         let payload = match deposit {
             None => Payload::Voucher { channel_config: channel.config, voucher: wire_voucher },
             Some(deposit) => Payload::Deposit {
@@ -373,7 +404,7 @@ impl Buyer {
             resource: Some(quote.resource.clone()),
             accepted: offered.terms.clone(),
             payload: serde_json::to_value(&payload).expect("wire types are plain data"),
-            extensions: None,
+            extensions,
         };
         let mut evidence: Vec<Evidence> = vec![documents::json(
             spend.reference,
@@ -401,6 +432,23 @@ impl Buyer {
             return Err(MandateError::NotHeld { cause }.into());
         }
         Ok(payment)
+    }
+
+    /// What binds a voucher to its request, in a channel whose vouchers are bound.
+    pub(super) fn bound_voucher(
+        &self,
+        purchase: &Purchase,
+        quote: &PaymentRequired,
+        offered: &Offered,
+        voucher: &HeldVoucher,
+    ) -> Result<Option<Map<String, Value>>, BuyError> {
+        if !binding::is_marked(offered.config.salt) {
+            return Ok(None);
+        }
+        let request = bound_to(purchase, quote, &offered.terms);
+        let signature = self.key.sign_binding(voucher, request)?;
+        let signature = Bytes::from(signature.as_bytes().to_vec());
+        Ok(Some(binding::with_signature(quote, &signature)))
     }
 
     pub(super) fn signed(&self, voucher: &HeldVoucher) -> Result<Voucher, BuyError> {
@@ -463,11 +511,15 @@ impl Buyer {
     }
 
     /// What an answer means.
-    fn word(
+    ///
+    /// What others are charged meanwhile is in the total of a voucher that runs `ahead`, so that
+    /// tells less.
+    pub(super) fn word(
         &self,
-        channel: &InHand,
+        channel: B256,
         voucher: &HeldVoucher,
         answer: &Result<Answer, BuyError>,
+        ahead: bool,
     ) -> Result<Word, BuyError> {
         let Ok(answer) = answer else { return Ok(Word::Open) };
         if let Some(quote) = refusal(answer) {
@@ -505,164 +557,22 @@ impl Buyer {
             return lie(format!("its seller charged {charged} minor units for {}", spend.amount));
         }
         let Some(state) = said.channel_state else { return Ok(Word::Charged(charged)) };
-        if state.channel_id != channel.id {
+        if state.channel_id != channel {
             return lie(format!("its seller answered for another channel, {}", state.channel_id));
         }
         let total = units(spend.cumulative) - units(spend.amount) + charged;
-        if state.charged_cumulative_amount.is_some_and(|said| said.0 != total) {
+        let book = self.book_of(channel)?;
+        let counts = |said: Units| match ahead {
+            false => said.0 == total,
+            true => said.0 >= charged && said.0 <= units(book.balance),
+        };
+        if state.charged_cumulative_amount.is_some_and(|said| !counts(said)) {
             return lie(format!("its seller counts another total than {total} minor units"));
         }
-        let book = self.book_of(channel.id)?;
         if state.balance.0 < units(book.balance) {
             return lie(format!("its seller says that it holds less than {}", book.balance));
         }
         Ok(Word::Charged(charged))
-    }
-
-    /// The seller says that it had charged something before, and a refund was asked for without
-    /// it. If that is proved, it is booked.
-    pub(super) async fn correct_for_refund(
-        &self,
-        channel: &mut InHand,
-        quote: &PaymentRequired,
-    ) -> Result<(), BuyError> {
-        match self.correct(channel, quote, None).await? {
-            Corrected::GoOn => Ok(()),
-            Corrected::Charged(_) | Corrected::NotProved(_) => Err(BuyError::Channel {
-                channel: channel.id,
-                cause: "its seller counts another total and does not prove it".into(),
-            }),
-        }
-    }
-
-    /// The seller says that it had charged something before. If that is proved, it is booked.
-    async fn correct(
-        &self,
-        channel: &mut InHand,
-        quote: &PaymentRequired,
-        own: Option<Own>,
-    ) -> Result<Corrected, BuyError> {
-        let asset = self.chain.token().asset;
-        let book = self.book_of(channel.id)?;
-        let zero = Amount::zero(asset);
-        let release: Vec<Fate> =
-            own.iter().map(|own| Fate { hold: own.hold, charged: zero }).collect();
-        let (charged, signed) = match self.proved(channel, quote) {
-            Ok(Some(proof)) => proof,
-            Ok(None) => {
-                self.mandates.settle_vouchers(&release, Vec::new()).await?;
-                let why = "it counts another total and does not prove it";
-                return Ok(Corrected::NotProved(why.into()));
-            }
-            Err(lie) => {
-                self.stop(channel, &lie).await?;
-                return Ok(Corrected::NotProved(lie));
-            }
-        };
-        let before = units(book.charged);
-        let Some(more) = charged.checked_sub(before).filter(|more| *more > 0) else {
-            let why = format!("its seller goes back to {charged} minor units of {before}");
-            if charged == before && own.is_some_and(|own| own.base < charged) {
-                // Another of this machine was faster: by now the book has what the seller proves.
-                self.mandates.settle_vouchers(&release, Vec::new()).await?;
-                return Ok(Corrected::GoOn);
-            }
-            if charged < before {
-                self.stop(channel, &why).await?;
-            } else {
-                // It refuses the very total that follows from its own.
-                self.mandates.settle_vouchers(&release, Vec::new()).await?;
-            }
-            return Ok(Corrected::NotProved(why));
-        };
-        let more = Amount::from_minor(asset, i128::try_from(more).unwrap_or(i128::MAX));
-        let chain_id = self.wallet.domain.chain_id();
-        let reference = channel::reference(chain_id, channel.id, signed);
-        let open = self.mandates.open_vouchers(self.party(), asset, channel.id.0);
-        let is_own = |hold: &&TransferRecord| own.is_some_and(|own| own.hold == hold.transfer.id);
-        let fits = |hold: &&TransferRecord| {
-            hold.transfer.reference == reference && hold.transfer.amount.minor() >= more.minor()
-        };
-        let other = open.iter().filter(|hold| !is_own(hold)).find(fits);
-        let purchases = Line::Purchases.of(self.party(), asset);
-        let known = self.ledger.read(|state| {
-            let mut records = state.by_reference(reference).into_iter();
-            records.any(|r| r.transfer.debit == purchases && !is_own(&r))
-        });
-        // Sent more than once, its first answer may have been lost: then it was this one. Sent
-        // once, its answer is this correction, so it was another; and if there is no other, the
-        // seller proves its charge by the very voucher in hand: it has charged it. A total that was
-        // signed before, and that it said not to have charged, proves nothing but that it lies.
-        let mine = open.iter().find(is_own).filter(fits);
-        let found = mine
-            .filter(|_| own.is_some_and(|own| own.sent > 1))
-            .or(other)
-            .or(mine.filter(|_| !known));
-        // What was held later is somebody else's, who has it in hand.
-        let until = own.map_or(u64::MAX, |own| own.sequence);
-        let older = || open.iter().filter(move |hold| hold.sequence <= until);
-        if let Some(found) = found {
-            let mut fates = vec![Fate { hold: found.transfer.id, charged: more }];
-            fates.extend(
-                older()
-                    .map(|hold| hold.transfer.id)
-                    .filter(|hold| *hold != found.transfer.id)
-                    .map(|hold| Fate { hold, charged: zero }),
-            );
-            self.mandates.settle_vouchers(&fates, Vec::new()).await?;
-            return Ok(if is_own(&found) { Corrected::Charged(more) } else { Corrected::GoOn });
-        }
-        let is_there = more.minor() <= book.balance.minor() - book.charged.minor();
-        if known || !is_there {
-            let why = format!("its seller charged {more} that nothing explains");
-            self.stop(channel, &why).await?;
-            return Ok(Corrected::NotProved(why));
-        }
-        // Our own signature, of which this journal knows nothing: it was lost. All that is open is
-        // older than what the seller proves.
-        let fates: Vec<Fate> =
-            older().map(|hold| Fate { hold: hold.transfer.id, charged: zero }).collect();
-        self.mandates.settle_vouchers(&fates, Vec::new()).await?;
-        let total = Amount::from_minor(asset, book.charged.minor() + more.minor());
-        let contract = settlement::channels::CONTRACT.into();
-        self.mandates
-            .adopt_channel(self.party(), channel.id.0, book.balance, total, contract)
-            .await?;
-        Ok(Corrected::GoOn)
-    }
-
-    /// What a seller proves to have charged, and the total that we had signed for it. `None` if it
-    /// proves nothing, an error if its proof is false.
-    fn proved(
-        &self,
-        channel: &InHand,
-        quote: &PaymentRequired,
-    ) -> Result<Option<(u128, u128)>, String> {
-        const MOST_WAYS: usize = 64;
-        let extras = quote.accepts.iter().take(MOST_WAYS).filter(|t| t.scheme == channel::SCHEME);
-        for extra in extras.filter_map(|terms| terms.extra.as_ref()) {
-            let state = extra.get("channelState").and_then(|v| ChannelState::deserialize(v).ok());
-            let proof = extra.get("voucherState").and_then(|v| VoucherState::deserialize(v).ok());
-            let Some(state) = state.filter(|state| state.channel_id == channel.id) else {
-                continue;
-            };
-            let (
-                Some(charged),
-                Some(VoucherState {
-                    signed_max_claimable: Some(signed),
-                    signature: Some(signature),
-                }),
-            ) = (state.charged_cumulative_amount, proof)
-            else {
-                return Ok(None);
-            };
-            let hash = self.wallet.domain.voucher_hash(channel.id, signed.0);
-            if !is_ours(hash, &signature, channel) || charged.0 > signed.0 {
-                return Err("its seller shows a voucher that this machine did not sign".into());
-            }
-            return Ok(Some((charged.0, signed.0)));
-        }
-        Ok(None)
     }
 
     /// Books what the answer means, and gives the answer to whom it belongs.
@@ -720,6 +630,12 @@ impl Buyer {
         if let Word::Lie(why) = &word {
             self.stop(&mut channel, why).await?;
         }
+        // What the seller confirmed is where others may run ahead from; else nobody may.
+        match (&word, held) {
+            (Word::Charged(_), true) => channel.known.ahead.begin(spend.cumulative),
+            (Word::No, _) => {}
+            _ => channel.known.ahead.end(),
+        }
         let url = shown(&purchase.url);
         match answer {
             Ok(answer) if answer.status.is_success() => {
@@ -756,7 +672,7 @@ impl Buyer {
                 match word {
                     Word::No => {
                         let said = Refused { cause: None, charged: None };
-                        Err(self.unpaid(purchase, &answer, said, &voucher, &channel))
+                        Err(self.unpaid(purchase, &answer, said, &voucher, channel.id))
                     }
                     _ => Err(BuyError::Unanswered { url, amount, channel: channel.id, reference }),
                 }
@@ -764,13 +680,13 @@ impl Buyer {
         }
     }
 
-    fn unpaid(
+    pub(super) fn unpaid(
         &self,
         purchase: &Purchase,
         answer: &Result<Answer, BuyError>,
         said: Refused,
         voucher: &HeldVoucher,
-        channel: &InHand,
+        channel: B256,
     ) -> BuyError {
         let url = shown(&purchase.url);
         let (status, blamed) = blame(answer);
@@ -782,52 +698,25 @@ impl Buyer {
                 status,
                 cause,
                 amount,
-                channel: channel.id,
+                channel,
                 reference: spend.reference,
             },
             None => {
                 let left = self
-                    .book_of(channel.id)
+                    .book_of(channel)
                     .map_or(Amount::zero(spend.amount.asset()), |book| book.available());
-                BuyError::NotCharged { url, status, cause, channel: channel.id, left }
+                BuyError::NotCharged { url, status, cause, channel, left }
             }
         }
     }
 }
 
-/// The voucher that a seller corrects.
-#[derive(Clone, Copy)]
-struct Own {
-    /// Its hold.
-    hold: TransferId,
-    /// Its hold's place in the journal.
-    sequence: u64,
-    /// What had been charged before it.
-    base: u128,
-    /// How often it was sent.
-    sent: u32,
-}
-
-/// What became of a correction.
-enum Corrected {
-    /// What was proved is booked: the next total is known.
-    GoOn,
-    /// The voucher itself had been charged, and its answer was lost.
-    Charged(Amount),
-    /// Nothing was proved, in words.
-    NotProved(String),
-}
-
 /// Why a purchase ends without its goods.
-struct Refused {
+pub(super) struct Refused {
     /// In words; the seller's own if missing.
-    cause: Option<String>,
+    pub(super) cause: Option<String>,
     /// What was charged for it all the same.
-    charged: Option<Amount>,
-}
-
-fn is_ours(hash: B256, signature: &Bytes, channel: &InHand) -> bool {
-    signed_by(hash, signature, channel.config.payer_authorizer)
+    pub(super) charged: Option<Amount>,
 }
 
 /// The quote of a 402 answer.
@@ -845,6 +734,19 @@ pub(super) fn says(quote: &PaymentRequired, reason: ChannelInvalid) -> bool {
 /// Minor units as the contract counts them; amounts in a channel are never negative.
 pub(super) fn units(amount: Amount) -> u128 {
     u128::try_from(amount.minor()).unwrap_or(0)
+}
+
+/// The documents of a decision, by the voucher's name and attempt.
+pub(super) fn decided(
+    spend: &VoucherSpend,
+    quote: &PaymentRequired,
+    decision: &Value,
+) -> Vec<Evidence> {
+    let stage = |stage: &str| numbered(stage, spend.attempt);
+    vec![
+        documents::json(spend.reference, &stage(stage::QUOTE), quote),
+        documents::json(spend.reference, &stage(stage::DECISION), decision),
+    ]
 }
 
 /// What binds a voucher to a request.

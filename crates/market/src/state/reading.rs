@@ -1,0 +1,144 @@
+//! Looking at the market. Nothing here changes it.
+
+use money::{Amount, Party, Timestamp};
+
+use super::State;
+use crate::id::{JobId, OfferId, Skill, hash};
+use crate::job::Job;
+use crate::reputation::{Counts, Receipt};
+use crate::rules::Rules;
+use crate::terms::Offer;
+
+/// What the market keeps of a party's money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// What it may spend.
+    pub free: Amount,
+    /// What it has in the pool of checkers.
+    pub stake: Amount,
+    /// What of that is behind seats.
+    pub locked: Amount,
+}
+
+impl State {
+    /// What holds for all jobs.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The latest moment seen.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// When the next stage ends by itself: whoever keeps the clock hands in a
+    /// [`Tick`](crate::Operation::Tick) then.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        // What was overtaken is still in the heap, and at worst costs a tick.
+        self.timers.peek().map(|std::cmp::Reverse((due, _))| *due)
+    }
+
+    /// The job, if it was opened.
+    pub fn job(&self, job: JobId) -> Option<&Job> {
+        self.job_index.get(&job).map(|at| &self.jobs[*at])
+    }
+
+    /// All jobs, in the order in which they were opened.
+    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &Job> + ExactSizeIterator {
+        self.jobs.iter()
+    }
+
+    /// Where a job comes from: itself, the job that hired it, and so on to the one that a client
+    /// outside opened. Empty if there is no such job.
+    pub fn provenance(&self, job: JobId) -> Vec<&Job> {
+        let first = self.job_index.get(&job).copied();
+        std::iter::successors(first, |at| self.jobs[*at].parent_at)
+            .map(|at| &self.jobs[at])
+            .collect()
+    }
+
+    /// The offer, and whether it still stands.
+    pub fn offer(&self, offer: OfferId) -> Option<(&Offer, bool)> {
+        self.offer_index.get(&offer).map(|at| (&self.offers[*at].offer, !self.offers[*at].retired))
+    }
+
+    /// All offers that stand, in the order in which they were published.
+    pub fn offers(&self) -> impl DoubleEndedIterator<Item = &Offer> {
+        self.offers.iter().filter(|slot| !slot.retired).map(|slot| &slot.offer)
+    }
+
+    /// How many jobs are under way by an offer.
+    pub fn busy(&self, offer: OfferId) -> u32 {
+        self.offer_index.get(&offer).map_or(0, |at| self.offers[*at].busy)
+    }
+
+    /// What a party has here.
+    pub fn holding(&self, party: Party) -> Holding {
+        let (free, (stake, locked)) = (self.free(party), self.staked(party));
+        Holding { free: self.amount(free), stake: self.amount(stake), locked: self.amount(locked) }
+    }
+
+    /// How many checkers could be drawn.
+    pub fn checkers(&self) -> u32 {
+        self.pool.members()
+    }
+
+    /// What is known of a party's work of this kind, as of now.
+    pub fn record(&self, party: Party, skill: Skill) -> Counts {
+        self.holder_index.get(&party).map_or(Counts::default(), |place| self.counts(*place, skill))
+    }
+
+    pub(super) fn counts(&self, place: usize, skill: Skill) -> Counts {
+        self.records
+            .get(&(place, skill))
+            .map_or(Counts::default(), |record| record.counts(self.now, &self.rules))
+    }
+
+    /// What all checks have found, in order. Whoever has them can compute every record again
+    /// ([`reputation::replay`](crate::reputation::replay)).
+    pub fn receipts(&self) -> &[Receipt] {
+        &self.receipts
+    }
+
+    /// All that was deposited and not withdrawn.
+    pub fn deposited(&self) -> Amount {
+        self.amount(self.deposited)
+    }
+
+    /// All that lies here, added up: equal to [`deposited`](Self::deposited), always. Takes time
+    /// linear in parties and jobs.
+    pub fn counted(&self) -> Amount {
+        let held: i128 = self.holders.iter().map(|holder| holder.free + holder.stake).sum();
+        let bound: i128 = self
+            .jobs
+            .iter()
+            .filter(|job| !job.stage.is_final())
+            .map(|job| {
+                let bids: i128 = job.bids.iter().map(|bid| bid.bond).sum();
+                let bonds: i128 = job.bonds.iter().map(|bond| bond.amount).sum();
+                job.escrow + job.stake + bids + bonds
+            })
+            .sum();
+        self.amount(held + bound)
+    }
+
+    /// Keccak-256 over all that the market knows, in order. Equal digests mean equal markets. Time as
+    /// such is no part of it: only what it has done.
+    pub fn digest(&self) -> [u8; 32] {
+        // The debug form of our own types names every field and is the same on each machine:
+        // they hold whole numbers, texts and lists, and no map.
+        let mut parts = vec![format!("{:?}", self.rules)];
+        parts.extend(self.holders.iter().map(|holder| format!("{holder:?}")));
+        parts.extend(self.offers.iter().map(|offer| format!("{offer:?}")));
+        parts.extend(self.jobs.iter().map(|job| format!("{job:?}")));
+        parts.extend(self.receipts.iter().map(|receipt| format!("{receipt:?}")));
+        let mut moves: Vec<_> = self.moves.iter().collect();
+        moves.sort_unstable();
+        parts.extend(moves.iter().map(|entry| format!("{entry:?}")));
+        let mut records: Vec<_> = self.records.iter().collect();
+        records.sort_unstable_by_key(|(key, _)| **key);
+        parts.extend(records.iter().map(|entry| format!("{entry:?}")));
+        let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
+        hash("machina/market/state/1", &parts)
+    }
+}

@@ -1,0 +1,282 @@
+//! What is agreed before work begins: offers, jobs, their prices and checks.
+
+use money::{Amount, Party, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Digest, JobId, OfferId, Skill, hash};
+use crate::rules::MAX_LABELS;
+
+/// What a worker sells: a kind of work, at a price that whoever orders gets at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// Its name.
+    pub id: OfferId,
+    /// Who works.
+    pub worker: Party,
+    /// What at.
+    pub skill: Skill,
+    /// For how much, where no round decides.
+    pub price: Amount,
+    /// How many jobs the worker takes at a time by this offer; at least 1.
+    pub capacity: u32,
+}
+
+/// How a job's price and worker are found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pricing {
+    /// The price that stands in an offer. One step: the money is set aside and the work begins.
+    Posted {
+        /// Whose.
+        offer: OfferId,
+    },
+    /// Quotes come in openly, and the client takes one.
+    Quotes,
+    /// A sealed round, cleared by second score (`price::second_score`).
+    Auction {
+        /// Whether bids are sealed by commitments, for bidders who trust nobody with their bid; else
+        /// they are told to whoever runs the market, and to nobody else.
+        committed: bool,
+        /// What a bidder loses who commits and does not open.
+        bond: Amount,
+    },
+}
+
+/// How a job's work is judged. Money moves only on its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// Executors do the pinned work again; equal bytes pass.
+    Exact {
+        /// How many; odd.
+        executors: u8,
+    },
+    /// Hidden tasks with known answers were mixed in, and enough of them must be right.
+    Gold {
+        /// Who knows the answers: one of the pool, and neither client nor worker.
+        examiner: Party,
+        /// The commitment to where they are and what is right: [`GoldKey::commitment`].
+        key: Digest,
+        /// Which part of them must be right, in millionths.
+        pass_mark: u32,
+    },
+    /// Others do the work too; a vote weighted by their records decides.
+    Redundant {
+        /// How many others; even, so that with the worker there is no tie of equals.
+        peers: u8,
+    },
+    /// Others label the same items; agreement beyond chance passes, without any truth.
+    Peer {
+        /// How many others.
+        raters: u8,
+        /// The least score by correlated agreement, in millionths.
+        pass_mark: u32,
+    },
+    /// Silence passes. A challenge with a bond calls executors.
+    Optimistic {
+        /// How long it may be challenged, in milliseconds.
+        window_ms: u64,
+        /// How many executors decide a challenge; odd.
+        executors: u8,
+    },
+    /// Jurors look at what was delivered, and vote.
+    Juror {
+        /// How many; odd.
+        jurors: u8,
+    },
+}
+
+impl Check {
+    /// How many seats its first panel has; for [`Check::Optimistic`], if it comes to one.
+    pub fn seats(&self) -> u8 {
+        match *self {
+            Check::Exact { executors } | Check::Optimistic { executors, .. } => executors,
+            Check::Gold { .. } => 1,
+            Check::Redundant { peers } => peers,
+            Check::Peer { raters, .. } => raters,
+            Check::Juror { jurors } => jurors,
+        }
+    }
+
+    /// Its name, as people write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Check::Exact { .. } => "exact",
+            Check::Gold { .. } => "gold",
+            Check::Redundant { .. } => "redundant",
+            Check::Peer { .. } => "peer",
+            Check::Optimistic { .. } => "optimistic",
+            Check::Juror { .. } => "juror",
+        }
+    }
+
+    /// Whether the worker delivers sealed, so that checkers cannot copy what they should find.
+    pub fn is_sealed(&self) -> bool {
+        match self {
+            Check::Exact { .. } | Check::Redundant { .. } | Check::Peer { .. } => true,
+            Check::Gold { .. } | Check::Optimistic { .. } | Check::Juror { .. } => false,
+        }
+    }
+
+    /// The most fees that its first panel can cost: all seats, and, once, all of a panel before it
+    /// that came to no verdict.
+    pub fn most_fees(&self) -> i128 {
+        let seats = i128::from(self.seats());
+        match self {
+            Check::Gold { .. } => 1,
+            Check::Exact { .. }
+            | Check::Redundant { .. }
+            | Check::Peer { .. }
+            | Check::Optimistic { .. }
+            | Check::Juror { .. } => 2 * seats,
+        }
+    }
+}
+
+/// A piece of work under escrow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// Its name.
+    pub id: JobId,
+    /// Who pays; for a job that another job hired, that job's worker.
+    pub client: Party,
+    /// The job whose budget pays for this one.
+    pub parent: Option<JobId>,
+    /// What at.
+    pub skill: Skill,
+    /// What is to be done: the digest of its description. Text is never read by the market.
+    pub brief: Digest,
+    /// The most that it may cost, checks included.
+    pub budget: Amount,
+    /// What perfect work is worth to the client: a worker of quality q is worth q times this, and
+    /// is hired only for less.
+    pub worth: Amount,
+    /// The least quality asked for, in millionths; measured, never declared.
+    pub quality: u32,
+    /// How price and worker are found.
+    pub pricing: Pricing,
+    /// How the work is judged.
+    pub check: Check,
+    /// Which part of such work is looked at, in millionths: whether this job is, is drawn with its
+    /// panel. Work that is not looked at is paid, and shows nothing. It deters as long as the
+    /// stake is at least [`gold::stake`](crate::checks::gold::stake) for this share. Hidden tests and
+    /// challenges have shares of their own, and pay no heed to this one.
+    pub audit: u32,
+    /// What each checker gets.
+    pub checker_fee: Amount,
+    /// How many appeals there may be.
+    pub appeals: u8,
+    /// What the worker puts at stake.
+    pub stake: Amount,
+    /// Until when the work must be delivered.
+    pub deliver_by: Timestamp,
+    /// How long checkers have for their work, in milliseconds.
+    pub check_ms: u64,
+}
+
+/// What somebody says the answer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// The digest of the canonical answer.
+    Digest(Digest),
+    /// A label for each item, by its place among the possible ones.
+    Labels(Vec<u8>),
+    /// A juror's vote: whether the work is as asked.
+    Vote(bool),
+}
+
+impl Report {
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Report::Digest(digest) => [&[0], digest.as_bytes().as_slice()].concat(),
+            Report::Labels(labels) => [&[1], labels.as_slice()].concat(),
+            Report::Vote(vote) => vec![2, u8::from(*vote)],
+        }
+    }
+
+    /// What binds `party` to this report in `job` without telling it: Keccak-256 over job, party,
+    /// salt and report, each length-prefixed. A copied commitment cannot be opened, since the
+    /// party is in it.
+    pub fn commitment(&self, job: JobId, party: Party, salt: &Digest) -> Digest {
+        Digest::new(hash(
+            "machina/market/report/1",
+            &[&job.as_u128().to_be_bytes(), party.as_bytes(), salt.as_bytes(), &self.encode()],
+        ))
+    }
+
+    /// Whether a report of this form can be compared by this check.
+    pub(crate) fn suits(&self, check: &Check) -> bool {
+        match (self, check) {
+            (Report::Digest(_), Check::Gold { .. } | Check::Peer { .. }) => false,
+            (Report::Digest(_), _) => true,
+            (
+                Report::Labels(_),
+                Check::Gold { .. } | Check::Peer { .. } | Check::Redundant { .. },
+            ) => true,
+            (Report::Labels(_), _) | (Report::Vote(_), _) => false,
+        }
+    }
+
+    /// Whether it is within its bounds.
+    pub(crate) fn is_bounded(&self) -> bool {
+        match self {
+            Report::Labels(labels) => labels.len() <= MAX_LABELS && !labels.is_empty(),
+            Report::Digest(_) | Report::Vote(_) => true,
+        }
+    }
+}
+
+/// What a worker delivers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// The answer, for all to see.
+    Open(Report),
+    /// Its commitment, opened when the checkers have committed theirs.
+    Sealed(Digest),
+}
+
+/// Where hidden tests are, and what is right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoldKey {
+    /// The items that are tests, ascending, each with its right label.
+    pub answers: Vec<(u32, u8)>,
+    /// Random bytes, so that nobody finds the key by trying.
+    pub salt: Digest,
+}
+
+impl GoldKey {
+    /// What the examiner is bound to before the work begins.
+    pub fn commitment(&self) -> Digest {
+        let answers: Vec<u8> = self
+            .answers
+            .iter()
+            .flat_map(|(item, label)| item.to_be_bytes().into_iter().chain([*label]))
+            .collect();
+        Digest::new(hash("machina/market/gold/1", &[&answers, self.salt.as_bytes()]))
+    }
+
+    /// Whether it has at least one test and at most one for each item, ascending.
+    pub(crate) fn is_bounded(&self) -> bool {
+        !self.answers.is_empty()
+            && self.answers.len() <= MAX_LABELS
+            && self.answers.windows(2).all(|pair| pair[0].0 < pair[1].0)
+    }
+}
+
+/// What binds `worker` to a bid of `price` in `job` without telling it.
+pub fn bid_commitment(job: JobId, worker: Party, price: Amount, salt: &Digest) -> Digest {
+    Digest::new(hash(
+        "machina/market/bid/1",
+        &[
+            &job.as_u128().to_be_bytes(),
+            worker.as_bytes(),
+            &price.minor().to_be_bytes(),
+            salt.as_bytes(),
+        ],
+    ))
+}

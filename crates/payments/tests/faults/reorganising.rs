@@ -1,0 +1,170 @@
+//! A chain that takes back blocks, under gate, buyer and bookkeeper: two real nodes with one past,
+//! and a way to them that changes over.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use alloy_primitives::{Address, Bytes};
+use chain::Node;
+use mandates::books::Line;
+use serde_json::{Value, json};
+use settlement::{LocalNode, SenderLimits};
+
+use crate::town::{self, PRICE, Town, musd, person, seller};
+
+const PRICED: i128 = PRICE as i128;
+const WALLET: i128 = 100 * PRICED;
+
+/// A way to a node that keeps what is sent, so that another node can be given a part of it.
+struct Fork {
+    node: Mutex<Node>,
+    /// The transactions that were sent, in order.
+    sent: Mutex<Vec<Value>>,
+    /// The newest block that is called final; the node itself calls all so.
+    final_block: Mutex<u64>,
+}
+
+impl LocalNode for Fork {
+    fn request(&self, mut request: Value) -> Pin<Box<dyn Future<Output = Value> + Send>> {
+        let method = request["method"].as_str().unwrap_or_default().to_string();
+        if method == "eth_getBlockByNumber" && request["params"][0] == "finalized" {
+            request["params"][0] = json!(format!("{:#x}", *self.final_block.lock().unwrap()));
+        }
+        if method.starts_with("eth_sendRawTransaction") {
+            self.sent.lock().unwrap().push(request["params"][0].clone());
+        }
+        let node = self.node.lock().unwrap().clone();
+        Box::pin(async move { node.request(request).await })
+    }
+}
+
+/// A town whose money moves by way of a fork. What was given before is final.
+async fn forked(confirmations: u64) -> (Town, Arc<Fork>) {
+    let mut town = Town::begin().await;
+    let fork = Arc::new(Fork {
+        node: Mutex::new(town.node.clone()),
+        sent: Mutex::default(),
+        final_block: Mutex::new(0),
+    });
+    let limits = SenderLimits {
+        confirmations: Some(confirmations),
+        resend_after: Duration::from_millis(50),
+        ..SenderLimits::default()
+    };
+    town.chain = town::connect_by(fork.clone(), town::sender(), limits).await;
+    // The mint is a person's like others here: what it gives goes through the same wire.
+    town.mint = town::connect_by(
+        fork.clone(),
+        town::minter(),
+        SenderLimits { confirmations: Some(0), ..limits },
+    )
+    .await;
+    (town, fork)
+}
+
+/// The chain takes back all but the first so many transactions.
+async fn reorganise(mut town: Town, fork: &Fork, kept: usize) -> Town {
+    let node = town::another_node(&town.clock);
+    let sent: Vec<Value> = fork.sent.lock().unwrap().drain(..).collect();
+    for raw in &sent[..kept] {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransactionSync", "params": [raw] });
+        let answer = node.request(request).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    }
+    fork.sent.lock().unwrap().extend(sent.into_iter().take(kept));
+    *fork.node.lock().unwrap() = node.clone();
+    town.node = node;
+    town
+}
+
+/// Seals so many more blocks, past all wires.
+async fn passes(town: &Town, blocks: usize) {
+    for _ in 0..blocks {
+        town::transact(town, &person(0x7b), Address::repeat_byte(1), Bytes::new()).await;
+    }
+}
+
+async fn mined(town: &Town, party: money::Party, minor: i128) {
+    while town.owns(party).await != minor {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purchase_whose_block_vanishes_is_made_once_and_told_when_it_is_safe() {
+    let (town, fork) = forked(2).await;
+    let buyer = Arc::new(town.buyer(0x41, musd(WALLET)).await);
+    let shop = town.shop().await;
+    passes(&town, 3).await;
+    town.bookkeeper(&[buyer.party(), seller()]).reconcile(true).await.unwrap();
+    let before = fork.sent.lock().unwrap().len();
+    let buying = {
+        let (buyer, purchase) = (buyer.clone(), shop.purchase("job:1"));
+        tokio::spawn(async move { buyer.buy(&purchase).await })
+    };
+    // Its transaction stands in a block, on which too few others stand to count.
+    mined(&town, seller(), PRICED).await;
+    assert!(!buying.is_finished());
+    // Neither book has it as done, and the money is set aside in both.
+    assert_eq!(town.line(seller(), Line::Sales), (0, PRICED));
+    assert_eq!(town.line(buyer.party(), Line::Purchases), (0, PRICED));
+    let town = reorganise(town, &fork, before).await;
+    assert_eq!(town.owns(seller()).await, 0, "the block is gone");
+    assert!(!buying.is_finished());
+    // It is sent again, and counts once enough stands on it.
+    mined(&town, seller(), PRICED).await;
+    while !buying.is_finished() {
+        passes(&town, 1).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let bought = buying.await.unwrap().unwrap();
+    assert_eq!(bought.paid.unwrap().amount, musd(PRICED));
+    assert_eq!((shop.work.count(), town.owns(seller()).await), (1, PRICED));
+    town.is_whole(&[buyer.party(), seller()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_came_in_a_block_that_vanishes_was_never_booked() {
+    let (town, fork) = forked(2).await;
+    let buyer = town.buyer(0x41, musd(WALLET)).await;
+    passes(&town, 3).await;
+    let keeper = town.bookkeeper(&[buyer.party(), seller()]);
+    keeper.reconcile(true).await.unwrap();
+    assert_eq!(town.line(buyer.party(), Line::Funding).0, WALLET);
+    let kept = fork.sent.lock().unwrap().len();
+    town.give(buyer.party(), musd(7)).await;
+    assert_eq!(town.owns(buyer.party()).await, WALLET + 7);
+    let found = keeper.reconcile(true).await.unwrap();
+    assert_eq!((found.booked, found.breaks), (0, vec![]), "nothing that may vanish is booked");
+    let town = reorganise(town, &fork, kept).await;
+    passes(&town, 5).await;
+    let found = keeper.reconcile(true).await.unwrap();
+    assert_eq!(found.breaks, []);
+    assert_eq!(town.line(buyer.party(), Line::Cash), (WALLET, 0));
+    assert_eq!(town.owns(buyer.party()).await, WALLET);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reorganisation_deeper_than_was_waited_for_is_told_and_mended_by_the_next_payment() {
+    let (town, fork) = forked(0).await;
+    let buyer = town.buyer(0x41, musd(WALLET)).await;
+    let shop = town.shop().await;
+    let parties = [buyer.party(), seller()];
+    town.is_whole(&parties).await;
+    let kept = fork.sent.lock().unwrap().len();
+    buyer.buy(&shop.purchase("job:1")).await.unwrap();
+    town.is_whole(&parties).await;
+    // What was told as paid is gone: the books say so, and nothing is plugged.
+    let town = reorganise(town, &fork, kept).await;
+    let found = town.bookkeeper(&parties).reconcile(true).await.unwrap();
+    let differs: Vec<_> =
+        found.breaks.iter().map(|b| (b.party, b.books.minor() - b.chain.minor())).collect();
+    assert_eq!(differs.len(), 2, "{:?}", found.breaks);
+    assert_eq!(town.line(seller(), Line::Sales), (PRICED, 0));
+    // The payment is signed still, and comes back before the next one of the same sender.
+    buyer.buy(&shop.purchase("job:2")).await.unwrap();
+    assert_eq!((shop.work.count(), town.owns(seller()).await), (2, 2 * PRICED));
+    town.is_whole(&parties).await;
+}

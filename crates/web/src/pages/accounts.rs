@@ -1,0 +1,258 @@
+//! `/economy`: what the economy produces, for whom, out of what, and who gets it.
+
+use maud::{Markup, html};
+use money::Amount;
+
+use super::frame::{Live, Place, frame};
+use crate::assets::STYLE;
+use crate::digits::{NAME, SENTENCE, bar, bare, moment, money, name, permille, plain};
+use crate::sankey::sankey;
+use crate::view::{
+    AccountsView, Economy, LineView, MeasureView, ProducerView, TableView, ValueView,
+};
+
+/// Parties in the table of producers.
+const PARTIES: usize = 100;
+/// Steps of the heat map.
+const HEAT: u16 = 5;
+
+/// What the page shows.
+pub struct Page {
+    since: u64,
+    accounts: Result<AccountsView, String>,
+}
+
+impl Page {
+    /// Reads the accounts.
+    pub fn of(economy: &dyn Economy) -> Page {
+        // The place in the stream first: what is settled meanwhile is then told by it.
+        let since = economy.trades(None, 1).first().map_or(0, |trade| trade.sequence);
+        Page { since, accounts: economy.accounts() }
+    }
+}
+
+/// The page.
+pub fn page(page: &Page) -> Markup {
+    let main = match &page.accounts {
+        Ok(accounts) => shown(accounts),
+        Err(reason) => html! {
+            h1 { "The economy" }
+            p.vouch.bad role="alert" { "The accounts are not shown: " (plain(reason, SENTENCE)) }
+        },
+    };
+    frame("The economy", Place::Economy, Live::Feed { since: page.since }, main)
+}
+
+/// The page of these accounts as one file that needs no other: for keeping, mailing, printing.
+pub fn document(accounts: &AccountsView) -> String {
+    // Its sums cannot be opened: the trades stay behind.
+    let mut accounts = accounts.clone();
+    let AccountsView { production, expenditure, income, sectors, parties, .. } = &mut accounts;
+    for line in production.iter_mut().chain(expenditure).chain(income) {
+        line.trades = None;
+    }
+    for producer in sectors.iter_mut().chain(parties) {
+        producer.trades = None;
+    }
+    html! {
+        (maud::DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "The economy · Machina" }
+                // Our own sheet, and nothing in it ends a style element.
+                style { (maud::PreEscaped(STYLE.content())) }
+            }
+            body { main { div.wide { (shown(&accounts)) } } }
+        }
+    }
+    .into_string()
+}
+
+fn shown(accounts: &AccountsView) -> Markup {
+    html! {
+        header.head {
+            h1 { "The economy" }
+            @if let Some((first, last)) = accounts.period {
+                p { "from " (moment(first)) " to " (moment(last)) " UTC" }
+            }
+        }
+        p.lead {
+            "What people and machines produced here, counted from the journal to the last unit."
+            @if opens(accounts) { " Each sum opens into the trades under it." }
+        }
+        section.accounts #ways data-live aria-labelledby="ways-head" {
+            h2 #ways-head { "GDP, three ways" }
+            p.grand { (money(accounts.gdp)) }
+            div.thirds {
+                (account("By production", "who made it", &accounts.production, accounts.gdp))
+                (account("By expenditure", "what it was bought for", &accounts.expenditure, accounts.gdp))
+                (account("By income", "who got it", &accounts.income, accounts.gdp))
+            }
+        }
+        section.accounts #flows data-live aria-labelledby="flows-head" {
+            h2 #flows-head { "Who pays whom" }
+            (sankey(&accounts.hirings, accounts.other_hirings))
+        }
+        section.accounts #producers data-live aria-labelledby="producers-head" {
+            h2 #producers-head { "Who produces" }
+            (producers("Sectors", &accounts.sectors))
+            (producers("Parties", &accounts.parties))
+        }
+        section.accounts #inputs data-live aria-labelledby="inputs-head" {
+            h2 #inputs-head { "Who uses whose product" }
+            p { "Rows sell, columns buy and use up. What is left of a column's output after its inputs is its value added; the sum of those is GDP." }
+            (heat(&accounts.table))
+        }
+        section.accounts #measures data-live aria-labelledby="measures-head" {
+            h2 #measures-head { "Labour, money, network" }
+            div.thirds {
+                (measures("Labour", &accounts.labour))
+                (measures("Money", &accounts.money))
+                (measures("Network", &accounts.network))
+            }
+        }
+        p.quiet-note { "How each figure is defined, and its source: " code { "docs/accounts.md" } ". The same as data: " code { "machina economy report --json" } "." }
+    }
+}
+
+fn opens(accounts: &AccountsView) -> bool {
+    accounts.expenditure.iter().any(|line| line.trades.is_some())
+}
+
+fn account(title: &str, asks: &str, lines: &[LineView], gdp: Amount) -> Markup {
+    html! {
+        div.account {
+            h3 { (title) }
+            p.of { (asks) }
+            dl {
+                @for line in lines {
+                    div {
+                        dt title=(line.means) {
+                            @match line.trades {
+                                Some(figure) => { a href={ "/economy/" (figure) } { (line.name) } }
+                                None => { (line.name) }
+                            }
+                            @if !line.symbol.is_empty() { " " span.of { (line.symbol) } }
+                        }
+                        dd { (bare(line.amount)) }
+                    }
+                }
+                div.sum { dt { "GDP" } dd { (bare(gdp)) } }
+            }
+        }
+    }
+}
+
+fn producers(title: &str, rows: &[ProducerView]) -> Markup {
+    let most = rows.iter().map(|row| row.value_added.minor()).max().unwrap_or(0);
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(title) {
+            table.figures {
+                caption { (title) }
+                thead { tr {
+                    th scope="col" { "" }
+                    th.number scope="col" { "output" }
+                    th.number scope="col" { "used up" }
+                    th.number scope="col" { "value added" }
+                    td {}
+                } }
+                tbody {
+                    @for row in rows.iter().take(PARTIES) {
+                        tr {
+                            th scope="row" {
+                                @match &row.trades {
+                                    Some(figure) => { a href={ "/economy/" (figure) } { (name(&row.name)) } }
+                                    None => { (name(&row.name)) }
+                                }
+                                " " span.of { (plain(&row.about, NAME)) }
+                            }
+                            td.number { (bare(row.output)) }
+                            td.number { (bare(row.intermediate)) }
+                            td.number { (bare(row.value_added)) }
+                            td.share aria-hidden="true" { (bar(permille(row.value_added.minor(), most))) }
+                        }
+                    }
+                }
+            }
+            @if rows.len() > PARTIES { p.quiet-note { "The " (PARTIES) " largest of " (rows.len()) "." } }
+        }
+    }
+}
+
+/// The input–output table, its cells shaded by how much of the column's output they are.
+fn heat(table: &TableView) -> Markup {
+    let shade = |part: Amount, column: usize| {
+        let share = table.output.get(column).map_or(0, |made| permille(part.minor(), made.minor()));
+        // The lightest step is for anything at all.
+        if part.is_zero() { 0 } else { 1 + share.saturating_sub(1) * (HEAT - 1) / 1000 }
+    };
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Input–output table" {
+            table.figures.heat {
+                thead { tr {
+                    th scope="col" { "sells ↓ buys →" }
+                    @for group in &table.groups { th.number scope="col" { (name(group)) } }
+                    th.number scope="col" { "final use" }
+                    th.number scope="col" { "output" }
+                } }
+                tbody {
+                    @for (row, group) in table.groups.iter().enumerate() {
+                        tr {
+                            th scope="row" { (name(group)) }
+                            @for (column, used) in table.intermediate[row].iter().enumerate() {
+                                td class={ "number heat-" (shade(*used, column)) } { (bare(*used)) }
+                            }
+                            td.number { (bare(table.final_use[row])) }
+                            td.number { (bare(table.output[row])) }
+                        }
+                    }
+                    (foot("imports", &table.imports))
+                    (foot("value added", &table.value_added))
+                    @if !table.multipliers.is_empty() {
+                        tr { th scope="row" { "multiplier" }
+                            @for multiplier in &table.multipliers { td.number { (plain(multiplier, NAME)) } }
+                            td {} td {}
+                        }
+                    }
+                }
+            }
+        }
+        @if table.multipliers.is_empty() {
+            p.quiet-note { "No multipliers: nothing is left over for final use." }
+        } @else {
+            p.quiet-note { "A multiplier is what all together make so that one unit of that column's product can be used for good." }
+        }
+    }
+}
+
+fn foot(says: &str, amounts: &[Amount]) -> Markup {
+    html! {
+        tr { th scope="row" { (says) }
+            @for amount in amounts { td.number { (bare(*amount)) } }
+            td {} td {}
+        }
+    }
+}
+
+fn measures(title: &str, measures: &[MeasureView]) -> Markup {
+    html! {
+        div.account {
+            h3 { (title) }
+            dl {
+                @for measure in measures {
+                    div {
+                        dt { (measure.name) span.means { (measure.means) } }
+                        dd {
+                            @match &measure.value {
+                                ValueView::Amount(amount) => { (bare(*amount)) }
+                                ValueView::Text(text) => { (plain(text, NAME)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
