@@ -390,17 +390,17 @@ fn labour(labour: &Employment) -> Vec<MeasureView> {
         text("Share of firms", percent(firms), "Surplus that no person owns."),
         text(
             "Concentration of output",
-            &labour.output_of_machines.herfindahl,
+            labour.output_of_machines.herfindahl,
             "Herfindahl–Hirschman index over machines at work: 1.00 if one does it all.",
         ),
         text(
             "Inequality of ownership income",
-            &labour.income_of_owners.gini,
+            labour.income_of_owners.gini,
             "Gini's coefficient over owners: 0.00 if all get the same.",
         ),
         text(
             "Utilisation",
-            &labour.utilisation,
+            labour.utilisation,
             "Busy time of machines over the time they could work; n/a until busy time is measured.",
         ),
     ]
@@ -417,17 +417,17 @@ fn money(accounts: &Accounts) -> Vec<MeasureView> {
         amount("Turnover", accounts.turnover, "Gross payments for goods and services."),
         text(
             "Turnover / value added",
-            &accounts.turnover_to_value_added,
+            accounts.turnover_to_value_added,
             "How often a unit of value changes hands on its way to its use.",
         ),
         text(
             "Velocity of transactions",
-            &accounts.velocity_transactions,
+            accounts.velocity_transactions,
             "All payments over money supply, in the period shown.",
         ),
         text(
             "Velocity of income",
-            &accounts.velocity_income,
+            accounts.velocity_income,
             "GDP over money supply, in the period shown.",
         ),
         text(
