@@ -1,7 +1,7 @@
 //! The scheme `auth-capture` between real parts: money into escrow before the work, on or back after
 //! it, and books that are the chain at each step.
 
-mod town;
+use crate::town;
 
 use std::time::Duration;
 

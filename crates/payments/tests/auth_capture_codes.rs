@@ -1,7 +1,7 @@
 //! What the facilitator says of escrowed payments, in the words of the specification: each code from
 //! one table, and who may say what is done with a payment.
 
-mod town;
+use crate::town;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

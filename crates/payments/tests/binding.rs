@@ -1,7 +1,7 @@
 //! A payment that is bound to its request buys that and nothing else: not with another body, route,
 //! query, type, gate or price, not with its binding cut off, not after a restart.
 
-mod town;
+use crate::town;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The buyer: signs once, under its mandate, and says by the chain what became of its money.
 
-mod town;
+use crate::town;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
 //! Many purchases from one channel at once: no answer is waited for, none corrects, and whatever is
 //! lost or fails, the books are the seller's and the chain's.
 
-mod town;
+use crate::town;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What strangers, careless wallets and slow facilitators try on channels at the gate.
 
-mod town;
+use crate::town;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Payments from channels at the buyer: opened when worth it, followed through every loss, and
 //! brought back to the unit. The shop, its gate and the contract are real; only faults are made up.
 
-mod town;
+use crate::town;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! plan; what the tasks do between two of its steps is up to the scheduler, so a seed may end
 //! differently, and must end well each time.
 
-mod town;
+use crate::town;
 
 use std::collections::HashMap;
 use std::time::Duration;

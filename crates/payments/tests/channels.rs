@@ -1,6 +1,6 @@
 //! Payments from channels at the gate: a real chain with the real contract, real books, real HTTP.
 
-mod town;
+use crate::town;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Discovery: what is settled here is listed, ranked by who paid, and kept over restarts; what is
 //! only claimed is not.
 
-mod town;
+use crate::town;
 
 use std::sync::Arc;
 

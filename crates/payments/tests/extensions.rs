@@ -1,6 +1,6 @@
 //! x402's extensions at the gate: names for purchases, signed offers and receipts, signing in.
 
-mod town;
+use crate::town;
 
 use std::time::Duration;
 

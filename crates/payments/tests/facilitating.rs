@@ -1,6 +1,6 @@
 //! The facilitator over HTTP: what stock sellers ask of it, and what hostile ones send.
 
-mod town;
+use crate::town;
 
 use std::sync::Arc;
 

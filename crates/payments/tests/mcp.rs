@@ -1,6 +1,6 @@
 //! A paid tool over MCP: calls and results as JSON, a real gate and a real chain behind them.
 
-mod town;
+use crate::town;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! MPP on the same 402: a credential is another spelling of the same payment, and buys the request
 //! that it was made for and no other.
 
-mod town;
+use crate::town;
 
 use std::time::Duration;
 

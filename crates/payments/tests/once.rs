@@ -1,6 +1,6 @@
 //! Invariants 2 and 3: one payment, one piece of work, one charge, and the same answer each time.
 
-mod town;
+use crate::town;
 
 use std::sync::Arc;
 use std::time::Duration;

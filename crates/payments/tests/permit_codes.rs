@@ -1,7 +1,7 @@
 //! What the facilitator says of payments through Permit2, in the words of the reference, and of
 //! wallets that do not exist yet.
 
-mod town;
+use crate::town;
 
 use std::sync::Arc;
 

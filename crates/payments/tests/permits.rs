@@ -1,6 +1,6 @@
 //! Payments through Permit2: `exact` and `upto`, from the quote to both books.
 
-mod town;
+use crate::town;
 
 use std::sync::Arc;
 use std::time::Duration;

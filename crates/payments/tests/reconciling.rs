@@ -1,6 +1,6 @@
 //! Invariant 1: after each look the books equal the chain, or the difference is reported.
 
-mod town;
+use crate::town;
 
 use std::time::Duration;
 

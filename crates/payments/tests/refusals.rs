@@ -1,6 +1,6 @@
 //! Bad payments get a clear error, start no work and leave no trace in any book.
 
-mod town;
+use crate::town;
 
 use std::time::Duration;
 

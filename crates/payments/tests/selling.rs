@@ -1,6 +1,6 @@
 //! Selling what runs elsewhere: a stall before a real service on loopback, both told to misbehave.
 
-mod town;
+use crate::town;
 
 use std::convert::Infallible;
 use std::sync::Arc;

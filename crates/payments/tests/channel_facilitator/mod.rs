@@ -2,9 +2,9 @@
 //! to refuse, and requests that come twice, at once, from strangers, or meet a chain that fails.
 
 mod events;
-#[path = "../town/mod.rs"]
-mod town;
 mod unlucky;
+
+use crate::town;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -5,5 +5,3 @@ mod clocks;
 mod collecting;
 mod hostile;
 mod reorganising;
-#[path = "../town/mod.rs"]
-mod town;
