@@ -597,7 +597,9 @@ pub enum TermsProblem {
     #[error("it must be delivered after now and its round, and within 90 days")]
     DeliverBy,
     /// Checkers have no time, or too much.
-    #[error("checkers need 1 millisecond to 90 days, and a challenge as well")]
+    #[error(
+        "checkers need the market's least time (`least_check_ms`) to 90 days, and a challenge 1 millisecond to 90 days"
+    )]
     CheckTime,
     /// A quality, pass mark or audited share is beyond one, or nothing is audited.
     #[error(

@@ -58,6 +58,9 @@ pub struct Rules {
     pub report_ms: u64,
     /// How long a verdict may be appealed against.
     pub appeal_ms: u64,
+    /// The least time that a job may give its checkers, in milliseconds. A client that gave them
+    /// less could time every one of them out.
+    pub least_check_ms: u64,
     /// How many checker's fees one seat puts at stake: all are lost by silence, and one or more by
     /// a report that the final verdict contradicts. Five cover the next panel when a panel of three
     /// is overturned: two of its three were wrong, and 2 · 5 ≥ 7.
@@ -72,7 +75,7 @@ pub struct Rules {
 
 impl Rules {
     /// Rules for play money and machines that answer in seconds: a fee of one per cent, rounds of
-    /// 100 milliseconds, a minute for reports, evidence by the hundredth of a dollar, which loses an
+    /// 100 milliseconds, a second at least for checkers, a minute for reports, evidence by the hundredth of a dollar, which loses an
     /// eighth of its weight each week.
     pub fn standard(asset: Asset, treasury: Party) -> Rules {
         Rules {
@@ -84,6 +87,7 @@ impl Rules {
             entropy_ms: 5_000,
             report_ms: 60_000,
             appeal_ms: 60_000,
+            least_check_ms: 1_000,
             deposit_fees: 5,
             absence_bps: 1_000,
             evidence_unit: asset.unit() / 100,
@@ -113,6 +117,7 @@ impl Rules {
             self.entropy_ms,
             self.report_ms,
             self.appeal_ms,
+            self.least_check_ms,
             self.decay_ms,
         ];
         if spans.iter().any(|span| *span == 0 || *span > MAX_DURATION_MS) {

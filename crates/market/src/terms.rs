@@ -172,7 +172,8 @@ pub struct Terms {
     pub stake: Amount,
     /// Until when the work must be delivered.
     pub deliver_by: Timestamp,
-    /// How long checkers have for their work, in milliseconds.
+    /// How long checkers have for their work, in milliseconds: at least the market's
+    /// [`least_check_ms`](crate::Rules::least_check_ms).
     pub check_ms: u64,
 }
 

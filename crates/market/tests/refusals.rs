@@ -91,6 +91,8 @@ fn terms_are_checked_in_this_order() {
     }
     let far = bad_terms(|terms| terms.deliver_by = at(MAX_DURATION_MS + 1));
     refused(&mut town, far, problem(TermsProblem::DeliverBy));
+    let hasty = bad_terms(|terms| terms.check_ms = 99);
+    refused(&mut town, hasty, problem(TermsProblem::CheckTime));
     let even = bad_terms(|terms| terms.check = Check::Redundant { peers: 3 });
     refused(&mut town, even, problem(TermsProblem::Seats));
     let none = bad_terms(|terms| terms.check = Check::Juror { jurors: 0 });

@@ -341,8 +341,7 @@ impl State {
         for (seat, agrees) in seats.into_iter().zip(tally.agrees) {
             panel.seats[seat].agrees = agrees;
         }
-        let treasury = self.rules.treasury;
-        self.slash_silent(at, treasury, i128::MAX);
+        self.slash_silent(at);
         self.find(at, verdict, from);
     }
 
@@ -394,12 +393,7 @@ impl State {
         let (is_jury, size, bond, again) =
             (panel.is_jury, panel.size, panel.bond, !panel.is_second);
         let is_hopeless = !again && slot.verdict.is_none();
-        let (to, most) = match slot.worker.filter(|_| is_hopeless) {
-            // Who delivered and is not paid has the silent ones' deposits, up to its price.
-            Some(worker) => (worker, slot.price),
-            None => (self.rules.treasury, i128::MAX),
-        };
-        self.slash_silent(at, to, most);
+        self.slash_silent(at);
         if again {
             self.call_panel(at, is_jury, size, bond, true, due);
         } else if is_hopeless {
@@ -409,9 +403,9 @@ impl State {
         }
     }
 
-    /// Takes the deposits of those on the last panel who told nothing: up to `most` for `to`, the
-    /// rest for the treasury.
-    pub(super) fn slash_silent(&mut self, at: usize, to: Party, mut most: i128) {
+    /// Takes the deposits of those on the last panel who told nothing. The treasury has them, and
+    /// nobody who takes part: whoever earned by others' silence would see to it that they are silent.
+    pub(super) fn slash_silent(&mut self, at: usize) {
         let treasury = self.rules.treasury;
         let panel = self.jobs[at].panels.len() - 1;
         for seat in 0..self.jobs[at].panels[panel].seats.len() {
@@ -420,11 +414,8 @@ impl State {
                 continue;
             }
             let (deposit, place) = (std::mem::take(&mut slot.deposit), slot.checker_at);
-            let part = deposit.min(most);
-            most -= part;
             self.lock(place, -deposit);
-            self.slash_checker(at, place, to, part);
-            self.slash_checker(at, place, treasury, deposit - part);
+            self.slash_checker(at, place, treasury, deposit);
         }
     }
 

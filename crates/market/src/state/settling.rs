@@ -6,7 +6,7 @@
 //! | passed | price less fee and what it hired for; its stake | what is left of the budget | who was right: the fee |
 //! | failed | loses its stake | the budget, less fees that the stake did not cover | who was right: the fee |
 //! | not delivered | loses a part of its stake | the whole budget | nothing to do |
-//! | no verdict | its stake, and the silent ones' deposits up to its price | the budget, less fees of those who spoke | the silent lose their deposits |
+//! | no verdict | its stake | the budget, less fees of those who spoke | the silent lose their deposits to the treasury |
 //! | nobody hired | – | the whole budget | – |
 //!
 //! What is slashed beyond damages goes to the treasury and not to the other side: nobody earns by
@@ -52,8 +52,7 @@ impl State {
 
     /// The examiner kept the key: it had to show that the work is wrong, so the worker is paid.
     pub(super) fn end_unexamined(&mut self, at: usize) {
-        let treasury = self.rules.treasury;
-        self.slash_silent(at, treasury, i128::MAX);
+        self.slash_silent(at);
         self.end_unchallenged(at);
     }
 

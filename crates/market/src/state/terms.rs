@@ -32,7 +32,8 @@ impl State {
             Check::Optimistic { window_ms, .. } => window_ms,
             _ => 1,
         };
-        if !within(terms.check_ms) || !within(window) {
+        let is_hasty = terms.check_ms < self.rules.least_check_ms;
+        if is_hasty || !within(terms.check_ms) || !within(window) {
             return Some(TermsProblem::CheckTime);
         }
         let mark = match terms.check {

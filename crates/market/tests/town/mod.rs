@@ -32,6 +32,7 @@ pub fn rules() -> Rules {
         entropy_ms: 100,
         report_ms: 100,
         appeal_ms: 100,
+        least_check_ms: 100,
         evidence_unit: 100,
         ..Rules::standard(Asset::MUSD, party(TREASURY))
     }
