@@ -67,7 +67,7 @@
 //! }
 //! for operation in [
 //!     Operation::Deposit { id: MoveId::from_u128(1), party: ada, amount: musd(100) },
-//!     Operation::Publish(Offer { id: offer, worker: bob, skill, price: musd(80), capacity: 1 }),
+//!     Operation::Publish(Offer::standard(offer, bob, skill, musd(80))),
 //!     Operation::Open(Box::new(terms)),
 //!     Operation::Fund { job },
 //!     Operation::Submit { job, by: bob, delivery: market::Delivery::Open(market::Report::Digest(Digest::of(b"a cat"))) },
@@ -97,11 +97,14 @@ pub mod simulation;
 mod state;
 mod terms;
 
+pub use checks::choose::Kind as CheckKind;
 pub use entropy::Draws;
 pub use id::{Digest, IdError, JobId, MoveId, OfferId, Skill};
 pub use job::{Bid, BidState, Bond, Job, Panel, Seat};
 pub use money::{Amount, Asset, Party, Timestamp};
-pub use operation::{Effect, Movement, Operation, Outcome, Pot, Refusal, Stage, TermsProblem};
+pub use operation::{
+    Effect, Movement, OfferLimit, Operation, Outcome, Pot, Refusal, Stage, TermsProblem,
+};
 pub use rules::{
     MAX_APPEALS, MAX_BIDS, MAX_CHILDREN, MAX_DEPTH, MAX_DURATION_MS, MAX_LABELS, MAX_MINOR,
     MAX_OFFERS, MAX_SEATS, MILLION, Rules,

@@ -6,6 +6,7 @@ use money::{Amount, Asset, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::checks::choose::Kind;
 use crate::id::{Digest, JobId, MoveId, OfferId};
 use crate::rules::{
     MAX_APPEALS, MAX_BIDS, MAX_CHILDREN, MAX_DEPTH, MAX_LABELS, MAX_OFFERS, MAX_SEATS,
@@ -389,6 +390,14 @@ pub enum Refusal {
         /// Which.
         offer: OfferId,
     },
+    /// The worker posted a price, and did not agree to such terms.
+    #[error("offer {offer} does not agree to these terms at its posted price: {limit}")]
+    OfferDoesNotAgree {
+        /// Which.
+        offer: OfferId,
+        /// To which of them, and to what it would.
+        limit: OfferLimit,
+    },
 
     /// Something about a job's terms is outside its bounds.
     #[error("the job cannot be: {problem}")]
@@ -589,6 +598,36 @@ impl Refusal {
     }
 }
 
+/// Which of a job's terms go beyond what an [`Offer`] agrees to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfferLimit {
+    /// More is to be put at stake.
+    #[error("it puts at most {most} at stake")]
+    Stake {
+        /// The most.
+        most: Amount,
+    },
+    /// There is less time to deliver.
+    #[error("it needs {least_ms} milliseconds to deliver")]
+    Time {
+        /// The least.
+        least_ms: u64,
+    },
+    /// Another check would judge.
+    #[error("it does not let `{}` checks judge its work", .check.name())]
+    Check {
+        /// Which.
+        check: Kind,
+    },
+    /// The pass mark is higher.
+    #[error("it works for pass marks of at most {most} millionths")]
+    Mark {
+        /// The highest.
+        most: u32,
+    },
+}
+
 /// What is wrong with a job's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -618,6 +657,11 @@ pub enum TermsProblem {
     /// The stake does not pay for the panel that a challenge calls.
     #[error("under an optimistic check the stake must pay for the executors")]
     Stake,
+    /// The client names the judge, and nothing may be said against it.
+    #[error(
+        "under hidden tests at least 1 appeal must be open, since the client names the examiner"
+    )]
+    AppealMissing,
     /// The examiner is a party to the job.
     #[error("the examiner must be neither the client nor the worker")]
     Examiner,

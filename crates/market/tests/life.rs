@@ -148,6 +148,7 @@ fn hidden_tests_decide_and_a_silent_examiner_pays() {
     let key = gold_key();
     let gold = |n| Terms {
         check: Check::Gold { examiner: party(10), key: key.commitment(), pass_mark: 600_000 },
+        appeals: 1,
         ..terms(n)
     };
     let mut right = vec![0; 12];
@@ -165,6 +166,8 @@ fn hidden_tests_decide_and_a_silent_examiner_pays() {
         let refusal = town.refused(Operation::Examine { job: job(1), by, key: lie });
         assert_eq!(refusal, Refusal::CommitmentBroken { party: by });
         town.done(Operation::Examine { job: job(1), by, key: key.clone() });
+        assert_eq!(town.stage(1), Stage::Appealable);
+        town.pass(100);
         ends(&mut town, &before, 1, stage, money);
     }
     let mut town = Town::new();
@@ -174,6 +177,21 @@ fn hidden_tests_decide_and_a_silent_examiner_pays() {
     town.pass(100);
     ends(&mut town, &before, 1, Stage::Completed, [-1_000, 990, -250, 260]);
     assert!(town.market.receipts().is_empty(), "nothing was checked, so nothing is shown");
+}
+
+#[test]
+fn an_examiner_in_the_clients_pay_is_overruled_by_jurors() {
+    let key = GoldKey { answers: vec![(0, 9)], salt: digest(5) };
+    let check = Check::Gold { examiner: party(10), key: key.commitment(), pass_mark: 1 };
+    let mut town = Town::new();
+    let before = town.clone();
+    town.hire(Terms { check, appeals: 1, ..terms(1) });
+    town.deliver(1, WORKER, Report::Labels(vec![0; 12]));
+    town.done(Operation::Examine { job: job(1), by: party(10), key });
+    town.done(Operation::Appeal { job: job(1), by: party(WORKER) });
+    town.judge(1, None, &[const { Some(Report::Vote(true)) }; 3]);
+    // The examiner pays the jurors.
+    ends(&mut town, &before, 1, Stage::Completed, [-1_000, 990, 0, 10]);
 }
 
 #[test]
@@ -420,14 +438,7 @@ fn no_branch_takes_more_than_the_price_or_the_foremans_stake() {
 #[test]
 fn two_clients_race_for_one_worker_and_one_of_them_wins() {
     let mut town = Town::new();
-    let small = Offer {
-        id: offer(50),
-        worker: party(WORKER),
-        skill: SKILL,
-        price: musd(1_000),
-        capacity: 1,
-    };
-    town.done(Operation::Publish(small));
+    town.done(Operation::Publish(agreeing(50, WORKER, 1_000, 1)));
     let pricing = Pricing::Posted { offer: offer(50) };
     town.hire(Terms { pricing: pricing.clone(), ..terms(1) });
     town.done(Operation::Open(Box::new(Terms { client: party(RIVAL), pricing, ..terms(2) })));

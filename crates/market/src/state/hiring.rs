@@ -18,6 +18,7 @@ use crate::terms::{Check, Offer, Pricing, Terms, bid_commitment};
 impl State {
     pub(super) fn publish(&mut self, offer: &Offer) -> Decision {
         self.positive(offer.price)?;
+        self.at_least_zero(offer.most_stake)?;
         if let Some(&at) = self.offer_index.get(&offer.id) {
             if self.offers[at].offer == *offer {
                 return Ok(Step::Existed);
@@ -149,6 +150,11 @@ impl State {
         };
         if let Some(at) = offer_at {
             self.offer_serves(at, &terms)?;
+            // Its worker is not asked, so what it agreed to must cover this.
+            let told = &self.offers[at].offer;
+            if let Some(limit) = told.limit_of(&terms, self.now) {
+                return Err(Refusal::OfferDoesNotAgree { offer: told.id, limit });
+            }
         }
         let earliest = self.now.plus(Duration::from_millis(self.round_ms(&terms)));
         if terms.deliver_by <= earliest {

@@ -36,10 +36,7 @@ impl State {
         if is_hasty || !within(terms.check_ms) || !within(window) {
             return Some(TermsProblem::CheckTime);
         }
-        let mark = match terms.check {
-            Check::Gold { pass_mark, .. } | Check::Peer { pass_mark, .. } => pass_mark,
-            _ => 0,
-        };
+        let mark = terms.check.pass_mark().unwrap_or(0);
         let audit = terms.audit;
         if terms.quality > MILLION || mark > MILLION || audit == 0 || audit > MILLION {
             return Some(TermsProblem::Share);
@@ -70,6 +67,7 @@ impl State {
             Check::Gold { examiner, .. } if examiner == terms.client => {
                 Some(TermsProblem::Examiner)
             }
+            Check::Gold { .. } if terms.appeals == 0 => Some(TermsProblem::AppealMissing),
             _ => None,
         }
     }
