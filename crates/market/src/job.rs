@@ -51,7 +51,8 @@ pub struct Job {
     pub verdict: Option<bool>,
     /// What is in escrow now.
     pub escrow: i128,
-    /// What the worker has at stake now.
+    /// What the worker has at stake now: what the terms ask, and as much again as was given to children
+    /// and did not come back.
     pub stake: i128,
     /// What its children took for good.
     pub spent: i128,

@@ -56,7 +56,7 @@
 //! let terms = Terms {
 //!     id: job, client: ada, parent: None, skill, brief: Digest::of(b"what is this?"), budget: musd(100), worth: musd(300),
 //!     quality: 0, pricing: Pricing::Posted { offer }, check: Check::Optimistic { window_ms: 1_000, executors: 1 },
-//!     audit: 1_000_000, checker_fee: musd(0), appeals: 0, stake: musd(0), deliver_by: Timestamp::from_secs(1_060), check_ms: 5_000,
+//!     audit: 1_000_000, checker_fee: musd(0), appeals: 0, stake: musd(2), deliver_by: Timestamp::from_secs(1_060), check_ms: 5_000,
 //! };
 //! for party in 10..14 {
 //!     let party = Party::new([party; 20]);
@@ -67,6 +67,7 @@
 //! }
 //! for operation in [
 //!     Operation::Deposit { id: MoveId::from_u128(1), party: ada, amount: musd(100) },
+//!     Operation::Deposit { id: MoveId::from_u128(2), party: bob, amount: musd(2) },
 //!     Operation::Publish(Offer::standard(offer, bob, skill, musd(80))),
 //!     Operation::Open(Box::new(terms)),
 //!     Operation::Fund { job },
@@ -74,10 +75,10 @@
 //! ] {
 //!     assert_eq!(market.apply(now, &operation, &mut effects), Outcome::Applied);
 //! }
-//! // Nobody challenges: after a second Bob has his price less the market's fee, and Ada the rest.
+//! // Nobody challenges: after a second Bob has his price less the market's fee, and his stake, and Ada the rest.
 //! let _ = market.apply(Timestamp::from_secs(1_001), &Operation::Tick, &mut effects);
 //! assert_eq!(market.job(job).map(|job| job.stage), Some(Stage::Completed));
-//! assert_eq!(market.holding(bob).free, musd(79));
+//! assert_eq!(market.holding(bob).free, musd(79 + 2));
 //! assert_eq!(market.holding(ada).free, musd(20));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -262,7 +262,7 @@ impl Stage {
 pub enum Pot {
     /// A job's budget.
     Escrow,
-    /// The stake of a job's worker.
+    /// The stake of a job's worker, and what it answers with for the jobs that this one hired.
     Stake,
     /// A bidder's bond.
     Bid,
@@ -460,12 +460,12 @@ pub enum Refusal {
         /// What is left.
         left: Amount,
     },
-    /// The foreman's stake does not cover what it hires for.
-    #[error("the foreman answers with its stake of {stake}, which does not cover {needs}")]
+    /// The foreman's free money does not cover what it hires for.
+    #[error("the foreman answers for what it hires with its own money: {available} is free, and it needs {needs}")]
     LiabilityNotCovered {
-        /// The stake.
-        stake: Amount,
-        /// What it hires for, in all.
+        /// What it has free.
+        available: Amount,
+        /// What it hires for now.
         needs: Amount,
     },
     /// Too few checkers could be drawn.
@@ -594,6 +594,7 @@ impl Refusal {
                 | Refusal::TooManyOffers { .. }
                 | Refusal::WrongStage { .. }
                 | Refusal::ParentBudgetExceeded { .. }
+                | Refusal::LiabilityNotCovered { .. }
         )
     }
 }
@@ -654,8 +655,8 @@ pub enum TermsProblem {
     /// The budget does not even pay for the check.
     #[error("the budget does not pay for the check and leave something for the work")]
     Budget,
-    /// The stake does not pay for the panel that a challenge calls.
-    #[error("under an optimistic check the stake must pay for the executors")]
+    /// The stake does not pay for the panel that a challenge calls, and a reward.
+    #[error("under an optimistic check the stake must pay for the executors, and 2 units more, of which half rewards who challenged")]
     Stake,
     /// The client names the judge, and nothing may be said against it.
     #[error(

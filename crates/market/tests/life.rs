@@ -407,8 +407,9 @@ fn if_the_foreman_fails_it_answers_for_what_it_spent() {
     town.judge(2, Some((RIVAL, answer(1))), &[Some(answer(1))]);
     town.pass(10_000);
     // The rival's work passed, so it keeps its pay; the client has all of its money back.
+    // The foreman bears what it hired for, 410, and a tenth of its whole stake.
     assert_eq!(gained(&town, &before, RIVAL), 396);
-    ends_with_rival(&mut town, &before, Stage::Expired, [0, -459, 10, 53]);
+    ends_with_rival(&mut town, &before, Stage::Expired, [0, -500, 10, 94]);
 }
 
 #[test]
@@ -419,6 +420,7 @@ fn a_failed_branch_is_refunded_into_the_budget_and_hired_again() {
     town.done(Operation::Abandon { job: job(2), by: party(RIVAL) });
     let parent = town.market.job(job(1)).unwrap();
     assert_eq!((parent.spent, parent.allotted, parent.escrow), (0, 0, 2_000));
+    assert_eq!(parent.stake, 900, "what came back need not be answered for");
     let again = Terms { id: job(3), ..(*town.market.job(job(2)).unwrap().terms).clone() };
     town.hire(again);
     hire_rival(&mut town, 3, 500);
@@ -426,13 +428,15 @@ fn a_failed_branch_is_refunded_into_the_budget_and_hired_again() {
 }
 
 #[test]
-fn no_branch_takes_more_than_the_price_or_the_foremans_stake() {
+fn no_branch_takes_more_than_the_price_or_the_foremans_money() {
     let mut town = Town::new();
     let Outcome::Refused(refusal) = tree(&mut town, 991) else { panic!("it was funded") };
     assert_eq!(refusal, Refusal::ParentBudgetExceeded { asked: musd(991), left: musd(990) });
     let mut town = Town::new();
-    let Outcome::Refused(refusal) = tree(&mut town, 901) else { panic!("it was funded") };
-    assert_eq!(refusal, Refusal::LiabilityNotCovered { stake: musd(900), needs: musd(901) });
+    let (id, party, amount) = (MoveId::from_u128(900), party(WORKER), musd(98_500));
+    town.done(Operation::Withdraw { id, party, amount });
+    let Outcome::Refused(refusal) = tree(&mut town, 601) else { panic!("it was funded") };
+    assert_eq!(refusal, Refusal::LiabilityNotCovered { available: musd(600), needs: musd(601) });
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn terms_are_checked_in_this_order() {
         (
             |t| {
                 t.check = Check::Optimistic { window_ms: 1, executors: 3 };
-                t.stake = musd(299);
+                t.stake = musd(301);
             },
             problem(TermsProblem::Stake),
         ),

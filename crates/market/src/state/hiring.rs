@@ -195,6 +195,8 @@ impl State {
                 self.jobs[parent].open_children += 1;
                 let client = terms.client;
                 self.tell(Movement::Allot, Some(at), Pot::Escrow, client, client, budget);
+                self.jobs[parent].stake += budget;
+                self.hold(Some(parent), Pot::Stake, client, budget);
             }
         }
         self.jobs[at].escrow = budget;
@@ -243,8 +245,9 @@ impl State {
         }
     }
 
-    /// A child is paid out of its parent's price, and the foreman's stake answers for it, so that
-    /// the parent's client gets its money back whole if the parent fails.
+    /// A child is paid out of its parent's price, and the foreman answers for it with as much money of
+    /// its own, beside the stake that deters it: so the parent's client gets its money back whole if
+    /// the parent fails, and a foreman that hired itself has lost its stake all the same.
     fn parent_affords(&self, parent: usize, budget: i128) -> Result<(), Refusal> {
         let above = &self.jobs[parent];
         let left = above.price - self.rules.fee(above.price) - above.spent - above.allotted;
@@ -252,10 +255,11 @@ impl State {
             let (asked, left) = (self.amount(budget), self.amount(left));
             return Err(Refusal::ParentBudgetExceeded { asked, left });
         }
-        let needs = above.spent + above.allotted + budget;
-        if above.stake < needs {
-            let (stake, needs) = (self.amount(above.stake), self.amount(needs));
-            return Err(Refusal::LiabilityNotCovered { stake, needs });
+        let foreman = above.worker.expect("somebody is at work on it");
+        let available = self.free(foreman);
+        if available < budget {
+            let (available, needs) = (self.amount(available), self.amount(budget));
+            return Err(Refusal::LiabilityNotCovered { available, needs });
         }
         Ok(())
     }

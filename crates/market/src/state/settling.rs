@@ -146,7 +146,10 @@ impl State {
                 above.allotted -= budget;
                 above.spent += budget - left;
                 above.open_children -= 1;
+                // What came back need not be answered for any longer.
+                above.stake -= left;
                 self.tell(Movement::Return, Some(at), Pot::Escrow, client, client, left);
+                self.give(Movement::Release, Some(parent), Pot::Stake, client, client, left);
             }
         }
     }

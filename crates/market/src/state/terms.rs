@@ -56,7 +56,8 @@ impl State {
         }
         let fees = terms.check.most_fees() * terms.checker_fee.minor();
         match terms.check {
-            Check::Optimistic { .. } if terms.stake.minor() < fees => {
+            // Half of what executors leave is the challenger's: nobody looks for nothing.
+            Check::Optimistic { .. } if terms.stake.minor() < fees + 2 => {
                 return Some(TermsProblem::Stake);
             }
             Check::Optimistic { .. } => {}
