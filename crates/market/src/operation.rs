@@ -461,7 +461,9 @@ pub enum Refusal {
         left: Amount,
     },
     /// The foreman's free money does not cover what it hires for.
-    #[error("the foreman answers for what it hires with its own money: {available} is free, and it needs {needs}")]
+    #[error(
+        "the foreman answers for what it hires with its own money: {available} is free, and it needs {needs}"
+    )]
     LiabilityNotCovered {
         /// What it has free.
         available: Amount,
@@ -469,9 +471,11 @@ pub enum Refusal {
         needs: Amount,
     },
     /// Too few checkers could be drawn.
-    #[error("the check needs {needs} checkers, and the pool has {has}")]
+    #[error(
+        "the check needs {needs} checkers with a free stake of its deposit, and the pool has {has}"
+    )]
     PoolTooSmall {
-        /// How many there are, without client and worker.
+        /// How many there are, without those who have a part in the job.
         has: u32,
         /// How many are needed.
         needs: u32,
@@ -656,7 +660,9 @@ pub enum TermsProblem {
     #[error("the budget does not pay for the check and leave something for the work")]
     Budget,
     /// The stake does not pay for the panel that a challenge calls, and a reward.
-    #[error("under an optimistic check the stake must pay for the executors, and 2 units more, of which half rewards who challenged")]
+    #[error(
+        "under an optimistic check the stake must pay for the executors, and 2 units more, of which half rewards who challenged"
+    )]
     Stake,
     /// The client names the judge, and nothing may be said against it.
     #[error(

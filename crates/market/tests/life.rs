@@ -246,6 +246,32 @@ fn a_challenger_who_is_right_earns_and_one_who_is_wrong_pays() {
 }
 
 #[test]
+fn a_challenge_that_finds_no_panel_lets_the_silence_stand() {
+    let check = Check::Optimistic { window_ms: 1_000, executors: 1 };
+    let mut town = Town::new();
+    let before = town.clone();
+    town.hire(Terms { check, ..terms(1) });
+    town.deliver(1, WORKER, answer(1));
+    town.done(Operation::Challenge { job: job(1), by: party(CLIENT) });
+    // Everybody leaves the pool, or stays in it with less than a deposit of 250.
+    for n in CHECKERS.skip(10) {
+        town.done(Operation::Leave { party: party(n) });
+    }
+    for n in CHECKERS.take(10) {
+        town.done(Operation::Enlist { party: party(n), stake: musd(249) });
+    }
+    let draw = Operation::Draw { job: job(1), entropy: digest(1) };
+    assert_eq!(town.refused(draw), Refusal::PoolTooSmall { has: 0, needs: 1 });
+    town.pass(200);
+    ends(&mut town, &before, 1, Stage::Completed, [-1_000, 990, 0, 10]);
+    assert!(town.market.receipts().is_empty());
+    // Nor is anything hired, or challenged, that these could not judge.
+    town.done(Operation::Open(Box::new(Terms { check, ..terms(2) })));
+    let fund = town.refused(Operation::Fund { job: job(2) });
+    assert_eq!(fund, Refusal::PoolTooSmall { has: 0, needs: 1 });
+}
+
+#[test]
 fn an_appeal_that_turns_the_verdict_is_paid_by_those_who_were_wrong() {
     let mut town = Town::new();
     let before = town.clone();

@@ -110,11 +110,10 @@ impl State {
 
     /// Whether a panel of this size could be drawn beside those who have a part already.
     fn pool_has(&self, at: usize, size: u8) -> Result<(), Refusal> {
-        let slot = &self.jobs[at];
-        let seated: usize = slot.panels.iter().map(|panel| panel.seats.len()).sum();
-        let involved = u32::try_from(2 + slot.bonds.len() + seated).unwrap_or(u32::MAX);
-        let has = self.pool.members().saturating_sub(involved);
         let needs = u32::from(size);
+        let least = self.deposit_for(&self.jobs[at].terms).max(1);
+        let is_involved = |place: usize| self.is_involved(at, self.holders[place].party);
+        let has = self.pool.able(needs, least, is_involved);
         if has < needs { Err(Refusal::PoolTooSmall { has, needs }) } else { Ok(()) }
     }
 
@@ -145,7 +144,9 @@ impl State {
         );
         self.pool = pool;
         let Some(drawn) = drawn else {
-            let (has, needs) = (self.pool.members(), u32::from(size));
+            let needs = u32::from(size);
+            let is_involved = |place: usize| self.is_involved(at, self.holders[place].party);
+            let has = self.pool.able(needs, deposit.max(1), is_involved);
             return Err(Refusal::PoolTooSmall { has, needs });
         };
         let mut seats = Vec::with_capacity(drawn.len());
@@ -386,16 +387,22 @@ impl State {
     }
 
     /// A panel came to no verdict. Once it is replaced; then the verdict before it stands, and
-    /// where there is none the job ends without.
+    /// where there is none the job ends without, or, under an optimistic check whose challenge found
+    /// no panel, as if nobody had challenged.
     pub(super) fn panel_was_silent(&mut self, at: usize, due: Timestamp) {
         let slot = &self.jobs[at];
         let panel = slot.panels.last().expect("a panel was called");
         let (is_jury, size, bond, again) =
             (panel.is_jury, panel.size, panel.bond, !panel.is_second);
         let is_hopeless = !again && slot.verdict.is_none();
+        // A challenge for which no panel was found has shown nothing.
+        let is_challenge = matches!(slot.terms.check, Check::Optimistic { .. });
+        let is_unfounded = is_challenge && slot.panels.iter().any(|panel| panel.seats.is_empty());
         self.slash_silent(at);
         if again {
             self.call_panel(at, is_jury, size, bond, true, due);
+        } else if is_hopeless && is_unfounded {
+            self.end_unheard(at);
         } else if is_hopeless {
             self.end_undecided(at);
         } else {

@@ -278,8 +278,9 @@ impl State {
             };
         }
         // Client and worker may be in the pool, and take no seats.
-        let outsiders = self.pool.members().saturating_sub(2);
         let needs = u32::from(terms.check.seats());
+        let able = self.pool.able(needs + 2, self.deposit_for(terms).max(1), |_| false);
+        let outsiders = able.saturating_sub(2);
         if outsiders < needs {
             return Err(Refusal::PoolTooSmall { has: outsiders, needs });
         }

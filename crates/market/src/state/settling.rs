@@ -94,6 +94,13 @@ impl State {
         self.finish(at, Stage::Expired);
     }
 
+    /// A challenge found no panel: its bond goes back, and the silence before it stands. Else whoever
+    /// kept the pool empty had its money back for work that it got.
+    pub(super) fn end_unheard(&mut self, at: usize) {
+        let _ = self.pay_panels(at, None);
+        self.end_unchallenged(at);
+    }
+
     /// Pays the price out of the escrow: the market's fee, and what the worker did not spend.
     fn pay_worker(&mut self, at: usize) {
         let slot = &mut self.jobs[at];
