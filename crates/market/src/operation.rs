@@ -9,7 +9,8 @@ use thiserror::Error;
 use crate::checks::choose::Kind;
 use crate::id::{Digest, JobId, MoveId, OfferId};
 use crate::rules::{
-    MAX_APPEALS, MAX_BIDS, MAX_CHILDREN, MAX_DEPTH, MAX_LABELS, MAX_OFFERS, MAX_SEATS,
+    MAX_APPEALS, MAX_BIDS, MAX_BIDS_EVER, MAX_CHILDREN, MAX_DEPTH, MAX_LABELS, MAX_OFFERS,
+    MAX_SEATS,
 };
 use crate::terms::{Delivery, GoldKey, Offer, Report, Terms};
 
@@ -502,8 +503,10 @@ pub enum Refusal {
         /// The most it may be.
         most: Amount,
     },
-    /// There is a bid already, by this offer or another one of the same worker.
-    #[error("the worker of offer {offer} has another bid in this round: take it back first")]
+    /// There was a bid already, by this offer or another one of the same worker.
+    #[error(
+        "the worker of offer {offer} has bid in this round: there is one bid for each worker, even if it was taken back"
+    )]
     BidExists {
         /// Whose.
         offer: OfferId,
@@ -521,7 +524,9 @@ pub enum Refusal {
         offer: OfferId,
     },
     /// The round is full.
-    #[error("the round has {MAX_BIDS} bids, the most there may be")]
+    #[error(
+        "the round has as many bids as it may: {MAX_BIDS} that stand, or {MAX_BIDS_EVER} in all"
+    )]
     RoundFull,
     /// What is opened is not what was sealed.
     #[error("what {party} opened is not what it sealed: check content and salt")]

@@ -10,8 +10,11 @@ pub const MAX_MINOR: i128 = 1 << 96;
 /// One, in millionths: qualities, confidences and shares are counted so.
 pub const MILLION: u32 = 1_000_000;
 
-/// The most bids in one round.
+/// The most bids in one round that stand.
 pub const MAX_BIDS: usize = 64;
+
+/// The most bids in one round, those that were taken back included.
+pub const MAX_BIDS_EVER: usize = 4 * MAX_BIDS;
 
 /// The most jobs that one job may hire, over its whole life.
 pub const MAX_CHILDREN: u32 = 64;

@@ -252,22 +252,25 @@ fn bids_that_are_replayed_changed_dear_unfunded_or_too_many_are_refused() {
     refused(&mut town, unbid, Refusal::BidNotFound { offer: offer(3) });
     town.done(Operation::Unbid { job: job(1), offer: offer(2) });
     refused(&mut town, bid(2, 700), Refusal::BidIsOver { offer: offer(2) });
-    for n in 0..MAX_BIDS as u128 {
+    // Nor by another offer: what was taken back was this worker's one draw.
+    town.done(Operation::Publish(agreeing(60, WORKER, 1, 1)));
+    refused(&mut town, bid(60, 700), Refusal::BidExists { offer: offer(60) });
+    for n in 0..=MAX_BIDS as u128 {
         let worker = party(100 + n as u8);
         let (id, amount) = (MoveId::from_u128(600 + n), musd(99_000));
         town.done(Operation::Deposit { id, party: worker, amount });
         town.done(Operation::Publish(agreeing(1_000 + n, 100 + n as u8, 1, 1)));
-        if n + 1 < MAX_BIDS as u128 {
+        if n < MAX_BIDS as u128 {
             town.done(bid(1_000 + n, 700));
         }
     }
     // Another offer of a worker that has bid is no second draw.
     town.done(Operation::Publish(agreeing(2_000, 100, 1, 1)));
     refused(&mut town, bid(2_000, 600), Refusal::BidExists { offer: offer(2_000) });
-    refused(&mut town, bid(1_000 + MAX_BIDS as u128 - 1, 700), Refusal::RoundFull);
+    refused(&mut town, bid(1_000 + MAX_BIDS as u128, 700), Refusal::RoundFull);
     town.pass(100);
     let late = Refusal::WrongStage { job: job(1), stage: Stage::Choosing };
-    refused(&mut town, bid(1_000 + MAX_BIDS as u128 - 1, 700), late);
+    refused(&mut town, bid(1_000 + MAX_BIDS as u128, 700), late);
 }
 
 #[test]

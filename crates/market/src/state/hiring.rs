@@ -12,7 +12,7 @@ use crate::job::{Bid, BidState, Job, Panel, Seat};
 use crate::operation::{Movement, Pot, Refusal, Stage, TermsProblem};
 use crate::price::second_score::{self, Bidder, Demand};
 use crate::price::thompson;
-use crate::rules::{MAX_BIDS, MAX_CHILDREN, MAX_DEPTH, MAX_OFFERS};
+use crate::rules::{MAX_BIDS, MAX_BIDS_EVER, MAX_CHILDREN, MAX_DEPTH, MAX_OFFERS};
 use crate::terms::{Check, Offer, Pricing, Terms, bid_commitment};
 
 impl State {
@@ -353,12 +353,14 @@ impl State {
             return Err(Refusal::OfferBusy { offer: offer.id, capacity: offer.capacity });
         }
         self.may_work(offer.worker, &slot.terms)?;
-        // One bid a worker: each bid is a draw of quality, and several offers would be several.
-        let is_other = |bid: &Bid| bid.worker == offer.worker && bid.state != BidState::TakenBack;
-        if slot.bids.iter().any(is_other) {
+        // One bid a worker, even if it took that back: each bid is a draw of quality, and several
+        // offers would be several.
+        if slot.bids.iter().any(|bid| bid.worker == offer.worker) {
             return Err(Refusal::BidExists { offer: offer.id });
         }
-        if slot.bids.len() >= MAX_BIDS {
+        // Who went away holds no place, but is remembered, and not without end.
+        let live = slot.bids.iter().filter(|bid| bid.state != BidState::TakenBack).count();
+        if live >= MAX_BIDS || slot.bids.len() >= MAX_BIDS_EVER {
             return Err(Refusal::RoundFull);
         }
         self.afford(offer.worker, slot.terms.stake.minor().max(bond))
