@@ -40,7 +40,8 @@
 //!   when the bids or the work came in: a later block's hash, or a beacon. Who runs the market must not
 //!   choose them.
 //! - **Bytes.** Keep briefs and deliverables by their digest, and hand them to those who may see them:
-//!   the brief to bidders and checkers, the deliverable to the client after the verdict.
+//!   the brief to bidders and checkers, the deliverable to the client after the verdict. Labels too: the
+//!   state forgets them when their job has ended.
 //! - **Bounds.** One client's open jobs and the rate of operations are the edge's to bound.
 //!
 //! ```
@@ -61,7 +62,7 @@
 //! for party in 10..14 {
 //!     let party = Party::new([party; 20]);
 //!     let id = MoveId::derive(&[party.as_bytes()]);
-//!     for operation in [Operation::Deposit { id, party, amount: musd(5) }, Operation::Enlist { party, stake: musd(5) }] {
+//!     for operation in [Operation::Deposit { id, party, amount: musd(10_000) }, Operation::Enlist { party, stake: musd(10_000) }] {
 //!         assert_eq!(market.apply(now, &operation, &mut effects), Outcome::Applied);
 //!     }
 //! }

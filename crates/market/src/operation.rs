@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::checks::choose::Kind;
+use crate::checks::peer::MAX_RATERS;
 use crate::id::{Digest, JobId, MoveId, OfferId};
 use crate::rules::{
     MAX_APPEALS, MAX_BIDS, MAX_BIDS_EVER, MAX_CHILDREN, MAX_DEPTH, MAX_LABELS, MAX_OFFERS,
@@ -563,6 +564,12 @@ pub enum Refusal {
         /// Who.
         party: Party,
     },
+    /// It is too little to be in the pool with.
+    #[error("a checker puts at least {least} in the pool")]
+    PoolStakeTooSmall {
+        /// The least.
+        least: Amount,
+    },
     /// A part of a checker's stake is in use.
     #[error("{party} sits on panels: {locked} of its stake is locked until they end")]
     StakeLocked {
@@ -656,7 +663,9 @@ pub enum TermsProblem {
     )]
     Share,
     /// A panel has the wrong size.
-    #[error("a panel has 1 to {MAX_SEATS} seats; executors and jurors are odd, peers even")]
+    #[error(
+        "a panel has 1 to {MAX_SEATS} seats; executors and jurors are odd, peers even, raters at most {MAX_RATERS}"
+    )]
     Seats,
     /// There are too many appeals.
     #[error("there are at most {MAX_APPEALS} appeals")]

@@ -68,6 +68,9 @@ pub struct Rules {
     /// a report that the final verdict contradicts. Five cover the next panel when a panel of three
     /// is overturned: two of its three were wrong, and 2 · 5 ≥ 7.
     pub deposit_fees: u8,
+    /// The least that a checker puts in the pool, in minor units: what it costs to be one more identity
+    /// there.
+    pub least_pool_stake: i128,
     /// What a worker that promised and did not deliver loses of its stake, in basis points.
     pub absence_bps: u16,
     /// How much paid work counts as one piece of evidence of quality, in minor units.
@@ -92,6 +95,7 @@ impl Rules {
             appeal_ms: 60_000,
             least_check_ms: 1_000,
             deposit_fees: 5,
+            least_pool_stake: asset.unit() / 100,
             absence_bps: 1_000,
             evidence_unit: asset.unit() / 100,
             decay_ms: 7 * 86_400_000,
@@ -131,6 +135,9 @@ impl Rules {
         }
         if self.deposit_fees == 0 {
             return Err("a seat without a deposit may be silent for nothing: at least 1 fee");
+        }
+        if self.least_pool_stake <= 0 || self.least_pool_stake > MAX_MINOR {
+            return Err("the least stake in the pool must be more than nothing");
         }
         if self.evidence_unit <= 0 || self.evidence_unit > MAX_MINOR {
             return Err("the unit of evidence must be more than nothing");

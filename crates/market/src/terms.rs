@@ -273,6 +273,21 @@ impl Report {
         }
     }
 
+    /// What is kept of it when its job has ended: of labels, the digest.
+    pub(crate) fn shortened(&self) -> Report {
+        match self {
+            Report::Labels(_) => {
+                Report::Digest(Digest::new(hash("machina/market/ended/1", &[&self.encode()])))
+            }
+            Report::Digest(_) | Report::Vote(_) => self.clone(),
+        }
+    }
+
+    /// Whether `kept`, which may have been shortened since, is this report.
+    pub(crate) fn is_kept(&self, kept: &Report) -> bool {
+        self == kept || (matches!(self, Report::Labels(_)) && self.shortened() == *kept)
+    }
+
     /// What binds `party` to this report in `job` without telling it: Keccak-256 over job, party,
     /// salt and report, each length-prefixed. A copied commitment cannot be opened, since the
     /// party is in it.

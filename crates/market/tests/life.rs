@@ -202,10 +202,16 @@ fn labels_that_agree_beyond_chance_pass_and_constants_do_not() {
         let mut town = Town::new();
         town.hire(Terms { check: Check::Peer { raters: 2, pass_mark: 300_000 }, ..terms(1) });
         town.deliver(1, WORKER, Report::Labels(delivered.clone()));
-        let worker = Some((WORKER, Report::Labels(delivered)));
+        let worker = Some((WORKER, Report::Labels(delivered.clone())));
         town.judge(1, worker, &[labels(&truth), labels(&truth)]);
         assert_eq!(town.stage(1), stage);
         town.check();
+        // Labels are forgotten, and still known when they come again.
+        let ended = town.market.job(job(1)).unwrap();
+        assert!(!format!("{ended:?}").contains("Labels"));
+        let (by, report) = (party(WORKER), Report::Labels(delivered));
+        let again = Operation::RevealReport { job: job(1), by, report, salt: salt() };
+        assert_eq!(town.act(&again), Outcome::Exists);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod town;
 
+use market::checks::peer::MAX_RATERS;
 use market::*;
 use town::*;
 
@@ -97,6 +98,9 @@ fn terms_are_checked_in_this_order() {
     refused(&mut town, even, problem(TermsProblem::Seats));
     let none = bad_terms(|terms| terms.check = Check::Juror { jurors: 0 });
     refused(&mut town, none, problem(TermsProblem::Seats));
+    let raters = MAX_RATERS + 1;
+    let crowd = bad_terms(|terms| terms.check = Check::Peer { raters, pass_mark: 1 });
+    refused(&mut town, crowd, problem(TermsProblem::Seats));
     let many = bad_terms(|terms| terms.check = Check::Juror { jurors: 255 });
     refused(&mut town, many, problem(TermsProblem::Seats));
 }
@@ -114,6 +118,9 @@ fn what_is_not_there_or_not_yours_cannot_be_used() {
     refused(&mut town, orphan, Refusal::ParentNotFound { parent: job(9) });
     let leave = Operation::Leave { party: party(CLIENT) };
     refused(&mut town, leave, Refusal::NotEnlisted { party: party(CLIENT) });
+
+    let dust = Operation::Enlist { party: party(CLIENT), stake: musd(99) };
+    refused(&mut town, dust, Refusal::PoolStakeTooSmall { least: musd(100) });
 
     town.done(Operation::Open(Box::new(terms(1))));
     let other = bad_terms(|terms| terms.budget = musd(3_000));

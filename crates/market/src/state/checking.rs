@@ -22,7 +22,11 @@ impl State {
         if worker != by {
             return Err(Refusal::NotYours { by, owner: worker });
         }
-        if slot.delivery.as_ref() == Some(delivery) {
+        let is_same = match (&slot.delivery, delivery) {
+            (Some(Delivery::Open(kept)), Delivery::Open(report)) => report.is_kept(kept),
+            (kept, _) => kept.as_ref() == Some(delivery),
+        };
+        if is_same {
             return Ok(Step::Existed);
         }
         if slot.stage != Stage::Working {
@@ -241,7 +245,7 @@ impl State {
             (false, Some(seat)) => panel.and_then(|panel| panel.seats[seat].report.as_ref()),
             (false, None) => None,
         };
-        if told == Some(report) {
+        if told.is_some_and(|told| report.is_kept(told)) {
             return Ok(Step::Existed);
         }
         let is_gold = matches!(slot.terms.check, Check::Gold { .. });

@@ -17,7 +17,7 @@ use money::Party;
 use super::State;
 use crate::operation::{Movement, Pot, Stage};
 use crate::reputation::{CheckerReceipt, Receipt};
-use crate::terms::Check;
+use crate::terms::{Check, Delivery};
 
 impl State {
     /// Nobody was hired, or the client took the job back.
@@ -300,6 +300,15 @@ impl State {
         );
         slot.stage = stage;
         slot.deadline = None;
+        // Labels are up to 256 KiB a job, and the journal has them.
+        if let Some(Delivery::Open(report)) = &mut slot.delivery {
+            *report = report.shortened();
+        }
+        let seats = slot.panels.iter_mut().flat_map(|panel| &mut panel.seats);
+        let reports = seats.filter_map(|seat| seat.report.as_mut()).chain(slot.opened.as_mut());
+        for report in reports {
+            *report = report.shortened();
+        }
         if slot.worker.is_some() && slot.delivery.is_none() {
             let offer_at = slot.offer_at;
             self.offers[offer_at].busy -= 1;

@@ -4,6 +4,7 @@ use money::Timestamp;
 use std::time::Duration;
 
 use super::State;
+use crate::checks::peer::MAX_RATERS;
 use crate::operation::{Refusal, TermsProblem};
 use crate::rules::{MAX_APPEALS, MAX_DURATION_MS, MAX_SEATS, MILLION};
 use crate::terms::{Check, Pricing, Terms};
@@ -46,7 +47,8 @@ impl State {
         let fits = match terms.check {
             Check::Exact { .. } | Check::Optimistic { .. } | Check::Juror { .. } => is_odd,
             Check::Redundant { .. } => !is_odd,
-            Check::Gold { .. } | Check::Peer { .. } => true,
+            Check::Peer { raters, .. } => raters <= MAX_RATERS,
+            Check::Gold { .. } => true,
         };
         if seats == 0 || seats > MAX_SEATS || !fits {
             return Some(TermsProblem::Seats);

@@ -33,6 +33,7 @@ pub fn rules() -> Rules {
         report_ms: 100,
         appeal_ms: 100,
         least_check_ms: 100,
+        least_pool_stake: 100,
         evidence_unit: 100,
         ..Rules::standard(Asset::MUSD, party(TREASURY))
     }
