@@ -65,11 +65,13 @@ fn town() -> State {
         if n > 0 {
             run(Operation::Enlist { party, stake: musd(1_000_000) });
             let offer = Offer {
-                id: OfferId::from_u128(u128::from(n)),
-                worker: party,
-                skill: Skill::from_u128(1),
-                price: musd(1_000),
                 capacity: 1_000_000,
+                ..Offer::standard(
+                    OfferId::from_u128(u128::from(n)),
+                    party,
+                    Skill::from_u128(1),
+                    musd(1_000),
+                )
             };
             run(Operation::Publish(offer));
         }

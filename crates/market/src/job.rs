@@ -35,7 +35,7 @@ pub struct Job {
     pub offer: Option<OfferId>,
     /// For how much, if it passes.
     pub price: i128,
-    /// What was delivered.
+    /// What was delivered; when the job has ended, of labels only their digest.
     pub delivery: Option<Delivery>,
     /// A sealed delivery, opened.
     pub opened: Option<Report>,
@@ -51,7 +51,8 @@ pub struct Job {
     pub verdict: Option<bool>,
     /// What is in escrow now.
     pub escrow: i128,
-    /// What the worker has at stake now.
+    /// What the worker has at stake now: what the terms ask, and as much again as was given to children
+    /// and did not come back.
     pub stake: i128,
     /// What its children took for good.
     pub spent: i128,
@@ -118,7 +119,7 @@ pub struct Seat {
     pub checker: Party,
     /// Its sealed report.
     pub commitment: Option<Digest>,
-    /// Its report, opened.
+    /// Its report, opened; when the job has ended, of labels only their digest.
     pub report: Option<Report>,
     /// Whether it was right if the work passes, and if it fails.
     pub agrees: [bool; 2],

@@ -40,7 +40,8 @@
 //!   when the bids or the work came in: a later block's hash, or a beacon. Who runs the market must not
 //!   choose them.
 //! - **Bytes.** Keep briefs and deliverables by their digest, and hand them to those who may see them:
-//!   the brief to bidders and checkers, the deliverable to the client after the verdict.
+//!   the brief to bidders and checkers, the deliverable to the client after the verdict. Labels too: the
+//!   state forgets them when their job has ended.
 //! - **Bounds.** One client's open jobs and the rate of operations are the edge's to bound.
 //!
 //! ```
@@ -56,28 +57,29 @@
 //! let terms = Terms {
 //!     id: job, client: ada, parent: None, skill, brief: Digest::of(b"what is this?"), budget: musd(100), worth: musd(300),
 //!     quality: 0, pricing: Pricing::Posted { offer }, check: Check::Optimistic { window_ms: 1_000, executors: 1 },
-//!     audit: 1_000_000, checker_fee: musd(0), appeals: 0, stake: musd(0), deliver_by: Timestamp::from_secs(1_060), check_ms: 5_000,
+//!     audit: 1_000_000, checker_fee: musd(0), appeals: 0, stake: musd(2), deliver_by: Timestamp::from_secs(1_060), check_ms: 5_000,
 //! };
 //! for party in 10..14 {
 //!     let party = Party::new([party; 20]);
 //!     let id = MoveId::derive(&[party.as_bytes()]);
-//!     for operation in [Operation::Deposit { id, party, amount: musd(5) }, Operation::Enlist { party, stake: musd(5) }] {
+//!     for operation in [Operation::Deposit { id, party, amount: musd(10_000) }, Operation::Enlist { party, stake: musd(10_000) }] {
 //!         assert_eq!(market.apply(now, &operation, &mut effects), Outcome::Applied);
 //!     }
 //! }
 //! for operation in [
 //!     Operation::Deposit { id: MoveId::from_u128(1), party: ada, amount: musd(100) },
-//!     Operation::Publish(Offer { id: offer, worker: bob, skill, price: musd(80), capacity: 1 }),
+//!     Operation::Deposit { id: MoveId::from_u128(2), party: bob, amount: musd(2) },
+//!     Operation::Publish(Offer::standard(offer, bob, skill, musd(80))),
 //!     Operation::Open(Box::new(terms)),
 //!     Operation::Fund { job },
 //!     Operation::Submit { job, by: bob, delivery: market::Delivery::Open(market::Report::Digest(Digest::of(b"a cat"))) },
 //! ] {
 //!     assert_eq!(market.apply(now, &operation, &mut effects), Outcome::Applied);
 //! }
-//! // Nobody challenges: after a second Bob has his price less the market's fee, and Ada the rest.
+//! // Nobody challenges: after a second Bob has his price less the market's fee, and his stake, and Ada the rest.
 //! let _ = market.apply(Timestamp::from_secs(1_001), &Operation::Tick, &mut effects);
 //! assert_eq!(market.job(job).map(|job| job.stage), Some(Stage::Completed));
-//! assert_eq!(market.holding(bob).free, musd(79));
+//! assert_eq!(market.holding(bob).free, musd(79 + 2));
 //! assert_eq!(market.holding(ada).free, musd(20));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -97,14 +99,17 @@ pub mod simulation;
 mod state;
 mod terms;
 
+pub use checks::choose::Kind as CheckKind;
 pub use entropy::Draws;
 pub use id::{Digest, IdError, JobId, MoveId, OfferId, Skill};
 pub use job::{Bid, BidState, Bond, Job, Panel, Seat};
 pub use money::{Amount, Asset, Party, Timestamp};
-pub use operation::{Effect, Movement, Operation, Outcome, Pot, Refusal, Stage, TermsProblem};
+pub use operation::{
+    Effect, Movement, OfferLimit, Operation, Outcome, Pot, Refusal, Stage, TermsProblem,
+};
 pub use rules::{
-    MAX_APPEALS, MAX_BIDS, MAX_CHILDREN, MAX_DEPTH, MAX_DURATION_MS, MAX_LABELS, MAX_MINOR,
-    MAX_OFFERS, MAX_SEATS, MILLION, Rules,
+    MAX_APPEALS, MAX_BIDS, MAX_BIDS_EVER, MAX_CHILDREN, MAX_DEPTH, MAX_DURATION_MS, MAX_LABELS,
+    MAX_MINOR, MAX_OFFERS, MAX_SEATS, MILLION, Rules,
 };
 pub use state::{Holding, State};
 pub use terms::{Check, Delivery, GoldKey, Offer, Pricing, Report, Terms, bid_commitment};

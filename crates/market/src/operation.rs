@@ -6,9 +6,12 @@ use money::{Amount, Asset, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::checks::choose::Kind;
+use crate::checks::peer::MAX_RATERS;
 use crate::id::{Digest, JobId, MoveId, OfferId};
 use crate::rules::{
-    MAX_APPEALS, MAX_BIDS, MAX_CHILDREN, MAX_DEPTH, MAX_LABELS, MAX_OFFERS, MAX_SEATS,
+    MAX_APPEALS, MAX_BIDS, MAX_BIDS_EVER, MAX_CHILDREN, MAX_DEPTH, MAX_LABELS, MAX_OFFERS,
+    MAX_SEATS,
 };
 use crate::terms::{Delivery, GoldKey, Offer, Report, Terms};
 
@@ -261,7 +264,7 @@ impl Stage {
 pub enum Pot {
     /// A job's budget.
     Escrow,
-    /// The stake of a job's worker.
+    /// The stake of a job's worker, and what it answers with for the jobs that this one hired.
     Stake,
     /// A bidder's bond.
     Bid,
@@ -389,6 +392,14 @@ pub enum Refusal {
         /// Which.
         offer: OfferId,
     },
+    /// The worker posted a price, and did not agree to such terms.
+    #[error("offer {offer} does not agree to these terms at its posted price: {limit}")]
+    OfferDoesNotAgree {
+        /// Which.
+        offer: OfferId,
+        /// To which of them, and to what it would.
+        limit: OfferLimit,
+    },
 
     /// Something about a job's terms is outside its bounds.
     #[error("the job cannot be: {problem}")]
@@ -451,18 +462,22 @@ pub enum Refusal {
         /// What is left.
         left: Amount,
     },
-    /// The foreman's stake does not cover what it hires for.
-    #[error("the foreman answers with its stake of {stake}, which does not cover {needs}")]
+    /// The foreman's free money does not cover what it hires for.
+    #[error(
+        "the foreman answers for what it hires with its own money: {available} is free, and it needs {needs}"
+    )]
     LiabilityNotCovered {
-        /// The stake.
-        stake: Amount,
-        /// What it hires for, in all.
+        /// What it has free.
+        available: Amount,
+        /// What it hires for now.
         needs: Amount,
     },
     /// Too few checkers could be drawn.
-    #[error("the check needs {needs} checkers, and the pool has {has}")]
+    #[error(
+        "the check needs {needs} checkers with a free stake of its deposit, and the pool has {has}"
+    )]
     PoolTooSmall {
-        /// How many there are, without client and worker.
+        /// How many there are, without those who have a part in the job.
         has: u32,
         /// How many are needed.
         needs: u32,
@@ -489,8 +504,10 @@ pub enum Refusal {
         /// The most it may be.
         most: Amount,
     },
-    /// There is a bid already, by this offer or another one of the same worker.
-    #[error("the worker of offer {offer} has another bid in this round: take it back first")]
+    /// There was a bid already, by this offer or another one of the same worker.
+    #[error(
+        "the worker of offer {offer} has bid in this round: there is one bid for each worker, even if it was taken back"
+    )]
     BidExists {
         /// Whose.
         offer: OfferId,
@@ -508,7 +525,9 @@ pub enum Refusal {
         offer: OfferId,
     },
     /// The round is full.
-    #[error("the round has {MAX_BIDS} bids, the most there may be")]
+    #[error(
+        "the round has as many bids as it may: {MAX_BIDS} that stand, or {MAX_BIDS_EVER} in all"
+    )]
     RoundFull,
     /// What is opened is not what was sealed.
     #[error("what {party} opened is not what it sealed: check content and salt")]
@@ -544,6 +563,12 @@ pub enum Refusal {
     NothingToAppeal {
         /// Who.
         party: Party,
+    },
+    /// It is too little to be in the pool with.
+    #[error("a checker puts at least {least} in the pool")]
+    PoolStakeTooSmall {
+        /// The least.
+        least: Amount,
     },
     /// A part of a checker's stake is in use.
     #[error("{party} sits on panels: {locked} of its stake is locked until they end")]
@@ -585,8 +610,39 @@ impl Refusal {
                 | Refusal::TooManyOffers { .. }
                 | Refusal::WrongStage { .. }
                 | Refusal::ParentBudgetExceeded { .. }
+                | Refusal::LiabilityNotCovered { .. }
         )
     }
+}
+
+/// Which of a job's terms go beyond what an [`Offer`] agrees to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfferLimit {
+    /// More is to be put at stake.
+    #[error("it puts at most {most} at stake")]
+    Stake {
+        /// The most.
+        most: Amount,
+    },
+    /// There is less time to deliver.
+    #[error("it needs {least_ms} milliseconds to deliver")]
+    Time {
+        /// The least.
+        least_ms: u64,
+    },
+    /// Another check would judge.
+    #[error("it does not let `{}` checks judge its work", .check.name())]
+    Check {
+        /// Which.
+        check: Kind,
+    },
+    /// The pass mark is higher.
+    #[error("it works for pass marks of at most {most} millionths")]
+    Mark {
+        /// The highest.
+        most: u32,
+    },
 }
 
 /// What is wrong with a job's terms.
@@ -597,7 +653,9 @@ pub enum TermsProblem {
     #[error("it must be delivered after now and its round, and within 90 days")]
     DeliverBy,
     /// Checkers have no time, or too much.
-    #[error("checkers need 1 millisecond to 90 days, and a challenge as well")]
+    #[error(
+        "checkers need the market's least time (`least_check_ms`) to 90 days, and a challenge 1 millisecond to 90 days"
+    )]
     CheckTime,
     /// A quality, pass mark or audited share is beyond one, or nothing is audited.
     #[error(
@@ -605,7 +663,9 @@ pub enum TermsProblem {
     )]
     Share,
     /// A panel has the wrong size.
-    #[error("a panel has 1 to {MAX_SEATS} seats; executors and jurors are odd, peers even")]
+    #[error(
+        "a panel has 1 to {MAX_SEATS} seats; executors and jurors are odd, peers even, raters at most {MAX_RATERS}"
+    )]
     Seats,
     /// There are too many appeals.
     #[error("there are at most {MAX_APPEALS} appeals")]
@@ -613,9 +673,16 @@ pub enum TermsProblem {
     /// The budget does not even pay for the check.
     #[error("the budget does not pay for the check and leave something for the work")]
     Budget,
-    /// The stake does not pay for the panel that a challenge calls.
-    #[error("under an optimistic check the stake must pay for the executors")]
+    /// The stake does not pay for the panel that a challenge calls, and a reward.
+    #[error(
+        "under an optimistic check the stake must pay for the executors, and 2 units more, of which half rewards who challenged"
+    )]
     Stake,
+    /// The client names the judge, and nothing may be said against it.
+    #[error(
+        "under hidden tests at least 1 appeal must be open, since the client names the examiner"
+    )]
+    AppealMissing,
     /// The examiner is a party to the job.
     #[error("the examiner must be neither the client nor the worker")]
     Examiner,

@@ -5,6 +5,8 @@
 //! nothing. Drawing takes time logarithmic in the size of the pool (a Fenwick tree; P. Fenwick, "A
 //! New Data Structure for Cumulative Frequency Tables", 1994).
 
+use std::collections::BTreeSet;
+
 use crate::entropy::Draws;
 
 /// Weights by place, with their sums.
@@ -17,11 +19,30 @@ pub(crate) struct Pool {
     total: i128,
     /// How many places weigh something.
     members: u32,
+    /// Those that weigh something, by weight.
+    ordered: BTreeSet<(i128, usize)>,
 }
 
 impl Pool {
     /// Gives a place a weight; places that were never given one weigh nothing.
     pub(crate) fn set(&mut self, place: usize, weight: i128) {
+        self.ordered.remove(&(self.weight(place), place));
+        if weight > 0 {
+            self.ordered.insert((weight, place));
+        }
+        self.put(place, weight);
+    }
+
+    /// Whether `needs` could be drawn that weigh at least `least` and are not `excluded`: how many
+    /// there are, counted up to `needs`. Takes time linear in `needs` and those excluded.
+    pub(crate) fn able(&self, needs: u32, least: i128, excluded: impl Fn(usize) -> bool) -> u32 {
+        let heavy = self.ordered.iter().rev().take_while(|(weight, _)| *weight >= least);
+        let most = usize::try_from(needs).expect("panels are small");
+        let able = heavy.filter(|(_, place)| !excluded(*place)).take(most).count();
+        u32::try_from(able).expect("at most what is needed")
+    }
+
+    fn put(&mut self, place: usize, weight: i128) {
         debug_assert!(weight >= 0, "nobody has less than nothing at stake");
         while self.weights.len() <= place {
             self.weights.push(0);
@@ -92,13 +113,13 @@ impl Pool {
             let place = self.at(i128::try_from(point).expect("below a sum of stakes"));
             let weight = self.weight(place);
             aside.push((place, weight));
-            self.set(place, 0);
+            self.put(place, 0);
             if weight >= least && !excluded(place) {
                 drawn.push(place);
             }
         }
         for (place, weight) in aside {
-            self.set(place, weight);
+            self.put(place, weight);
         }
         (drawn.len() == seats).then_some(drawn)
     }
@@ -127,6 +148,10 @@ mod tests {
         assert_eq!(all, [0, 3, 7]);
         assert_eq!(pool.draw(3, 1, |place| place == 7, &mut draws), None);
         assert_eq!(pool.draw(1, 50, |_| false, &mut draws), Some(vec![7]));
+        // Those that weigh enough, without the excluded, and counted no further than needed.
+        assert_eq!(pool.able(9, 20, |_| false), 2);
+        assert_eq!(pool.able(9, 20, |place| place == 7), 1);
+        assert_eq!((pool.able(2, 1, |_| false), pool.able(9, 71, |_| false)), (2, 0));
         // Whatever was drawn, the pool is as it was.
         assert_eq!((pool.total, pool.weight(7), pool.members()), (100, 70, 3));
     }

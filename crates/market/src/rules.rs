@@ -10,8 +10,11 @@ pub const MAX_MINOR: i128 = 1 << 96;
 /// One, in millionths: qualities, confidences and shares are counted so.
 pub const MILLION: u32 = 1_000_000;
 
-/// The most bids in one round.
+/// The most bids in one round that stand.
 pub const MAX_BIDS: usize = 64;
+
+/// The most bids in one round, those that were taken back included.
+pub const MAX_BIDS_EVER: usize = 4 * MAX_BIDS;
 
 /// The most jobs that one job may hire, over its whole life.
 pub const MAX_CHILDREN: u32 = 64;
@@ -58,10 +61,16 @@ pub struct Rules {
     pub report_ms: u64,
     /// How long a verdict may be appealed against.
     pub appeal_ms: u64,
+    /// The least time that a job may give its checkers, in milliseconds. A client that gave them
+    /// less could time every one of them out.
+    pub least_check_ms: u64,
     /// How many checker's fees one seat puts at stake: all are lost by silence, and one or more by
     /// a report that the final verdict contradicts. Five cover the next panel when a panel of three
     /// is overturned: two of its three were wrong, and 2 · 5 ≥ 7.
     pub deposit_fees: u8,
+    /// The least that a checker puts in the pool, in minor units: what it costs to be one more identity
+    /// there.
+    pub least_pool_stake: i128,
     /// What a worker that promised and did not deliver loses of its stake, in basis points.
     pub absence_bps: u16,
     /// How much paid work counts as one piece of evidence of quality, in minor units.
@@ -72,7 +81,7 @@ pub struct Rules {
 
 impl Rules {
     /// Rules for play money and machines that answer in seconds: a fee of one per cent, rounds of
-    /// 100 milliseconds, a minute for reports, evidence by the hundredth of a dollar, which loses an
+    /// 100 milliseconds, a second at least for checkers, a minute for reports, evidence by the hundredth of a dollar, which loses an
     /// eighth of its weight each week.
     pub fn standard(asset: Asset, treasury: Party) -> Rules {
         Rules {
@@ -84,7 +93,9 @@ impl Rules {
             entropy_ms: 5_000,
             report_ms: 60_000,
             appeal_ms: 60_000,
+            least_check_ms: 1_000,
             deposit_fees: 5,
+            least_pool_stake: asset.unit() / 100,
             absence_bps: 1_000,
             evidence_unit: asset.unit() / 100,
             decay_ms: 7 * 86_400_000,
@@ -113,6 +124,7 @@ impl Rules {
             self.entropy_ms,
             self.report_ms,
             self.appeal_ms,
+            self.least_check_ms,
             self.decay_ms,
         ];
         if spans.iter().any(|span| *span == 0 || *span > MAX_DURATION_MS) {
@@ -123,6 +135,9 @@ impl Rules {
         }
         if self.deposit_fees == 0 {
             return Err("a seat without a deposit may be silent for nothing: at least 1 fee");
+        }
+        if self.least_pool_stake <= 0 || self.least_pool_stake > MAX_MINOR {
+            return Err("the least stake in the pool must be more than nothing");
         }
         if self.evidence_unit <= 0 || self.evidence_unit > MAX_MINOR {
             return Err("the unit of evidence must be more than nothing");

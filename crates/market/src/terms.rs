@@ -1,12 +1,21 @@
 //! What is agreed before work begins: offers, jobs, their prices and checks.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use money::{Amount, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::checks::choose::Kind;
 use crate::id::{Digest, JobId, OfferId, Skill, hash};
+use crate::operation::OfferLimit;
 use crate::rules::MAX_LABELS;
 
 /// What a worker sells: a kind of work, at a price that whoever orders gets at once.
+///
+/// Whoever orders at the posted price names the rest of the terms and asks nobody, so the offer says
+/// what of them its worker agrees to: the fields from `most_stake` on. They do not bind bids and quotes,
+/// which a worker makes with the terms before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
@@ -20,6 +29,55 @@ pub struct Offer {
     pub price: Amount,
     /// How many jobs the worker takes at a time by this offer; at least 1.
     pub capacity: u32,
+    /// The most that it puts at stake in one job.
+    pub most_stake: Amount,
+    /// The least time that it has to deliver, in milliseconds.
+    pub least_ms: u64,
+    /// The checks that it lets judge its work. Under [`Kind::Gold`] the client names its judge.
+    pub checks: BTreeSet<Kind>,
+    /// The highest pass mark that it works for, in millionths, where a check has one.
+    pub most_mark: u32,
+}
+
+impl Offer {
+    /// An offer of one job at a time, on terms that an honest worker can bear: it puts its price at
+    /// stake and no more, has a second to deliver, lets every check judge whose judges are drawn by
+    /// lot, and works for a mark of 80 %.
+    pub fn standard(id: OfferId, worker: Party, skill: Skill, price: Amount) -> Offer {
+        Offer {
+            id,
+            worker,
+            skill,
+            price,
+            capacity: 1,
+            most_stake: price,
+            least_ms: 1_000,
+            checks: BTreeSet::from([
+                Kind::Exact,
+                Kind::Redundant,
+                Kind::Peer,
+                Kind::Optimistic,
+                Kind::Juror,
+            ]),
+            most_mark: 800_000,
+        }
+    }
+
+    /// What of these terms, funded at `now`, the worker does not agree to, if anything.
+    pub(crate) fn limit_of(&self, terms: &Terms, now: Timestamp) -> Option<OfferLimit> {
+        let earliest = now.plus(Duration::from_millis(self.least_ms));
+        if terms.stake.minor() > self.most_stake.minor() {
+            Some(OfferLimit::Stake { most: self.most_stake })
+        } else if terms.deliver_by < earliest {
+            Some(OfferLimit::Time { least_ms: self.least_ms })
+        } else if !self.checks.contains(&terms.check.kind()) {
+            Some(OfferLimit::Check { check: terms.check.kind() })
+        } else if terms.check.pass_mark().is_some_and(|mark| mark > self.most_mark) {
+            Some(OfferLimit::Mark { most: self.most_mark })
+        } else {
+            None
+        }
+    }
 }
 
 /// How a job's price and worker are found.
@@ -88,6 +146,29 @@ pub enum Check {
 }
 
 impl Check {
+    /// Which kind it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Check::Exact { .. } => Kind::Exact,
+            Check::Gold { .. } => Kind::Gold,
+            Check::Redundant { .. } => Kind::Redundant,
+            Check::Peer { .. } => Kind::Peer,
+            Check::Optimistic { .. } => Kind::Optimistic,
+            Check::Juror { .. } => Kind::Juror,
+        }
+    }
+
+    /// What work must reach, in millionths, where the check counts it.
+    pub fn pass_mark(&self) -> Option<u32> {
+        match *self {
+            Check::Gold { pass_mark, .. } | Check::Peer { pass_mark, .. } => Some(pass_mark),
+            Check::Exact { .. }
+            | Check::Redundant { .. }
+            | Check::Optimistic { .. }
+            | Check::Juror { .. } => None,
+        }
+    }
+
     /// How many seats its first panel has; for [`Check::Optimistic`], if it comes to one.
     pub fn seats(&self) -> u8 {
         match *self {
@@ -101,14 +182,7 @@ impl Check {
 
     /// Its name, as people write it.
     pub fn name(&self) -> &'static str {
-        match self {
-            Check::Exact { .. } => "exact",
-            Check::Gold { .. } => "gold",
-            Check::Redundant { .. } => "redundant",
-            Check::Peer { .. } => "peer",
-            Check::Optimistic { .. } => "optimistic",
-            Check::Juror { .. } => "juror",
-        }
+        self.kind().name()
     }
 
     /// Whether the worker delivers sealed, so that checkers cannot copy what they should find.
@@ -166,13 +240,15 @@ pub struct Terms {
     pub audit: u32,
     /// What each checker gets.
     pub checker_fee: Amount,
-    /// How many appeals there may be.
+    /// How many appeals there may be: under [`Check::Gold`], whose judge the client names, at least 1, so
+    /// that jurors drawn by lot have the last word.
     pub appeals: u8,
     /// What the worker puts at stake.
     pub stake: Amount,
     /// Until when the work must be delivered.
     pub deliver_by: Timestamp,
-    /// How long checkers have for their work, in milliseconds.
+    /// How long checkers have for their work, in milliseconds: at least the market's
+    /// [`least_check_ms`](crate::Rules::least_check_ms).
     pub check_ms: u64,
 }
 
@@ -195,6 +271,21 @@ impl Report {
             Report::Labels(labels) => [&[1], labels.as_slice()].concat(),
             Report::Vote(vote) => vec![2, u8::from(*vote)],
         }
+    }
+
+    /// What is kept of it when its job has ended: of labels, the digest.
+    pub(crate) fn shortened(&self) -> Report {
+        match self {
+            Report::Labels(_) => {
+                Report::Digest(Digest::new(hash("machina/market/ended/1", &[&self.encode()])))
+            }
+            Report::Digest(_) | Report::Vote(_) => self.clone(),
+        }
+    }
+
+    /// Whether `kept`, which may have been shortened since, is this report.
+    pub(crate) fn is_kept(&self, kept: &Report) -> bool {
+        self == kept || (matches!(self, Report::Labels(_)) && self.shortened() == *kept)
     }
 
     /// What binds `party` to this report in `job` without telling it: Keccak-256 over job, party,

@@ -75,7 +75,7 @@ fn a_worker_that_dies_loses_a_tenth_of_its_stake_and_the_client_nothing() {
 }
 
 #[test]
-fn silent_checkers_are_replaced_once_and_pay_whom_they_kept_waiting() {
+fn silent_checkers_are_replaced_once_and_nobody_who_takes_part_gains_by_it() {
     let mut town = Town::new();
     let before = town.clone();
     town.hire(terms(1));
@@ -83,8 +83,8 @@ fn silent_checkers_are_replaced_once_and_pay_whom_they_kept_waiting() {
     town.judge(1, None, &[None]);
     assert_eq!(town.stage(1), Stage::Drawing);
     town.judge(1, None, &[None]);
-    // Each lost its deposit of five fees: the first to the treasury, the last to the worker.
-    ends(&mut town, &before, 1, Stage::Expired, [0, 250, -500, 250]);
+    // Each lost its deposit of five fees to the treasury.
+    ends(&mut town, &before, 1, Stage::Expired, [0, 0, -500, 500]);
 }
 
 #[test]
@@ -148,6 +148,7 @@ fn hidden_tests_decide_and_a_silent_examiner_pays() {
     let key = gold_key();
     let gold = |n| Terms {
         check: Check::Gold { examiner: party(10), key: key.commitment(), pass_mark: 600_000 },
+        appeals: 1,
         ..terms(n)
     };
     let mut right = vec![0; 12];
@@ -165,6 +166,8 @@ fn hidden_tests_decide_and_a_silent_examiner_pays() {
         let refusal = town.refused(Operation::Examine { job: job(1), by, key: lie });
         assert_eq!(refusal, Refusal::CommitmentBroken { party: by });
         town.done(Operation::Examine { job: job(1), by, key: key.clone() });
+        assert_eq!(town.stage(1), Stage::Appealable);
+        town.pass(100);
         ends(&mut town, &before, 1, stage, money);
     }
     let mut town = Town::new();
@@ -177,6 +180,21 @@ fn hidden_tests_decide_and_a_silent_examiner_pays() {
 }
 
 #[test]
+fn an_examiner_in_the_clients_pay_is_overruled_by_jurors() {
+    let key = GoldKey { answers: vec![(0, 9)], salt: digest(5) };
+    let check = Check::Gold { examiner: party(10), key: key.commitment(), pass_mark: 1 };
+    let mut town = Town::new();
+    let before = town.clone();
+    town.hire(Terms { check, appeals: 1, ..terms(1) });
+    town.deliver(1, WORKER, Report::Labels(vec![0; 12]));
+    town.done(Operation::Examine { job: job(1), by: party(10), key });
+    town.done(Operation::Appeal { job: job(1), by: party(WORKER) });
+    town.judge(1, None, &[const { Some(Report::Vote(true)) }; 3]);
+    // The examiner pays the jurors.
+    ends(&mut town, &before, 1, Stage::Completed, [-1_000, 990, 0, 10]);
+}
+
+#[test]
 fn labels_that_agree_beyond_chance_pass_and_constants_do_not() {
     let truth: Vec<u8> = (0..12).map(|n| n % 3).collect();
     let labels = |labels: &[u8]| Some(Report::Labels(labels.to_vec()));
@@ -184,10 +202,16 @@ fn labels_that_agree_beyond_chance_pass_and_constants_do_not() {
         let mut town = Town::new();
         town.hire(Terms { check: Check::Peer { raters: 2, pass_mark: 300_000 }, ..terms(1) });
         town.deliver(1, WORKER, Report::Labels(delivered.clone()));
-        let worker = Some((WORKER, Report::Labels(delivered)));
+        let worker = Some((WORKER, Report::Labels(delivered.clone())));
         town.judge(1, worker, &[labels(&truth), labels(&truth)]);
         assert_eq!(town.stage(1), stage);
         town.check();
+        // Labels are forgotten, and still known when they come again.
+        let ended = town.market.job(job(1)).unwrap();
+        assert!(!format!("{ended:?}").contains("Labels"));
+        let (by, report) = (party(WORKER), Report::Labels(delivered));
+        let again = Operation::RevealReport { job: job(1), by, report, salt: salt() };
+        assert_eq!(town.act(&again), Outcome::Exists);
     }
 }
 
@@ -225,6 +249,32 @@ fn a_challenger_who_is_right_earns_and_one_who_is_wrong_pays() {
         assert_eq!(gained(&town, &before, RIVAL), challenger);
         assert_eq!(gained(&town, &before, WORKER), worker);
     }
+}
+
+#[test]
+fn a_challenge_that_finds_no_panel_lets_the_silence_stand() {
+    let check = Check::Optimistic { window_ms: 1_000, executors: 1 };
+    let mut town = Town::new();
+    let before = town.clone();
+    town.hire(Terms { check, ..terms(1) });
+    town.deliver(1, WORKER, answer(1));
+    town.done(Operation::Challenge { job: job(1), by: party(CLIENT) });
+    // Everybody leaves the pool, or stays in it with less than a deposit of 250.
+    for n in CHECKERS.skip(10) {
+        town.done(Operation::Leave { party: party(n) });
+    }
+    for n in CHECKERS.take(10) {
+        town.done(Operation::Enlist { party: party(n), stake: musd(249) });
+    }
+    let draw = Operation::Draw { job: job(1), entropy: digest(1) };
+    assert_eq!(town.refused(draw), Refusal::PoolTooSmall { has: 0, needs: 1 });
+    town.pass(200);
+    ends(&mut town, &before, 1, Stage::Completed, [-1_000, 990, 0, 10]);
+    assert!(town.market.receipts().is_empty());
+    // Nor is anything hired, or challenged, that these could not judge.
+    town.done(Operation::Open(Box::new(Terms { check, ..terms(2) })));
+    let fund = town.refused(Operation::Fund { job: job(2) });
+    assert_eq!(fund, Refusal::PoolTooSmall { has: 0, needs: 1 });
 }
 
 #[test]
@@ -389,8 +439,9 @@ fn if_the_foreman_fails_it_answers_for_what_it_spent() {
     town.judge(2, Some((RIVAL, answer(1))), &[Some(answer(1))]);
     town.pass(10_000);
     // The rival's work passed, so it keeps its pay; the client has all of its money back.
+    // The foreman bears what it hired for, 410, and a tenth of its whole stake.
     assert_eq!(gained(&town, &before, RIVAL), 396);
-    ends_with_rival(&mut town, &before, Stage::Expired, [0, -459, 10, 53]);
+    ends_with_rival(&mut town, &before, Stage::Expired, [0, -500, 10, 94]);
 }
 
 #[test]
@@ -401,6 +452,7 @@ fn a_failed_branch_is_refunded_into_the_budget_and_hired_again() {
     town.done(Operation::Abandon { job: job(2), by: party(RIVAL) });
     let parent = town.market.job(job(1)).unwrap();
     assert_eq!((parent.spent, parent.allotted, parent.escrow), (0, 0, 2_000));
+    assert_eq!(parent.stake, 900, "what came back need not be answered for");
     let again = Terms { id: job(3), ..(*town.market.job(job(2)).unwrap().terms).clone() };
     town.hire(again);
     hire_rival(&mut town, 3, 500);
@@ -408,26 +460,21 @@ fn a_failed_branch_is_refunded_into_the_budget_and_hired_again() {
 }
 
 #[test]
-fn no_branch_takes_more_than_the_price_or_the_foremans_stake() {
+fn no_branch_takes_more_than_the_price_or_the_foremans_money() {
     let mut town = Town::new();
     let Outcome::Refused(refusal) = tree(&mut town, 991) else { panic!("it was funded") };
     assert_eq!(refusal, Refusal::ParentBudgetExceeded { asked: musd(991), left: musd(990) });
     let mut town = Town::new();
-    let Outcome::Refused(refusal) = tree(&mut town, 901) else { panic!("it was funded") };
-    assert_eq!(refusal, Refusal::LiabilityNotCovered { stake: musd(900), needs: musd(901) });
+    let (id, party, amount) = (MoveId::from_u128(900), party(WORKER), musd(98_500));
+    town.done(Operation::Withdraw { id, party, amount });
+    let Outcome::Refused(refusal) = tree(&mut town, 601) else { panic!("it was funded") };
+    assert_eq!(refusal, Refusal::LiabilityNotCovered { available: musd(600), needs: musd(601) });
 }
 
 #[test]
 fn two_clients_race_for_one_worker_and_one_of_them_wins() {
     let mut town = Town::new();
-    let small = Offer {
-        id: offer(50),
-        worker: party(WORKER),
-        skill: SKILL,
-        price: musd(1_000),
-        capacity: 1,
-    };
-    town.done(Operation::Publish(small));
+    town.done(Operation::Publish(agreeing(50, WORKER, 1_000, 1)));
     let pricing = Pricing::Posted { offer: offer(50) };
     town.hire(Terms { pricing: pricing.clone(), ..terms(1) });
     town.done(Operation::Open(Box::new(Terms { client: party(RIVAL), pricing, ..terms(2) })));

@@ -36,6 +36,55 @@ proptest! {
     }
 
     #[test]
+    fn a_foreman_that_hires_itself_and_cheats_loses_its_whole_stake(
+        stake in 302i128..5_000, budgets in prop::collection::vec(21i128..600, 0..6),
+    ) {
+        // The foreman is the worker, and its other self the rival.
+        let mut town = Town::new();
+        let (id, watcher) = (MoveId::from_u128(5_000), party(50));
+        town.done(Operation::Deposit { id, party: watcher, amount: musd(1_000) });
+        let before = town.clone();
+        let check = Check::Optimistic { window_ms: 1_000, executors: 3 };
+        town.hire(Terms { check, stake: musd(stake), ..terms(1) });
+        for (n, budget) in (2..).zip(budgets) {
+            let child = Terms {
+                client: party(WORKER),
+                parent: Some(job(1)),
+                budget: musd(budget),
+                checker_fee: musd(0),
+                check: Check::Optimistic { window_ms: 1, executors: 1 },
+                stake: musd(2),
+                pricing: Pricing::Quotes,
+                deliver_by: at(5_000),
+                ..terms(n)
+            };
+            town.done(Operation::Open(Box::new(child)));
+            if !town.act(&Operation::Fund { job: job(n) }).holds() {
+                break;
+            }
+            let offer = offer(u128::from(RIVAL));
+            town.done(Operation::Bid { job: job(n), offer, price: musd(budget) });
+            town.done(Operation::Accept { job: job(n), offer, by: party(WORKER) });
+            town.deliver(n, RIVAL, answer(1));
+            town.pass(1);
+            prop_assert_eq!(town.stage(n), Stage::Completed);
+        }
+        town.deliver(1, WORKER, answer(1));
+        town.done(Operation::Challenge { job: job(1), by: watcher });
+        town.judge(1, None, &[const { Some(Report::Digest(Digest::new([7; 32]))) }; 3]);
+        town.check();
+        prop_assert_eq!(town.stage(1), Stage::Rejected);
+        let gained = |n| {
+            let all = |town: &Town| town.free(n) + town.pooled(n);
+            all(&town) - all(&before)
+        };
+        prop_assert_eq!(gained(CLIENT), 0);
+        prop_assert!(gained(50) > 0, "the challenger has {}", gained(50));
+        // Of what it pays itself, nothing comes back but what it put in.
+        prop_assert!(gained(WORKER) + gained(RIVAL) <= -stake);
+    }
+
+    #[test]
     fn every_funded_job_ends_by_its_time_and_leaves_nothing_behind(seed in any::<u64>()) {
         let mut town = history(seed, 300, |town, operation| {
             let _ = town.act(operation);

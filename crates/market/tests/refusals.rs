@@ -2,6 +2,7 @@
 
 mod town;
 
+use market::checks::peer::MAX_RATERS;
 use market::*;
 use town::*;
 
@@ -66,7 +67,7 @@ fn terms_are_checked_in_this_order() {
         (
             |t| {
                 t.check = Check::Optimistic { window_ms: 1, executors: 3 };
-                t.stake = musd(299);
+                t.stake = musd(301);
             },
             problem(TermsProblem::Stake),
         ),
@@ -91,10 +92,15 @@ fn terms_are_checked_in_this_order() {
     }
     let far = bad_terms(|terms| terms.deliver_by = at(MAX_DURATION_MS + 1));
     refused(&mut town, far, problem(TermsProblem::DeliverBy));
+    let hasty = bad_terms(|terms| terms.check_ms = 99);
+    refused(&mut town, hasty, problem(TermsProblem::CheckTime));
     let even = bad_terms(|terms| terms.check = Check::Redundant { peers: 3 });
     refused(&mut town, even, problem(TermsProblem::Seats));
     let none = bad_terms(|terms| terms.check = Check::Juror { jurors: 0 });
     refused(&mut town, none, problem(TermsProblem::Seats));
+    let raters = MAX_RATERS + 1;
+    let crowd = bad_terms(|terms| terms.check = Check::Peer { raters, pass_mark: 1 });
+    refused(&mut town, crowd, problem(TermsProblem::Seats));
     let many = bad_terms(|terms| terms.check = Check::Juror { jurors: 255 });
     refused(&mut town, many, problem(TermsProblem::Seats));
 }
@@ -113,6 +119,9 @@ fn what_is_not_there_or_not_yours_cannot_be_used() {
     let leave = Operation::Leave { party: party(CLIENT) };
     refused(&mut town, leave, Refusal::NotEnlisted { party: party(CLIENT) });
 
+    let dust = Operation::Enlist { party: party(CLIENT), stake: musd(99) };
+    refused(&mut town, dust, Refusal::PoolStakeTooSmall { least: musd(100) });
+
     town.done(Operation::Open(Box::new(terms(1))));
     let other = bad_terms(|terms| terms.budget = musd(3_000));
     let taken = Refusal::ExistsWithDifferent { what: "job".into(), id: job(1).to_string() };
@@ -126,13 +135,8 @@ fn what_is_not_there_or_not_yours_cannot_be_used() {
 fn offers_are_bounded_and_serve_their_skill_alone() {
     let mut town = Town::new();
     let publish = |n: u128, capacity| {
-        Operation::Publish(Offer {
-            id: offer(n),
-            worker: party(WORKER),
-            skill: Skill::from_u128(2),
-            price: musd(10),
-            capacity,
-        })
+        let skill = Skill::from_u128(2);
+        Operation::Publish(Offer { skill, ..agreeing(n, WORKER, 10, capacity) })
     };
     refused(&mut town, publish(1_000, 0), Refusal::CapacityMissing);
     for n in 0..u128::from(MAX_OFFERS) - 1 {
@@ -147,6 +151,46 @@ fn offers_are_bounded_and_serve_their_skill_alone() {
     town.done(publish(5_000, 1));
     let retired = Refusal::OfferRetired { offer: offer(1_000) };
     refused(&mut town, Operation::Fund { job: job(1_000) }, retired);
+}
+
+#[test]
+fn a_posted_price_hires_only_on_terms_that_its_worker_agreed_to() {
+    let mut town = Town::new();
+    let limited = Offer {
+        most_stake: musd(500),
+        least_ms: 5_000,
+        checks: [CheckKind::Exact, CheckKind::Peer].into(),
+        most_mark: 300_000,
+        ..agreeing(50, WORKER, 1_000, 1)
+    };
+    town.done(Operation::Publish(limited));
+    let pricing = Pricing::Posted { offer: offer(50) };
+    let agreed = Terms { pricing, deliver_by: at(5_000), ..terms(1) };
+    type Change = fn(&mut Terms);
+    let cases: [(Change, OfferLimit); 4] = [
+        (|t| t.stake = musd(501), OfferLimit::Stake { most: musd(500) }),
+        (|t| t.deliver_by = at(4_999), OfferLimit::Time { least_ms: 5_000 }),
+        (|t| t.check = Check::Juror { jurors: 1 }, OfferLimit::Check { check: CheckKind::Juror }),
+        (
+            |t| t.check = Check::Peer { raters: 2, pass_mark: 300_001 },
+            OfferLimit::Mark { most: 300_000 },
+        ),
+    ];
+    for (n, (change, limit)) in cases.into_iter().enumerate() {
+        let id = job(2 + n as u128);
+        let mut asked = Terms { id, ..agreed.clone() };
+        change(&mut asked);
+        town.done(Operation::Open(Box::new(asked)));
+        let refusal = Refusal::OfferDoesNotAgree { offer: offer(50), limit };
+        refused(&mut town, Operation::Fund { job: id }, refusal);
+    }
+    town.hire(agreed);
+    let unheard = bad_terms(|terms| {
+        terms.id = job(9);
+        terms.check = Check::Gold { examiner: party(10), key: digest(0), pass_mark: 500_000 };
+    });
+    let problem = TermsProblem::AppealMissing;
+    refused(&mut town, unheard, Refusal::TermsInvalid { problem });
 }
 
 #[test]
@@ -215,25 +259,25 @@ fn bids_that_are_replayed_changed_dear_unfunded_or_too_many_are_refused() {
     refused(&mut town, unbid, Refusal::BidNotFound { offer: offer(3) });
     town.done(Operation::Unbid { job: job(1), offer: offer(2) });
     refused(&mut town, bid(2, 700), Refusal::BidIsOver { offer: offer(2) });
-    for n in 0..MAX_BIDS as u128 {
+    // Nor by another offer: what was taken back was this worker's one draw.
+    town.done(Operation::Publish(agreeing(60, WORKER, 1, 1)));
+    refused(&mut town, bid(60, 700), Refusal::BidExists { offer: offer(60) });
+    for n in 0..=MAX_BIDS as u128 {
         let worker = party(100 + n as u8);
         let (id, amount) = (MoveId::from_u128(600 + n), musd(99_000));
         town.done(Operation::Deposit { id, party: worker, amount });
-        let (id, skill, price) = (offer(1_000 + n), SKILL, musd(1));
-        town.done(Operation::Publish(Offer { id, worker, skill, price, capacity: 1 }));
-        if n + 1 < MAX_BIDS as u128 {
+        town.done(Operation::Publish(agreeing(1_000 + n, 100 + n as u8, 1, 1)));
+        if n < MAX_BIDS as u128 {
             town.done(bid(1_000 + n, 700));
         }
     }
     // Another offer of a worker that has bid is no second draw.
-    let (id, worker) = (offer(2_000), party(100));
-    let (skill, price) = (SKILL, musd(1));
-    town.done(Operation::Publish(Offer { id, worker, skill, price, capacity: 1 }));
-    refused(&mut town, bid(2_000, 600), Refusal::BidExists { offer: id });
-    refused(&mut town, bid(1_000 + MAX_BIDS as u128 - 1, 700), Refusal::RoundFull);
+    town.done(Operation::Publish(agreeing(2_000, 100, 1, 1)));
+    refused(&mut town, bid(2_000, 600), Refusal::BidExists { offer: offer(2_000) });
+    refused(&mut town, bid(1_000 + MAX_BIDS as u128, 700), Refusal::RoundFull);
     town.pass(100);
     let late = Refusal::WrongStage { job: job(1), stage: Stage::Choosing };
-    refused(&mut town, bid(1_000 + MAX_BIDS as u128 - 1, 700), late);
+    refused(&mut town, bid(1_000 + MAX_BIDS as u128, 700), late);
 }
 
 #[test]

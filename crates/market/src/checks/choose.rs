@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rules::MAX_SEATS;
 
 /// What is known of the work and of those who could check it. Chances are within 0 and 1.
@@ -43,7 +45,8 @@ pub struct Situation {
 }
 
 /// A check by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// [`exact`](super::exact).
     Exact,

@@ -20,7 +20,14 @@
 use std::collections::BTreeMap;
 
 use super::Tally;
-use crate::rules::MILLION;
+use crate::rules::{MAX_LABELS, MILLION};
+
+/// The most raters of one panel: with the worker, sixteen reports of at most
+/// [`MAX_LABELS`] labels, 2¹⁶ in all, whose 120 pairs are
+/// compared in one operation.
+pub const MAX_RATERS: u8 = 15;
+
+const _: () = assert!((MAX_RATERS as usize + 1) * MAX_LABELS <= 1 << 16);
 
 /// The score of two raters by correlated agreement, in millionths, from −1,000,000 to 1,000,000:
 /// the mean of S(x_b, y_b) over items less its mean over pairs of different items. Items that one
@@ -28,19 +35,6 @@ use crate::rules::MILLION;
 ///
 /// Whole numbers only. Takes time linear in the items and in pairs of labels seen.
 pub fn agreement(left: &[u8], right: &[u8]) -> i64 {
-    score(left, right, |_, _| true)
-}
-
-/// The same for labels that mean something: only equal labels can earn, S(x, y) = 1[x = y] where they are
-/// seen together more often than chance has it. This is the rule of A. Dasgupta and A. Ghosh
-/// ("Crowdsourced Judgement Elicitation with Endogenous Proficiency", WWW 2013). It is truthful where an
-/// item makes its own label likelier for everyone and no other, and gives nothing to a ring that
-/// permutes its labels, which correlated agreement pays like the truth.
-pub fn same_label(left: &[u8], right: &[u8]) -> i64 {
-    score(left, right, |x, y| x == y)
-}
-
-fn score(left: &[u8], right: &[u8], may_earn: impl Fn(u8, u8) -> bool) -> i64 {
     let items = i64::try_from(left.len().min(right.len())).expect("reports are bounded");
     if items < 2 {
         return 0;
@@ -55,10 +49,44 @@ fn score(left: &[u8], right: &[u8], may_earn: impl Fn(u8, u8) -> bool) -> i64 {
     // S(x, y) = 1 where n(x,y)/n > n(x)·n(y)/n²; a pair never seen together has S = 0.
     let (mut same, mut across) = (0i64, 0i64);
     for (&(x, y), &count) in &joint {
-        if may_earn(x, y) && count * items > lefts[&x] * rights[&y] {
+        if count * items > lefts[&x] * rights[&y] {
             same += count;
             across += lefts[&x] * rights[&y];
         }
+    }
+    beyond_chance(items, same, across)
+}
+
+/// The same for labels that mean something: only equal labels can earn, S(x, y) = 1[x = y] where they are
+/// seen together more often than chance has it. This is the rule of A. Dasgupta and A. Ghosh
+/// ("Crowdsourced Judgement Elicitation with Endogenous Proficiency", WWW 2013). It is truthful where an
+/// item makes its own label likelier for everyone and no other, and gives nothing to a ring that
+/// permutes its labels, which correlated agreement pays like the truth.
+///
+/// Takes time linear in the items, and no memory but three counts a label.
+pub fn same_label(left: &[u8], right: &[u8]) -> i64 {
+    let items = i64::try_from(left.len().min(right.len())).expect("reports are bounded");
+    let (mut both, mut lefts, mut rights) = ([0i64; 256], [0i64; 256], [0i64; 256]);
+    for (x, y) in left.iter().zip(right) {
+        lefts[usize::from(*x)] += 1;
+        rights[usize::from(*y)] += 1;
+        both[usize::from(*x)] += i64::from(x == y);
+    }
+    let (mut same, mut across) = (0, 0);
+    for ((count, x), y) in both.into_iter().zip(lefts).zip(rights) {
+        if count * items > x * y {
+            same += count;
+            across += x * y;
+        }
+    }
+    beyond_chance(items, same, across)
+}
+
+/// The share of items that earn, less that of pairs of different items. `across` counts all pairs, one item
+/// with itself included.
+fn beyond_chance(items: i64, same: i64, across: i64) -> i64 {
+    if items < 2 {
+        return 0;
     }
     let across = across - same;
     same * i64::from(MILLION) / items - across * i64::from(MILLION) / (items * (items - 1))
@@ -164,7 +192,12 @@ mod tests {
         let permuted: Vec<u8> = a.iter().map(|label| (label + 1) % 4).collect();
         assert_eq!(agreement(&permuted, &b), agreement(&a, &b));
         assert!(same_label(&permuted, &b) <= 0 && same_label(&a, &b) > 500_000);
-        assert_eq!(agreement(&[1], &[1]), 0);
+        assert_eq!(
+            (agreement(&[1], &[1]), same_label(&[1], &[1]), same_label(&[], &[])),
+            (0, 0, 0)
+        );
+        // By hand: 0 earns in 2 of 4 items, 1 in 1; 2·2 + 1·1 of 16 pairs, less 3 items with themselves.
+        assert_eq!(same_label(&[0, 0, 1, 2], &[0, 0, 1, 3]), 750_000 - 2 * 1_000_000 / 12);
         assert!(determinant(&a, &b, 4) > 1_000 * determinant(&a, &noise, 4).abs());
         assert_eq!(determinant(&a, &[3; 200], 4), 0);
         let tally = tally(&a, &[&b, &noise], 150_000);

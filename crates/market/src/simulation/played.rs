@@ -1,6 +1,6 @@
 //! A population played through the market itself, one job after the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::population::{Character, ITEMS, JUDGEMENT, Machine, Task, check, deliver, machines};
 use super::{Figures, Plan};
@@ -127,11 +127,15 @@ impl Town {
             let stake = if machine.character == Character::Sybil { 100_000 } else { 1_000_000 };
             town.must(&Operation::Enlist { party: machine.party, stake: money(stake) });
             town.must(&Operation::Publish(Offer {
-                id: OfferId::from_u128(n as u128),
-                worker: machine.party,
-                skill: SKILL,
-                price: money(machine.cost),
                 capacity: 1_000,
+                most_stake: money(STAKE),
+                checks: BTreeSet::from([kind]),
+                ..Offer::standard(
+                    OfferId::from_u128(n as u128),
+                    machine.party,
+                    SKILL,
+                    money(machine.cost),
+                )
             }));
         }
         town.must(&Operation::Enlist { party: address(3, 0), stake: money(1 << 40) });

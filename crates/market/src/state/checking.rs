@@ -22,7 +22,11 @@ impl State {
         if worker != by {
             return Err(Refusal::NotYours { by, owner: worker });
         }
-        if slot.delivery.as_ref() == Some(delivery) {
+        let is_same = match (&slot.delivery, delivery) {
+            (Some(Delivery::Open(kept)), Delivery::Open(report)) => report.is_kept(kept),
+            (kept, _) => kept.as_ref() == Some(delivery),
+        };
+        if is_same {
             return Ok(Step::Existed);
         }
         if slot.stage != Stage::Working {
@@ -110,11 +114,10 @@ impl State {
 
     /// Whether a panel of this size could be drawn beside those who have a part already.
     fn pool_has(&self, at: usize, size: u8) -> Result<(), Refusal> {
-        let slot = &self.jobs[at];
-        let seated: usize = slot.panels.iter().map(|panel| panel.seats.len()).sum();
-        let involved = u32::try_from(2 + slot.bonds.len() + seated).unwrap_or(u32::MAX);
-        let has = self.pool.members().saturating_sub(involved);
         let needs = u32::from(size);
+        let least = self.deposit_for(&self.jobs[at].terms).max(1);
+        let is_involved = |place: usize| self.is_involved(at, self.holders[place].party);
+        let has = self.pool.able(needs, least, is_involved);
         if has < needs { Err(Refusal::PoolTooSmall { has, needs }) } else { Ok(()) }
     }
 
@@ -145,7 +148,9 @@ impl State {
         );
         self.pool = pool;
         let Some(drawn) = drawn else {
-            let (has, needs) = (self.pool.members(), u32::from(size));
+            let needs = u32::from(size);
+            let is_involved = |place: usize| self.is_involved(at, self.holders[place].party);
+            let has = self.pool.able(needs, deposit.max(1), is_involved);
             return Err(Refusal::PoolTooSmall { has, needs });
         };
         let mut seats = Vec::with_capacity(drawn.len());
@@ -240,7 +245,7 @@ impl State {
             (false, Some(seat)) => panel.and_then(|panel| panel.seats[seat].report.as_ref()),
             (false, None) => None,
         };
-        if told == Some(report) {
+        if told.is_some_and(|told| report.is_kept(told)) {
             return Ok(Step::Existed);
         }
         let is_gold = matches!(slot.terms.check, Check::Gold { .. });
@@ -341,8 +346,7 @@ impl State {
         for (seat, agrees) in seats.into_iter().zip(tally.agrees) {
             panel.seats[seat].agrees = agrees;
         }
-        let treasury = self.rules.treasury;
-        self.slash_silent(at, treasury, i128::MAX);
+        self.slash_silent(at);
         self.find(at, verdict, from);
     }
 
@@ -387,21 +391,22 @@ impl State {
     }
 
     /// A panel came to no verdict. Once it is replaced; then the verdict before it stands, and
-    /// where there is none the job ends without.
+    /// where there is none the job ends without, or, under an optimistic check whose challenge found
+    /// no panel, as if nobody had challenged.
     pub(super) fn panel_was_silent(&mut self, at: usize, due: Timestamp) {
         let slot = &self.jobs[at];
         let panel = slot.panels.last().expect("a panel was called");
         let (is_jury, size, bond, again) =
             (panel.is_jury, panel.size, panel.bond, !panel.is_second);
         let is_hopeless = !again && slot.verdict.is_none();
-        let (to, most) = match slot.worker.filter(|_| is_hopeless) {
-            // Who delivered and is not paid has the silent ones' deposits, up to its price.
-            Some(worker) => (worker, slot.price),
-            None => (self.rules.treasury, i128::MAX),
-        };
-        self.slash_silent(at, to, most);
+        // A challenge for which no panel was found has shown nothing.
+        let is_challenge = matches!(slot.terms.check, Check::Optimistic { .. });
+        let is_unfounded = is_challenge && slot.panels.iter().any(|panel| panel.seats.is_empty());
+        self.slash_silent(at);
         if again {
             self.call_panel(at, is_jury, size, bond, true, due);
+        } else if is_hopeless && is_unfounded {
+            self.end_unheard(at);
         } else if is_hopeless {
             self.end_undecided(at);
         } else {
@@ -409,9 +414,9 @@ impl State {
         }
     }
 
-    /// Takes the deposits of those on the last panel who told nothing: up to `most` for `to`, the
-    /// rest for the treasury.
-    pub(super) fn slash_silent(&mut self, at: usize, to: Party, mut most: i128) {
+    /// Takes the deposits of those on the last panel who told nothing. The treasury has them, and
+    /// nobody who takes part: whoever earned by others' silence would see to it that they are silent.
+    pub(super) fn slash_silent(&mut self, at: usize) {
         let treasury = self.rules.treasury;
         let panel = self.jobs[at].panels.len() - 1;
         for seat in 0..self.jobs[at].panels[panel].seats.len() {
@@ -420,11 +425,8 @@ impl State {
                 continue;
             }
             let (deposit, place) = (std::mem::take(&mut slot.deposit), slot.checker_at);
-            let part = deposit.min(most);
-            most -= part;
             self.lock(place, -deposit);
-            self.slash_checker(at, place, to, part);
-            self.slash_checker(at, place, treasury, deposit - part);
+            self.slash_checker(at, place, treasury, deposit);
         }
     }
 

@@ -55,6 +55,10 @@ impl State {
         if before == minor {
             return Ok(Step::Existed);
         }
+        if minor < self.rules.least_pool_stake {
+            let least = self.amount(self.rules.least_pool_stake);
+            return Err(Refusal::PoolStakeTooSmall { least });
+        }
         if minor < locked {
             return Err(Refusal::StakeLocked { party, locked: self.amount(locked) });
         }
@@ -110,6 +114,8 @@ impl State {
     fn weigh(&mut self, place: usize) {
         let holder = &self.holders[place];
         assert!(0 <= holder.locked && holder.locked <= holder.stake, "a seat has its deposit");
-        self.pool.set(place, holder.stake - holder.locked);
+        // Who was slashed below the least is drawn again when it has added to its stake.
+        let is_enough = holder.stake >= self.rules.least_pool_stake;
+        self.pool.set(place, if is_enough { holder.stake - holder.locked } else { 0 });
     }
 }

@@ -12,12 +12,13 @@ use crate::job::{Bid, BidState, Job, Panel, Seat};
 use crate::operation::{Movement, Pot, Refusal, Stage, TermsProblem};
 use crate::price::second_score::{self, Bidder, Demand};
 use crate::price::thompson;
-use crate::rules::{MAX_BIDS, MAX_CHILDREN, MAX_DEPTH, MAX_OFFERS};
+use crate::rules::{MAX_BIDS, MAX_BIDS_EVER, MAX_CHILDREN, MAX_DEPTH, MAX_OFFERS};
 use crate::terms::{Check, Offer, Pricing, Terms, bid_commitment};
 
 impl State {
     pub(super) fn publish(&mut self, offer: &Offer) -> Decision {
         self.positive(offer.price)?;
+        self.at_least_zero(offer.most_stake)?;
         if let Some(&at) = self.offer_index.get(&offer.id) {
             if self.offers[at].offer == *offer {
                 return Ok(Step::Existed);
@@ -149,6 +150,11 @@ impl State {
         };
         if let Some(at) = offer_at {
             self.offer_serves(at, &terms)?;
+            // Its worker is not asked, so what it agreed to must cover this.
+            let told = &self.offers[at].offer;
+            if let Some(limit) = told.limit_of(&terms, self.now) {
+                return Err(Refusal::OfferDoesNotAgree { offer: told.id, limit });
+            }
         }
         let earliest = self.now.plus(Duration::from_millis(self.round_ms(&terms)));
         if terms.deliver_by <= earliest {
@@ -189,6 +195,8 @@ impl State {
                 self.jobs[parent].open_children += 1;
                 let client = terms.client;
                 self.tell(Movement::Allot, Some(at), Pot::Escrow, client, client, budget);
+                self.jobs[parent].stake += budget;
+                self.hold(Some(parent), Pot::Stake, client, budget);
             }
         }
         self.jobs[at].escrow = budget;
@@ -237,8 +245,9 @@ impl State {
         }
     }
 
-    /// A child is paid out of its parent's price, and the foreman's stake answers for it, so that
-    /// the parent's client gets its money back whole if the parent fails.
+    /// A child is paid out of its parent's price, and the foreman answers for it with as much money of
+    /// its own, beside the stake that deters it: so the parent's client gets its money back whole if
+    /// the parent fails, and a foreman that hired itself has lost its stake all the same.
     fn parent_affords(&self, parent: usize, budget: i128) -> Result<(), Refusal> {
         let above = &self.jobs[parent];
         let left = above.price - self.rules.fee(above.price) - above.spent - above.allotted;
@@ -246,10 +255,11 @@ impl State {
             let (asked, left) = (self.amount(budget), self.amount(left));
             return Err(Refusal::ParentBudgetExceeded { asked, left });
         }
-        let needs = above.spent + above.allotted + budget;
-        if above.stake < needs {
-            let (stake, needs) = (self.amount(above.stake), self.amount(needs));
-            return Err(Refusal::LiabilityNotCovered { stake, needs });
+        let foreman = above.worker.expect("somebody is at work on it");
+        let available = self.free(foreman);
+        if available < budget {
+            let (available, needs) = (self.amount(available), self.amount(budget));
+            return Err(Refusal::LiabilityNotCovered { available, needs });
         }
         Ok(())
     }
@@ -268,8 +278,9 @@ impl State {
             };
         }
         // Client and worker may be in the pool, and take no seats.
-        let outsiders = self.pool.members().saturating_sub(2);
         let needs = u32::from(terms.check.seats());
+        let able = self.pool.able(needs + 2, self.deposit_for(terms).max(1), |_| false);
+        let outsiders = able.saturating_sub(2);
         if outsiders < needs {
             return Err(Refusal::PoolTooSmall { has: outsiders, needs });
         }
@@ -342,12 +353,14 @@ impl State {
             return Err(Refusal::OfferBusy { offer: offer.id, capacity: offer.capacity });
         }
         self.may_work(offer.worker, &slot.terms)?;
-        // One bid a worker: each bid is a draw of quality, and several offers would be several.
-        let is_other = |bid: &Bid| bid.worker == offer.worker && bid.state != BidState::TakenBack;
-        if slot.bids.iter().any(is_other) {
+        // One bid a worker, even if it took that back: each bid is a draw of quality, and several
+        // offers would be several.
+        if slot.bids.iter().any(|bid| bid.worker == offer.worker) {
             return Err(Refusal::BidExists { offer: offer.id });
         }
-        if slot.bids.len() >= MAX_BIDS {
+        // Who went away holds no place, but is remembered, and not without end.
+        let live = slot.bids.iter().filter(|bid| bid.state != BidState::TakenBack).count();
+        if live >= MAX_BIDS || slot.bids.len() >= MAX_BIDS_EVER {
             return Err(Refusal::RoundFull);
         }
         self.afford(offer.worker, slot.terms.stake.minor().max(bond))

@@ -126,18 +126,14 @@ impl State {
     /// such is no part of it: only what it has done.
     pub fn digest(&self) -> [u8; 32] {
         // The debug form of our own types names every field and is the same on each machine:
-        // they hold whole numbers, texts and lists, and no map.
+        // they hold whole numbers, texts and lists, and sets and maps in order.
         let mut parts = vec![format!("{:?}", self.rules)];
         parts.extend(self.holders.iter().map(|holder| format!("{holder:?}")));
         parts.extend(self.offers.iter().map(|offer| format!("{offer:?}")));
         parts.extend(self.jobs.iter().map(|job| format!("{job:?}")));
         parts.extend(self.receipts.iter().map(|receipt| format!("{receipt:?}")));
-        let mut moves: Vec<_> = self.moves.iter().collect();
-        moves.sort_unstable();
-        parts.extend(moves.iter().map(|entry| format!("{entry:?}")));
-        let mut records: Vec<_> = self.records.iter().collect();
-        records.sort_unstable_by_key(|(key, _)| **key);
-        parts.extend(records.iter().map(|entry| format!("{entry:?}")));
+        parts.extend(self.moves.iter().map(|entry| format!("{entry:?}")));
+        parts.extend(self.records.iter().map(|entry| format!("{entry:?}")));
         let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
         hash("machina/market/state/1", &parts)
     }

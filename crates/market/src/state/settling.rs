@@ -6,7 +6,7 @@
 //! | passed | price less fee and what it hired for; its stake | what is left of the budget | who was right: the fee |
 //! | failed | loses its stake | the budget, less fees that the stake did not cover | who was right: the fee |
 //! | not delivered | loses a part of its stake | the whole budget | nothing to do |
-//! | no verdict | its stake, and the silent ones' deposits up to its price | the budget, less fees of those who spoke | the silent lose their deposits |
+//! | no verdict | its stake | the budget, less fees of those who spoke | the silent lose their deposits to the treasury |
 //! | nobody hired | – | the whole budget | – |
 //!
 //! What is slashed beyond damages goes to the treasury and not to the other side: nobody earns by
@@ -17,7 +17,7 @@ use money::Party;
 use super::State;
 use crate::operation::{Movement, Pot, Stage};
 use crate::reputation::{CheckerReceipt, Receipt};
-use crate::terms::Check;
+use crate::terms::{Check, Delivery};
 
 impl State {
     /// Nobody was hired, or the client took the job back.
@@ -52,8 +52,7 @@ impl State {
 
     /// The examiner kept the key: it had to show that the work is wrong, so the worker is paid.
     pub(super) fn end_unexamined(&mut self, at: usize) {
-        let treasury = self.rules.treasury;
-        self.slash_silent(at, treasury, i128::MAX);
+        self.slash_silent(at);
         self.end_unchallenged(at);
     }
 
@@ -93,6 +92,13 @@ impl State {
         self.release_stake(at);
         self.refund(at);
         self.finish(at, Stage::Expired);
+    }
+
+    /// A challenge found no panel: its bond goes back, and the silence before it stands. Else whoever
+    /// kept the pool empty had its money back for work that it got.
+    pub(super) fn end_unheard(&mut self, at: usize) {
+        let _ = self.pay_panels(at, None);
+        self.end_unchallenged(at);
     }
 
     /// Pays the price out of the escrow: the market's fee, and what the worker did not spend.
@@ -147,7 +153,10 @@ impl State {
                 above.allotted -= budget;
                 above.spent += budget - left;
                 above.open_children -= 1;
+                // What came back need not be answered for any longer.
+                above.stake -= left;
                 self.tell(Movement::Return, Some(at), Pot::Escrow, client, client, left);
+                self.give(Movement::Release, Some(parent), Pot::Stake, client, client, left);
             }
         }
     }
@@ -291,6 +300,15 @@ impl State {
         );
         slot.stage = stage;
         slot.deadline = None;
+        // Labels are up to 256 KiB a job, and the journal has them.
+        if let Some(Delivery::Open(report)) = &mut slot.delivery {
+            *report = report.shortened();
+        }
+        let seats = slot.panels.iter_mut().flat_map(|panel| &mut panel.seats);
+        let reports = seats.filter_map(|seat| seat.report.as_mut()).chain(slot.opened.as_mut());
+        for report in reports {
+            *report = report.shortened();
+        }
         if slot.worker.is_some() && slot.delivery.is_none() {
             let offer_at = slot.offer_at;
             self.offers[offer_at].busy -= 1;

@@ -4,6 +4,7 @@ use money::Timestamp;
 use std::time::Duration;
 
 use super::State;
+use crate::checks::peer::MAX_RATERS;
 use crate::operation::{Refusal, TermsProblem};
 use crate::rules::{MAX_APPEALS, MAX_DURATION_MS, MAX_SEATS, MILLION};
 use crate::terms::{Check, Pricing, Terms};
@@ -32,13 +33,11 @@ impl State {
             Check::Optimistic { window_ms, .. } => window_ms,
             _ => 1,
         };
-        if !within(terms.check_ms) || !within(window) {
+        let is_hasty = terms.check_ms < self.rules.least_check_ms;
+        if is_hasty || !within(terms.check_ms) || !within(window) {
             return Some(TermsProblem::CheckTime);
         }
-        let mark = match terms.check {
-            Check::Gold { pass_mark, .. } | Check::Peer { pass_mark, .. } => pass_mark,
-            _ => 0,
-        };
+        let mark = terms.check.pass_mark().unwrap_or(0);
         let audit = terms.audit;
         if terms.quality > MILLION || mark > MILLION || audit == 0 || audit > MILLION {
             return Some(TermsProblem::Share);
@@ -48,7 +47,8 @@ impl State {
         let fits = match terms.check {
             Check::Exact { .. } | Check::Optimistic { .. } | Check::Juror { .. } => is_odd,
             Check::Redundant { .. } => !is_odd,
-            Check::Gold { .. } | Check::Peer { .. } => true,
+            Check::Peer { raters, .. } => raters <= MAX_RATERS,
+            Check::Gold { .. } => true,
         };
         if seats == 0 || seats > MAX_SEATS || !fits {
             return Some(TermsProblem::Seats);
@@ -58,7 +58,8 @@ impl State {
         }
         let fees = terms.check.most_fees() * terms.checker_fee.minor();
         match terms.check {
-            Check::Optimistic { .. } if terms.stake.minor() < fees => {
+            // Half of what executors leave is the challenger's: nobody looks for nothing.
+            Check::Optimistic { .. } if terms.stake.minor() < fees + 2 => {
                 return Some(TermsProblem::Stake);
             }
             Check::Optimistic { .. } => {}
@@ -69,6 +70,7 @@ impl State {
             Check::Gold { examiner, .. } if examiner == terms.client => {
                 Some(TermsProblem::Examiner)
             }
+            Check::Gold { .. } if terms.appeals == 0 => Some(TermsProblem::AppealMissing),
             _ => None,
         }
     }

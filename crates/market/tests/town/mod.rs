@@ -32,6 +32,8 @@ pub fn rules() -> Rules {
         entropy_ms: 100,
         report_ms: 100,
         appeal_ms: 100,
+        least_check_ms: 100,
+        least_pool_stake: 100,
         evidence_unit: 100,
         ..Rules::standard(Asset::MUSD, party(TREASURY))
     }
@@ -79,6 +81,26 @@ pub fn terms(n: u128) -> Terms {
     }
 }
 
+/// An offer that agrees to all terms, for whatever is asked in its skill.
+pub fn agreeing(id: u128, worker: u8, price: i128, capacity: u32) -> Offer {
+    Offer {
+        capacity,
+        most_stake: musd(1_000_000),
+        least_ms: 0,
+        checks: [
+            CheckKind::Exact,
+            CheckKind::Gold,
+            CheckKind::Redundant,
+            CheckKind::Peer,
+            CheckKind::Optimistic,
+            CheckKind::Juror,
+        ]
+        .into(),
+        most_mark: MILLION,
+        ..Offer::standard(offer(id), party(worker), SKILL, musd(price))
+    }
+}
+
 /// A market with its journal, and a copy of everybody's money that only effects have moved.
 #[derive(Clone)]
 pub struct Town {
@@ -109,13 +131,7 @@ impl Town {
             town.done(Operation::Enlist { party: party(n), stake: musd(10_000) });
         }
         for n in [WORKER, RIVAL] {
-            town.done(Operation::Publish(Offer {
-                id: offer(u128::from(n)),
-                worker: party(n),
-                skill: SKILL,
-                price: musd(1_000),
-                capacity: 100,
-            }));
+            town.done(Operation::Publish(agreeing(u128::from(n), n, 1_000, 100)));
         }
         town
     }
@@ -328,12 +344,13 @@ impl Town {
             4 => return Operation::Open(Box::new(self.any_terms(draws, count))),
             6 if draws.below(10) == 0 => {
                 let id = n(draws, 6);
+                let worker = byte(draws, 4);
+                let skill = Skill::from_u128(n(draws, 2));
+                let price = n(draws, 1_500) as i128;
+                let capacity = u32::from(byte(draws, 5));
                 return Operation::Publish(Offer {
-                    id: offer(id),
-                    worker: party(byte(draws, 4)),
-                    skill: Skill::from_u128(n(draws, 2)),
-                    price: musd(n(draws, 1_500) as i128),
-                    capacity: u32::from(byte(draws, 5)),
+                    skill,
+                    ..agreeing(id, worker, price, capacity)
                 });
             }
             _ => {}
@@ -492,11 +509,12 @@ impl Town {
             2 => Pricing::Auction { committed: false, bond: musd(0) },
             _ => Pricing::Posted { offer: offer(2 + draws.below(2)) },
         };
+        let fewest = u8::from(matches!(check, Check::Gold { .. }));
         Terms {
             id: job(1 + draws.below(count + 2)),
             check,
             pricing,
-            appeals: draws.below(3) as u8,
+            appeals: (draws.below(3) as u8).max(fewest),
             audit: if draws.below(4) == 0 { 500_000 } else { 1_000_000 },
             budget: musd(1_500 + draws.below(1_000) as i128),
             stake: musd(if draws.below(3) == 0 { 1_200 } else { 300 }),
