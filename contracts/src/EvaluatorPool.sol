@@ -7,6 +7,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
+import {Check, Rule, Rules} from "./evaluators/Rules.sol";
 import {IIdentityRegistry} from "./interfaces/IIdentityRegistry.sol";
 
 /// @title What people have at stake, and who sits in the pool of evaluators
@@ -22,6 +23,7 @@ import {IIdentityRegistry} from "./interfaces/IIdentityRegistry.sol";
 /// go to change it.
 contract EvaluatorPool is ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
+    using Rules for Rule;
     using Checkpoints for Checkpoints.Trace208;
 
     /// @notice What an account has, in minor units.
@@ -53,6 +55,9 @@ contract EvaluatorPool is ReentrancyGuardTransient {
     /// @notice How long the price of a seat stays after its evaluator left, in seconds: longer than
     /// a panel can still be drawn from the pool as it was.
     uint256 public constant UNBONDING_TIME = 1 days;
+
+    /// @dev How many fees of a job that counts in a record are a seat's price.
+    uint256 private constant FEES_PER_SEAT = 1000;
 
     /// @dev How often the lot is thrown at most: this, and so often for each place of the panel.
     uint256 private constant THROWS = 16;
@@ -105,6 +110,8 @@ contract EvaluatorPool is ReentrancyGuardTransient {
     /// @notice `account` was given `amount` of what was held.
     event Credited(uint256 indexed jobId, address indexed account, uint256 amount);
 
+    /// @notice The evaluator's stake would exceed the price of a seat.
+    error StakeTooHigh(uint256 stake, uint256 seatPrice);
     /// @notice Only `Evaluators` may do this.
     error CourtOnly(address caller);
     /// @notice `account` has only `available` that is neither locked nor a seat's price.
@@ -229,6 +236,35 @@ contract EvaluatorPool is ReentrancyGuardTransient {
         return address(uint160(_seats[seat].upperLookupRecent(uint48(blockNumber))));
     }
 
+    // ---- terms -------------------------------------------------------------------------------
+
+    /// @notice The least fee, in minor units, of a job that counts in anyone's record: a thousandth of
+    /// a seat's price. A record that is free to make is worth nothing, and free to spoil.
+    function leastFeeOfRecord() external view returns (uint256) {
+        return seatPrice / FEES_PER_SEAT;
+    }
+
+    /// @notice What a rule comes to: see `Evaluators.termsOf`. Reverts if the rule cannot be.
+    function termsOf(Rule memory rule)
+        external
+        view
+        returns (
+            uint256 bounty,
+            uint256 stake,
+            uint256 challengeBond,
+            uint256 appealBond,
+            uint256 longest
+        )
+    {
+        rule.validate();
+        stake = rule.stakeOf();
+        require(stake <= seatPrice, StakeTooHigh(stake, seatPrice));
+        if (rule.check != Check.Optimistic) bounty = rule.fee * uint256(rule.panel);
+        challengeBond = Rules.bondOf(rule.fee, rule.panel, 0);
+        appealBond = Rules.bondOf(rule.fee, rule.panel, 1);
+        longest = rule.longest();
+    }
+
     // ---- for the court -----------------------------------------------------------------------
 
     modifier onlyCourt() {
@@ -238,7 +274,9 @@ contract EvaluatorPool is ReentrancyGuardTransient {
 
     /// @notice Throws the lot for `size` places by `seed`, over the pool as it was at the end of a past
     /// block: distinct evaluators of distinct owners, none of them `barred` or owned by who is, each
-    /// able to answer for `stake` and willing to judge for `fee`. May find fewer than `size`.
+    /// able to answer for `stake` and willing to judge for `fee`. One that is not able because its
+    /// money is locked for other jobs takes its place, and leaves it empty: so nobody gains places by
+    /// locking others out. May find fewer than `size`.
     function throwLot(
         bytes32 seed,
         uint256 blockNumber,
@@ -251,20 +289,26 @@ contract EvaluatorPool is ReentrancyGuardTransient {
         address[] memory owners = new address[](size);
         uint256 seats = seatCountAt(blockNumber);
         uint256 throws = seats == 0 ? 0 : THROWS + THROWS_PER_PLACE * size;
-        uint256 found;
-        for (uint256 i = 0; i < throws && found < size; ++i) {
+        // So many places are taken; those of who is not able stay in the list until the end.
+        uint256 taken;
+        for (uint256 i = 0; i < throws && taken < size; ++i) {
             uint256 lot = uint256(keccak256(abi.encode(seed, i)));
             address one = seatAt(lot % seats, blockNumber);
-            if (_isAmong(one, panel, found) || !_isFit(one, stake, fee)) continue;
+            if (_isAmong(one, panel, taken) || !_isWilling(one, fee)) continue;
             Evaluator storage its = evaluatorOf[one];
             address owner = identity.ownerOf(its.agentId);
-            if (_isAmong(owner, owners, found)) continue;
+            if (_isAmong(owner, owners, taken)) continue;
             if (_isBarred(one, barred) || _isBarred(owner, barred) || _isBarred(its.owner, barred))
             {
                 continue;
             }
-            (panel[found], owners[found]) = (one, owner);
-            ++found;
+            (panel[taken], owners[taken]) = (one, owner);
+            ++taken;
+        }
+        uint256 found;
+        for (uint256 i = 0; i < taken; ++i) {
+            Account storage its = accountOf[panel[i]];
+            if (its.balance - its.locked >= stake) panel[found++] = panel[i];
         }
         // The list becomes as long as what was found.
         assembly ("memory-safe") {
@@ -282,18 +326,18 @@ contract EvaluatorPool is ReentrancyGuardTransient {
         its.locked += uint128(amount);
     }
 
-    /// @notice As `lock`, for each of a panel; tells how often each was right, and how often it judged.
+    /// @notice As `lock`, for each of a panel; tells each one's weight, in thousandths.
     function lockPanel(address[] calldata panel, uint256 amount)
         external
         onlyCourt
-        returns (uint32[] memory agreed, uint32[] memory voted)
+        returns (uint32[] memory weights)
     {
-        agreed = new uint32[](panel.length);
-        voted = new uint32[](panel.length);
+        weights = new uint32[](panel.length);
         for (uint256 i = 0; i < panel.length; ++i) {
             lock(panel[i], amount);
             Evaluator storage its = evaluatorOf[panel[i]];
-            (agreed[i], voted[i]) = (its.agreed, its.voted);
+            // forge-lint: disable-next-line(unsafe-typecast)
+            weights[i] = uint32(Rules.weightOf(its.agreed, its.voted));
         }
     }
 
@@ -362,12 +406,10 @@ contract EvaluatorPool is ReentrancyGuardTransient {
         emit Left(evaluator);
     }
 
-    /// @dev Whether an evaluator can be made to answer for `stake`, and judges for `fee`. One that was
-    /// slashed below the price of its seat has no say until it brought what is missing.
-    function _isFit(address one, uint256 stake, uint256 fee) private view returns (bool) {
-        Account storage its = accountOf[one];
-        return its.balance >= seatPrice && its.balance - its.locked >= stake
-            && evaluatorOf[one].leastFee <= fee;
+    /// @dev Whether an evaluator judges for `fee`. One that was slashed below the price of its seat has
+    /// no say until it brought what is missing.
+    function _isWilling(address one, uint256 fee) private view returns (bool) {
+        return accountOf[one].balance >= seatPrice && evaluatorOf[one].leastFee <= fee;
     }
 
     function _isBarred(address one, address[8] calldata barred) private pure returns (bool) {

@@ -35,23 +35,28 @@ import {IIdentityRegistry} from "./interfaces/IIdentityRegistry.sol";
 ///   with the final verdict are paid, those who were against it or did not come lose their stake.
 ///
 /// Without a verdict (a tie, nobody came, no panel to be had) the job is rejected: money moves to the
-/// provider only on a check's word. All of it takes at most `Rules.longest` seconds from `submit`,
+/// provider only on a check's word. Under `Optimistic` silence is that word, also if a challenge finds
+/// no panel; and a client that keeps the lot's secret to itself has accepted. All of it takes at most `Rules.longest` seconds from `submit`,
 /// which is refused if the client could have its money back before.
 ///
 /// The lot is the hash of the block of the announcement, with a secret of the client's if the rule
 /// has one; docs/decisions/0015 says what that is worth on which chain.
 contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
-    using Rules for Rule;
     using SafeERC20 for IERC20;
 
     /// @notice The answer that work is good, where the check asks for a verdict.
     bytes32 public constant ACCEPT = bytes32(uint256(1));
 
-    /// @notice The reason that a job is completed or rejected for by a panel's verdict, or by silence.
+    /// @notice The reason that a job is completed or rejected for by a panel's verdict, or by silence:
+    /// nobody challenged, no panel could be drawn for who did, or the client kept its secret.
     bytes32 public constant REASON_VERDICT = "verdict";
     bytes32 public constant REASON_UNCHALLENGED = "unchallenged";
     /// @notice The reason that a job is rejected for because no panel came to a verdict.
     bytes32 public constant REASON_UNDECIDED = "undecided";
+
+    /// @notice Whose balance in the pool is what evaluators lose and no colleague or appellant of
+    /// theirs is due. Nobody has its key, so nobody gains by a case that makes evaluators lose.
+    address public constant BURNED = 0x000000000000000000000000000000000000dEaD;
 
     /// @dev As the escrow has it: how long work that was handed in can be evaluated at least.
     uint256 private constant GRACE_TIME = 1 hours;
@@ -93,6 +98,8 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     event PanelAnnounced(
         uint256 indexed jobId, uint256 indexed round, uint256 size, uint256 deadline
     );
+    /// @notice The lot of the announced panel is kept, and is this.
+    event LotPinned(uint256 indexed jobId, uint256 indexed round, bytes32 lot);
     /// @notice This panel was drawn, and seals its answers until `deadline`.
     event PanelDrawn(
         uint256 indexed jobId, uint256 indexed round, address[] panel, uint256 deadline
@@ -129,19 +136,19 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     error WrongToken(address token);
     /// @notice The job was not funded under a rule.
     error RuleMissing(uint256 jobId);
-    /// @notice The evaluator's stake would exceed the price of a seat.
-    error StakeTooHigh(uint256 stake, uint256 seatPrice);
     /// @notice The check takes `longest` seconds, and the client could have its money back before.
     error TooLate(uint256 jobId, uint256 longest, uint256 expiredAt);
+    /// @notice So few evaluators could be drawn now, which is no majority of a panel.
+    error NoPanel(uint256 jobId, uint256 found);
     /// @notice Not now: the case is at another stage.
     error WrongStage(uint256 jobId, Stage stage);
     /// @notice The provider cannot challenge its own work.
     error ProviderCannotChallenge();
     /// @notice The panel can be drawn in a later block only.
     error TooEarly(uint256 announced);
-    /// @notice The client's secret is missing, and can be done without from `from` on.
-    error SecretMissing(uint256 from);
-    /// @notice That is not the client's secret.
+    /// @notice The announced block's hash is lost, and the panel announced anew not before `from`.
+    error LotLost(uint256 from);
+    /// @notice That is not the client's secret, which the rule says goes into the lot.
     error WrongSecret();
     /// @notice The caller is not on the panel.
     error NotOnPanel(uint256 jobId, address caller);
@@ -202,26 +209,42 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         _open(jobId, c, 0, msg.sender, bond);
     }
 
+    /// @notice Keeps the lot of the panel that was announced, which a block's hash is, readable for 256
+    /// blocks only: then the panel cannot be announced anew. Anyone who fears that someone waits for
+    /// a better one calls it; it needs no secret.
+    function pin(uint256 jobId) external nonReentrant {
+        Case storage c = _at(jobId, Stage.Drawing);
+        require(block.number > c.announced, TooEarly(c.announced));
+        bytes32 lot = blockhash(c.announced);
+        require(lot != 0 && c.lot == 0, AlreadyDone());
+        c.lot = lot;
+        emit LotPinned(jobId, c.round, lot);
+    }
+
     /// @notice Draws the panel that was announced. `secret` is the client's, whose hash is in the
-    /// rule; without it the panel can be drawn when half of the time is over. Too late for the
-    /// block's hash, it announces the panel anew.
+    /// rule; without it the first panel cannot be drawn, and a client that keeps it until the
+    /// deadline has accepted the work. Too late for the block's hash, which nobody pinned, it announces
+    /// the panel anew, once, in the second half of the time; too late again, there is no panel.
     function draw(uint256 jobId, bytes32 secret) external nonReentrant {
         Case storage c = _at(jobId, Stage.Drawing);
         require(block.number > c.announced, TooEarly(c.announced));
         if (c.round == 0 && c.rule.lotSecret != 0) {
-            uint256 from = c.roundAt + Rules.DRAW_TIME / 2;
-            require(secret != 0 || block.timestamp >= from, SecretMissing(from));
-            require(secret == 0 || keccak256(abi.encode(secret)) == c.rule.lotSecret, WrongSecret());
+            require(keccak256(abi.encode(secret)) == c.rule.lotSecret, WrongSecret());
         } else {
             secret = 0;
         }
-        bytes32 hash = blockhash(c.announced);
-        if (hash == 0) {
-            c.announced = uint64(block.number);
+        bytes32 lot = c.lot;
+        if (lot == 0) lot = blockhash(c.announced);
+        if (lot != 0) {
+            _seat(jobId, c, keccak256(abi.encode(lot, jobId, c.round, secret)));
+        } else if (c.again) {
+            _endWithoutPanel(jobId, c, block.timestamp, false);
+        } else {
+            uint256 from = c.roundAt + Rules.DRAW_TIME / 2;
+            require(block.timestamp >= from, LotLost(from));
+            (c.announced, c.again) = (uint64(block.number), true);
             emit PanelAnnounced(jobId, c.round, Rules.panelOf(c.rule.panel, c.round), c.deadline);
-            return;
         }
-        _seat(jobId, c, keccak256(abi.encode(hash, jobId, c.round, secret)));
     }
 
     /// @notice Seals the caller's answer: `sealOf` it, with a salt that nobody can guess.
@@ -259,7 +282,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     /// Anyone who knows answer and salt may.
     function unseal(uint256 jobId, bytes32 answer, bytes32 salt) external nonReentrant {
         Case storage c = _at(jobId, Stage.Revealing);
-        require(c.rule.check == Check.Redundant && c.answer == 0, AlreadyDone());
+        require(_isSealed(c), AlreadyDone());
         require(c.deliverable == sealOf(answer, salt, c.provider, jobId), WrongSeal());
         c.answer = answer;
         emit Revealed(jobId, c.round, c.provider, answer);
@@ -283,7 +306,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         if (c.stage != Stage.Final) {
             // Only the end of the job itself ends a case before its verdict.
             require(!_isUnderWay(jobId), WrongStage(jobId, c.stage));
-            (c.decided, c.accepted) = (false, false);
+            (c.decided, c.accepted, c.judged) = (false, false, false);
         }
         c.stage = Stage.Closed;
         emit CaseClosed(jobId, c.decided, c.accepted);
@@ -306,13 +329,12 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     /// this contract its operator, whose feedback the registry refuses; `CaseClosed` tells anyway.
     function publish(uint256 jobId) external nonReentrant {
         Case storage c = _cases[jobId];
-        require(c.stage == Stage.Closed && c.decided && !_published[jobId], NothingToPublish());
-        // Silence is no check, and costs nothing to come by.
-        bool checked = _rounds[jobId][0].payer != address(0);
-        require(checked && c.providerAgentId != 0, NothingToPublish());
+        require(c.stage == Stage.Closed && c.judged && !_published[jobId], NothingToPublish());
+        // Silence is no check, and costs nothing to come by; nor does a panel that costs nothing.
+        require(c.counts && c.providerAgentId != 0, NothingToPublish());
         _published[jobId] = true;
         uint8 mark = c.accepted ? FULL_MARK : 0;
-        bytes32 request = requestOf(jobId);
+        bytes32 request = requestOf(jobId, c.deliverable);
         string memory check = Rules.nameOf(c.rule.check);
         emit Published(jobId, c.providerAgentId, mark);
         reputation.giveFeedback(
@@ -362,14 +384,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
             uint256 longest
         )
     {
-        stake = _requireRule(rule);
-        return (
-            _bountyOf(rule),
-            stake,
-            Rules.bondOf(rule.fee, rule.panel, 0),
-            Rules.bondOf(rule.fee, rule.panel, 1),
-            rule.longest()
-        );
+        return pool.termsOf(rule);
     }
 
     /// @notice The seal of an answer: keccak256(answer ‖ salt ‖ who ‖ jobId), each 32 bytes but the
@@ -383,9 +398,10 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     }
 
     /// @notice The hash that names a job in the validation registry: keccak256 of the chain's id, the
-    /// escrow and the job's number, each in 32 bytes.
-    function requestOf(uint256 jobId) public view returns (bytes32) {
-        return keccak256(abi.encode(block.chainid, commerce, jobId));
+    /// escrow, the job's number and what is handed in, each in 32 bytes. A hash is given there to who
+    /// asks first; who asks before handing in is the only one who knows this one.
+    function requestOf(uint256 jobId, bytes32 deliverable) public view returns (bytes32) {
+        return keccak256(abi.encode(block.chainid, commerce, jobId, deliverable));
     }
 
     // ---- the beginning of a case -------------------------------------------------------------
@@ -398,7 +414,8 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         Rule memory rule = abi.decode(optParams, (Rule));
 
         Case storage c = _cases[jobId];
-        c.stake = _requireRule(rule);
+        uint256 bounty;
+        (bounty, c.stake,,, c.longest) = pool.termsOf(rule);
         c.rule = rule;
         c.client = client;
         c.provider = job.provider;
@@ -409,10 +426,10 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
             c.providerAgentId = job.providerAgentId;
             c.providerOwner = identity.ownerOf(job.providerAgentId);
         }
+        c.counts = c.stake > 0 && rule.fee >= pool.leastFeeOfRecord();
         c.expiredAt = job.expiredAt;
         c.stage = Stage.Agreed;
         emit RuleSet(jobId, client, rule.check, rule);
-        uint256 bounty = _bountyOf(rule);
         if (rule.check != Check.Optimistic) _fill(jobId, 0, client, bounty, 0);
     }
 
@@ -420,7 +437,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         Case storage c = _cases[jobId];
         require(c.stage == Stage.Agreed, RuleMissing(jobId));
         // The client can have its money back at the later of the two times that the escrow knows.
-        uint256 longest = c.rule.longest();
+        uint256 longest = c.longest;
         uint256 refundable = block.timestamp + GRACE_TIME;
         if (c.expiredAt > refundable) refundable = c.expiredAt;
         require(block.timestamp + longest <= refundable, TooLate(jobId, longest, c.expiredAt));
@@ -429,7 +446,13 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
             c.bondLocked = true;
         }
         c.deliverable = deliverable;
-        if (c.rule.check != Check.Redundant) c.answer = deliverable;
+        if (!_comesSealed(c.rule.check)) c.answer = deliverable;
+        // Work that no panel could judge now is not taken: it can be handed in when one can. The lot is
+        // not this one, so that it can be foreseen does no harm.
+        bytes32 trial = keccak256(abi.encode(jobId, block.number, block.timestamp));
+        uint256 size = c.rule.panel;
+        uint256 found = _lot(jobId, c, trial, block.number, size).length;
+        require(found > size / 2, NoPanel(jobId, found));
         if (c.rule.check == Check.Optimistic) {
             c.stage = Stage.Challengeable;
             c.deadline = uint64(block.timestamp + c.rule.challengeTime);
@@ -438,17 +461,6 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
             emit WorkSubmitted(jobId, provider, deliverable, 0);
             _announce(jobId, c, 0);
         }
-    }
-
-    function _requireRule(Rule memory rule) private view returns (uint256 stake) {
-        rule.validate();
-        uint256 most = pool.seatPrice();
-        stake = rule.stakeOf();
-        require(stake <= most, StakeTooHigh(stake, most));
-    }
-
-    function _bountyOf(Rule memory rule) private pure returns (uint256) {
-        return rule.check == Check.Optimistic ? 0 : rule.fee * uint256(rule.panel);
     }
 
     // ---- panels ------------------------------------------------------------------------------
@@ -480,7 +492,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         c.round = round;
         c.roundAt = uint64(block.timestamp);
         c.deadline = uint64(block.timestamp + Rules.DRAW_TIME);
-        c.announced = uint64(block.number);
+        (c.announced, c.again, c.lot) = (uint64(block.number), false, 0);
         emit PanelAnnounced(jobId, round, Rules.panelOf(c.rule.panel, round), c.deadline);
     }
 
@@ -490,23 +502,29 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     function _seat(uint256 jobId, Case storage c, bytes32 seed) private {
         uint256 size = Rules.panelOf(c.rule.panel, c.round);
         uint256 stake = c.stake;
-        address[] memory panel =
-            pool.throwLot(seed, c.announced, size, stake, c.rule.fee, _barred(jobId, c));
+        address[] memory panel = _lot(jobId, c, seed, c.announced, size);
         uint256 least = size / 2 + 1;
         if (c.round > 0) least = _rounds[jobId][c.round - 1].panel.length + 1;
         if (panel.length < least) {
-            _endRound(jobId, c, block.timestamp, false, false, 0, 0);
+            _endWithoutPanel(jobId, c, block.timestamp, false);
             return;
         }
-        (uint32[] memory agreed, uint32[] memory voted) = pool.lockPanel(panel, stake);
+        uint32[] memory weights = pool.lockPanel(panel, stake);
         for (uint256 i = 0; i < panel.length; ++i) {
-            // forge-lint: disable-next-line(unsafe-typecast)
-            _votes[jobId][c.round][panel[i]].weight = uint32(Rules.weightOf(agreed[i], voted[i]));
+            _votes[jobId][c.round][panel[i]].weight = weights[i];
         }
         _rounds[jobId][c.round].panel = panel;
         c.stage = Stage.Committing;
         c.deadline = uint64(block.timestamp + c.rule.commitTime);
         emit PanelDrawn(jobId, c.round, panel, c.deadline);
+    }
+
+    function _lot(uint256 jobId, Case storage c, bytes32 seed, uint256 blockNumber, uint256 size)
+        private
+        view
+        returns (address[] memory)
+    {
+        return pool.throwLot(seed, blockNumber, size, c.stake, c.rule.fee, _barred(jobId, c));
     }
 
     /// @dev Who cannot judge, nor who is owned by them: the parties, who owned their agents when the
@@ -555,7 +573,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
             (c.decided, c.accepted, c.stage) = (true, true, Stage.Final);
         }
         if (c.stage == Stage.Drawing && block.timestamp >= c.deadline) {
-            _endRound(jobId, c, c.deadline, false, false, 0, 0);
+            _endWithoutPanel(jobId, c, c.deadline, c.rule.lotSecret != 0);
         }
         if (c.stage == Stage.Committing) {
             Round storage r = _rounds[jobId][c.round];
@@ -581,7 +599,13 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
 
     /// @dev The provider did not open what it handed in.
     function _isSealed(Case storage c) private view returns (bool) {
-        return c.rule.check == Check.Redundant && c.answer == 0;
+        return _comesSealed(c.rule.check) && c.answer == 0;
+    }
+
+    /// @dev Where evaluators answer with their own result, the provider's is hidden from them: an
+    /// answer in the open would be copied by who does not do the work.
+    function _comesSealed(Check check) private pure returns (bool) {
+        return check == Check.Exact || check == Check.Redundant;
     }
 
     /// @dev Counts a panel's answers. A provider that did not open its own has no answer to be right.
@@ -604,8 +628,18 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     function _isFor(Case storage c, bytes32 answer) private view returns (bool) {
         Check check = c.rule.check;
         bool same = answer == c.answer && !_isSealed(c);
-        if (check == Check.Exact || check == Check.Redundant) return same;
+        if (_comesSealed(check)) return same;
         return answer == ACCEPT || (check == Check.Optimistic && same);
+    }
+
+    /// @dev Ends a round that has no panel. The first one's word is then what silence says: under
+    /// `Optimistic`, and if the client `withheld` its secret, that the work is good. Else whoever can
+    /// keep a panel from being drawn has the work for nothing.
+    function _endWithoutPanel(uint256 jobId, Case storage c, uint256 ended, bool withheld) private {
+        if (c.round == 0 && (withheld || c.rule.check == Check.Optimistic)) {
+            (c.decided, c.accepted) = (true, true);
+        }
+        _endRound(jobId, c, ended, false, false, 0, 0);
     }
 
     function _endRound(
@@ -619,7 +653,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     ) private {
         Round storage r = _rounds[jobId][c.round];
         r.decided = decided;
-        if (decided) (c.decided, c.accepted) = (true, accepted);
+        if (decided) (c.decided, c.accepted, c.judged) = (true, accepted, true);
         bool last = c.round >= c.rule.appeals;
         c.stage = last ? Stage.Final : Stage.Decided;
         c.deadline = uint64(last ? ended : ended + c.rule.appealTime);
@@ -653,9 +687,8 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         } else if (!c.accepted) {
             commerce.reject(jobId, REASON_VERDICT, "");
         } else {
-            bool unchallenged = _rounds[jobId][0].payer == address(0);
             uint256 before = token.balanceOf(address(this));
-            commerce.complete(jobId, unchallenged ? REASON_UNCHALLENGED : REASON_VERDICT, "");
+            commerce.complete(jobId, c.judged ? REASON_VERDICT : REASON_UNCHALLENGED, "");
             uint256 evaluatorFee = token.balanceOf(address(this)) - before;
             if (evaluatorFee > 0) {
                 token.forceApprove(address(pool), evaluatorFee);
@@ -685,14 +718,17 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
     }
 
     /// @dev A bond of bad work repays who challenged it, then is shared with the client; without a
-    /// challenger it is the client's.
+    /// challenger it is the client's. A challenger gets no more than it risked, its fees and its
+    /// margin, so that a provider cannot save most of its bond by challenging itself as another.
     function _forfeit(uint256 jobId, Case storage c) private {
         uint256 bond = c.rule.bond;
         pool.slash(jobId, c.provider, bond);
         if (c.challenger != address(0)) {
-            uint256 spent = _rounds[jobId][0].pot;
+            Round storage r = _rounds[jobId][0];
+            uint256 spent = r.pot;
             uint256 repaid = spent < bond ? spent : bond;
             uint256 reward = (bond - repaid) / 2;
+            if (reward > r.margin) reward = r.margin;
             _credit(jobId, c.challenger, repaid + reward);
             bond -= repaid + reward;
         }
@@ -706,7 +742,8 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
 
     /// @dev Pays each evaluator of a round who was with the final verdict, or came, if there is none.
     /// What the others lose repays who appealed against them, then goes to the first; without any, to
-    /// whom the verdict favours. Fees that nobody earned go back to who paid them.
+    /// nobody. A party or payer never has it: else who is both parties could make a living of panels
+    /// that miss a case. Fees that nobody earned go back to who paid them.
     function _settle(uint256 jobId, Case storage c, uint256 round) private {
         Round storage r = _rounds[jobId][round];
         if (r.settled) return;
@@ -728,7 +765,7 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         for (uint256 i = 0; i < panel.length; ++i) {
             if (panel[i] != address(0)) _credit(jobId, panel[i], fee + each);
         }
-        _credit(jobId, c.decided && c.accepted ? c.provider : c.client, share - each * good);
+        _credit(jobId, BURNED, share - each * good);
         uint256 pot = r.pot;
         _credit(jobId, r.payer, pot - fee * good);
     }
@@ -739,8 +776,10 @@ contract Evaluators is ReentrancyGuardTransient, IERC8183Hook {
         returns (bool good)
     {
         Vote storage vote = _votes[jobId][round][one];
-        good = vote.revealed && (!c.decided || _isFor(c, vote.answer) == c.accepted);
-        if (c.decided || !good) pool.remember(one, good);
+        good = vote.revealed && (!c.judged || _isFor(c, vote.answer) == c.accepted);
+        // Without a verdict nobody was wrong, so not coming costs no weight either. A record that
+        // costs nothing to make, or to spoil for others, is none.
+        if (c.judged && c.counts) pool.remember(one, good);
         if (good) pool.unlock(one, stake);
         else pool.slash(jobId, one, stake);
     }

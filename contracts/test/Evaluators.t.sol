@@ -17,7 +17,7 @@ contract EvaluatorsTest is LabourTest {
     function exactJob() private returns (uint256 jobId, address[] memory panel) {
         seatMany(9);
         jobId = openUnder(aRule(Check.Exact));
-        submit(jobId, WORK);
+        submit(jobId, sealedWork(jobId));
         panel = drawn(jobId);
     }
 
@@ -36,6 +36,7 @@ contract EvaluatorsTest is LabourTest {
     // ---- optimistic --------------------------------------------------------------------------
 
     function test_work_that_nobody_challenges_is_good() external {
+        seatMany(3);
         uint256 jobId = openUnder(aRule(Check.Optimistic));
         submit(jobId, WORK);
         vm.assertEq(lockedIn(PROVIDER), BOND);
@@ -66,8 +67,10 @@ contract EvaluatorsTest is LabourTest {
         vote(jobId, drawn(jobId), 0, 0, OTHER);
         conclude(jobId);
         assertStatus(jobId, IAgenticCommerce.JobStatus.Rejected);
-        uint256 reward = (BOND - 3 * FEE) / 2;
-        // Its margin, the fees it spent, and half of the rest.
+        // Half of what the bond leaves, and no more than it risked.
+        uint256 reward = 3 * FEE;
+        vm.assertTrue(reward < (BOND - 3 * FEE) / 2, "the bound does not bind");
+        // Its margin, the fees it spent, and its reward.
         vm.assertEq(balanceIn(ANYONE), 3 * FEE + 3 * FEE + reward);
         vm.assertEq(balanceIn(CLIENT), BOND - 3 * FEE - reward);
         vm.assertEq(balanceIn(PROVIDER), PROVIDERS - BOND);
@@ -90,6 +93,7 @@ contract EvaluatorsTest is LabourTest {
     }
 
     function test_the_provider_cannot_challenge_itself() external {
+        seatMany(3);
         uint256 jobId = openUnder(aRule(Check.Optimistic));
         submit(jobId, WORK);
         vm.prank(PROVIDER);
@@ -103,6 +107,7 @@ contract EvaluatorsTest is LabourTest {
         (uint256 jobId, address[] memory panel) = exactJob();
         vm.assertEq(panel.length, 3);
         vote(jobId, panel, 0, 0, WORK);
+        court.unseal(jobId, WORK, SALT);
         conclude(jobId);
         assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
         for (uint256 i = 0; i < 3; ++i) {
@@ -116,6 +121,7 @@ contract EvaluatorsTest is LabourTest {
     function test_saying_yes_is_no_answer_where_the_work_is_to_be_done_again() external {
         (uint256 jobId, address[] memory panel) = exactJob();
         vote(jobId, panel, 0, 0, ACCEPT);
+        court.unseal(jobId, WORK, SALT);
         conclude(jobId);
         assertStatus(jobId, IAgenticCommerce.JobStatus.Rejected);
     }
@@ -128,6 +134,7 @@ contract EvaluatorsTest is LabourTest {
         unfold(jobId, panel[0], WORK);
         unfold(jobId, panel[1], OTHER);
         unfold(jobId, panel[2], WORK);
+        court.unseal(jobId, WORK, SALT);
         conclude(jobId);
         vm.assertEq(balanceIn(panel[0]), SEAT_PRICE + FEE + STAKE / 2);
         vm.assertEq(balanceIn(panel[1]), SEAT_PRICE - STAKE);
@@ -142,12 +149,14 @@ contract EvaluatorsTest is LabourTest {
     function test_without_a_verdict_the_client_has_its_money_back() external {
         (uint256 jobId, address[] memory panel) = exactJob();
         seal(jobId, panel[0], WORK);
-        pass(1 minutes);
-        pass(1 minutes);
+        pass(10 minutes);
+        pass(10 minutes);
         conclude(jobId);
         assertStatus(jobId, IAgenticCommerce.JobStatus.Rejected);
-        // Nobody opened an answer: all three stakes and fees are the client's, the bond is free.
-        vm.assertEq(balanceIn(CLIENT), 3 * STAKE + 3 * FEE);
+        // Nobody opened an answer: the fees are the client's, the bond is free, and the stakes are
+        // nobody's. Else who is client and provider would live on the stakes of the absent.
+        vm.assertEq(balanceIn(CLIENT), 3 * FEE);
+        vm.assertEq(balanceIn(court.BURNED()), 3 * STAKE);
         vm.assertEq(balanceIn(PROVIDER), PROVIDERS);
     }
 
@@ -155,9 +164,10 @@ contract EvaluatorsTest is LabourTest {
         (uint256 jobId, address[] memory panel) = exactJob();
         seal(jobId, panel[0], WORK);
         seal(jobId, panel[1], OTHER);
-        pass(1 minutes);
+        pass(10 minutes);
         unfold(jobId, panel[0], WORK);
         unfold(jobId, panel[1], OTHER);
+        court.unseal(jobId, WORK, SALT);
         conclude(jobId);
         assertStatus(jobId, IAgenticCommerce.JobStatus.Rejected);
         vm.assertEq(balanceIn(panel[0]), SEAT_PRICE + FEE + STAKE / 2);
@@ -179,7 +189,7 @@ contract EvaluatorsTest is LabourTest {
             abi.encodeWithSelector(Evaluators.WrongStage.selector, jobId, Stage.Committing)
         );
         court.reveal(jobId, WORK, SALT);
-        pass(1 minutes);
+        pass(10 minutes);
         vm.prank(panel[1]);
         vm.expectRevert(abi.encodeWithSelector(Evaluators.WrongSeal.selector));
         court.reveal(jobId, WORK, SALT);
@@ -191,7 +201,7 @@ contract EvaluatorsTest is LabourTest {
     function test_sealed_work_is_opened_after_the_panels_answers() external {
         seatMany(9);
         uint256 jobId = openUnder(aRule(Check.Redundant));
-        submit(jobId, court.sealOf(WORK, SALT, PROVIDER, jobId));
+        submit(jobId, sealedWork(jobId));
         address[] memory panel = drawn(jobId);
         vm.expectRevert(
             abi.encodeWithSelector(Evaluators.WrongStage.selector, jobId, Stage.Committing)
@@ -208,7 +218,7 @@ contract EvaluatorsTest is LabourTest {
     function test_work_that_stays_sealed_is_bad() external {
         seatMany(9);
         uint256 jobId = openUnder(aRule(Check.Redundant));
-        submit(jobId, court.sealOf(WORK, SALT, PROVIDER, jobId));
+        submit(jobId, sealedWork(jobId));
         address[] memory panel = drawn(jobId);
         vote(jobId, panel, 0, 0, WORK);
         conclude(jobId);
@@ -246,10 +256,11 @@ contract EvaluatorsTest is LabourTest {
         vote(jobId, second, 0, 0, ACCEPT);
         conclude(jobId);
         assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
-        // The appeal's seven fees are repaid out of the first panel's three stakes; what those leave
-        // is the provider's, for none of them was right, and so is its margin again.
+        // The appeal's seven fees are repaid out of the first panel's three stakes, and its margin
+        // comes back. What the stakes leave is nobody's, for none of the three was right.
         vm.assertEq(3 * STAKE - 7 * FEE, 5 * FEE);
-        vm.assertEq(balanceIn(PROVIDER), PROVIDERS - 14 * FEE + 7 * FEE + 7 * FEE + 5 * FEE);
+        vm.assertEq(balanceIn(PROVIDER), PROVIDERS - 14 * FEE + 7 * FEE + 7 * FEE);
+        vm.assertEq(balanceIn(court.BURNED()), 5 * FEE);
         vm.assertEq(balanceIn(CLIENT), 3 * FEE);
     }
 
@@ -309,14 +320,15 @@ contract EvaluatorsTest is LabourTest {
     // ---- time --------------------------------------------------------------------------------
 
     function test_work_is_refused_when_its_check_would_come_too_late() external {
+        seatMany(3);
         Rule memory rule = aRule(Check.Optimistic);
-        rule.challengeTime = 2 hours;
+        rule.challengeTime = 6 hours;
         uint256 jobId = openUnder(rule);
         (,,,, uint256 longest) = court.termsOf(rule);
         vm.prank(PROVIDER);
         vm.expectRevert(
             abi.encodeWithSelector(
-                Evaluators.TooLate.selector, jobId, longest, block.timestamp + 2 hours
+                Evaluators.TooLate.selector, jobId, longest, block.timestamp + 6 hours
             )
         );
         commerce.submit(jobId, WORK, "");
@@ -326,7 +338,7 @@ contract EvaluatorsTest is LabourTest {
         uint256 jobId = openUnder(aRule(Check.Exact));
         vm.expectRevert(abi.encodeWithSelector(Evaluators.WrongStage.selector, jobId, Stage.Agreed));
         court.finish(jobId);
-        pass(2 hours);
+        pass(6 hours);
         commerce.claimRefund(jobId);
         finish(jobId);
         vm.assertEq(dollar.balanceOf(CLIENT), PURSE - 3 * FEE);
@@ -338,15 +350,15 @@ contract EvaluatorsTest is LabourTest {
     function testFuzz_the_refund_comes_whatever_the_case_is_at(uint8 steps) external {
         seatMany(9);
         uint256 jobId = openUnder(aRule(Check.Exact));
-        if (steps > 50) submit(jobId, WORK);
+        if (steps > 50) submit(jobId, sealedWork(jobId));
         address[] memory panel;
         if (steps > 100) panel = drawn(jobId);
         if (steps > 150) seal(jobId, panel[0], WORK);
         if (steps > 200) {
-            pass(1 minutes);
+            pass(10 minutes);
             unfold(jobId, panel[0], WORK);
         }
-        pass(3 hours);
+        pass(7 hours);
         commerce.claimRefund(jobId);
         vm.assertEq(dollar.balanceOf(CLIENT), PURSE - 3 * FEE);
         finish(jobId);
@@ -415,17 +427,19 @@ contract EvaluatorsTest is LabourTest {
         }
     }
 
-    function test_one_owner_has_one_place() external {
+    function test_one_owner_has_one_place_and_work_waits_for_a_panel() external {
         for (uint256 i = 0; i < 9; ++i) {
             seat(evaluator(i), ownerOf(0));
         }
         nextBlock();
         uint256 jobId = openUnder(aRule(Check.Juror));
+        vm.expectRevert(abi.encodeWithSelector(Evaluators.NoPanel.selector, jobId, 1));
         submit(jobId, WORK);
-        drawn(jobId);
-        vm.assertEq(uint256(stageOf(jobId)), uint256(Stage.Decided));
-        conclude(jobId);
-        assertStatus(jobId, IAgenticCommerce.JobStatus.Rejected);
+        seat(evaluator(9), ownerOf(9));
+        seat(evaluator(10), ownerOf(10));
+        nextBlock();
+        submit(jobId, WORK);
+        vm.assertTrue(stageOf(jobId) == Stage.Drawing, "the work was not taken");
     }
 
     /// @dev Who knows the lot can come and go before it is thrown, and changes nothing by it.
@@ -460,36 +474,156 @@ contract EvaluatorsTest is LabourTest {
         }
     }
 
-    function test_a_panel_is_drawn_in_a_later_block_and_announced_anew_if_the_hash_is_lost()
-        external
-    {
+    function drawing(bytes32 lotSecret) private returns (uint256 jobId) {
         seatMany(9);
-        uint256 jobId = openUnder(aRule(Check.Juror));
+        Rule memory rule = aRule(Check.Juror);
+        rule.lotSecret = lotSecret;
+        jobId = openUnder(rule);
         submit(jobId, WORK);
+    }
+
+    function test_a_lost_lot_is_thrown_again_once_and_late() external {
+        uint256 jobId = drawing(0);
         vm.expectRevert(abi.encodeWithSelector(Evaluators.TooEarly.selector, block.number));
         court.draw(jobId, 0);
         vm.roll(block.number + 300);
+        uint256 from = block.timestamp + 5 minutes;
+        vm.expectRevert(abi.encodeWithSelector(Evaluators.LotLost.selector, from));
+        court.draw(jobId, 0);
+        vm.warp(from);
         court.draw(jobId, 0);
         vm.assertEq(court.caseOf(jobId).announced, block.number);
         vm.assertEq(uint256(stageOf(jobId)), uint256(Stage.Drawing));
+        uint256 snapshot = vm.snapshotState();
         vm.assertEq(drawn(jobId).length, 3);
+        vm.revertToState(snapshot);
+        // Who lets it pass again has no third.
+        vm.roll(block.number + 300);
+        court.draw(jobId, 0);
+        vm.assertEq(uint256(stageOf(jobId)), uint256(Stage.Decided));
+        conclude(jobId);
+        assertStatus(jobId, IAgenticCommerce.JobStatus.Rejected);
     }
 
-    function test_the_clients_secret_goes_into_the_lot_or_can_be_waited_for() external {
-        seatMany(9);
-        Rule memory rule = aRule(Check.Juror);
-        rule.lotSecret = keccak256(abi.encode(SALT));
-        uint256 jobId = openUnder(rule);
-        submit(jobId, WORK);
+    /// @dev Who does not like the lot cannot wait until its hash is lost, if anyone pinned it.
+    function test_a_pinned_lot_stays() external {
+        uint256 jobId = drawing(0);
+        vm.expectRevert(abi.encodeWithSelector(Evaluators.TooEarly.selector, block.number));
+        court.pin(jobId);
         nextBlock();
-        uint256 from = block.timestamp + 5 minutes;
-        vm.expectRevert(abi.encodeWithSelector(Evaluators.SecretMissing.selector, from));
+        uint256 snapshot = vm.snapshotState();
+        court.draw(jobId, 0);
+        address[] memory meant = court.roundOf(jobId, 0).panel;
+        vm.revertToState(snapshot);
+        vm.prank(ANYONE);
+        court.pin(jobId);
+        vm.expectRevert(abi.encodeWithSelector(Evaluators.AlreadyDone.selector));
+        court.pin(jobId);
+        vm.roll(block.number + 300);
+        court.draw(jobId, 0);
+        address[] memory panel = court.roundOf(jobId, 0).panel;
+        vm.assertEq(panel.length, meant.length);
+        for (uint256 i = 0; i < panel.length; ++i) {
+            vm.assertEq(panel[i], meant[i]);
+        }
+    }
+
+    /// @dev A client that sees the lot and keeps its secret would else have the work for nothing.
+    function test_a_client_that_keeps_its_secret_has_accepted() external {
+        uint256 jobId = drawing(keccak256(abi.encode(SALT)));
+        nextBlock();
+        vm.warp(block.timestamp + 10 minutes - 1);
+        vm.expectRevert(abi.encodeWithSelector(Evaluators.WrongSecret.selector));
         court.draw(jobId, 0);
         vm.expectRevert(abi.encodeWithSelector(Evaluators.WrongSecret.selector));
         court.draw(jobId, WORK);
-        vm.warp(from);
-        court.draw(jobId, 0);
+        uint256 snapshot = vm.snapshotState();
+        court.draw(jobId, SALT);
         vm.assertEq(court.roundOf(jobId, 0).panel.length, 3);
+        vm.revertToState(snapshot);
+        conclude(jobId);
+        assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
+        vm.assertEq(balanceIn(CLIENT), 3 * FEE);
+        assertNothingToPublish(jobId);
+    }
+
+    /// @dev Jobs of an attacker's own that lock others' money gain its evaluators no place.
+    function test_who_is_locked_out_leaves_its_place_empty() external {
+        seatMany(9);
+        address[8] memory barred;
+        address[] memory all = pool.throwLot(SALT, block.number, 3, STAKE, FEE, barred);
+        vm.assertEq(all.length, 3);
+        vm.prank(address(court));
+        pool.lock(all[1], SEAT_PRICE - STAKE + 1);
+        address[] memory rest = pool.throwLot(SALT, block.number, 3, STAKE, FEE, barred);
+        vm.assertEq(rest.length, 2);
+        vm.assertEq(rest[0], all[0]);
+        vm.assertEq(rest[1], all[2]);
+    }
+
+    function test_a_challenge_that_finds_no_panel_changes_nothing() external {
+        seatMany(3);
+        uint256 jobId = openUnder(aRule(Check.Optimistic));
+        submit(jobId, WORK);
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.prank(address(court));
+            pool.lock(evaluator(i), SEAT_PRICE);
+        }
+        vm.prank(CLIENT);
+        court.challenge(jobId);
+        vm.assertEq(drawn(jobId).length, 0);
+        conclude(jobId);
+        assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
+        // The challenge was not found wrong.
+        vm.assertEq(balanceIn(CLIENT), 6 * FEE);
+        vm.assertEq(balanceIn(PROVIDER), PROVIDERS);
+    }
+
+    // ---- records -----------------------------------------------------------------------------
+
+    function recordOf(address one) private view returns (uint256 agreed, uint256 voted) {
+        (,,,, uint32 right, uint32 all,) = pool.evaluatorOf(one);
+        return (right, all);
+    }
+
+    function test_a_job_that_costs_nothing_makes_and_spoils_no_record() external {
+        seatMany(9);
+        for (uint256 i = 0; i < 2; ++i) {
+            Rule memory rule = aRule(Check.Juror);
+            // Too small a fee, then nothing at stake.
+            if (i == 0) rule.fee = uint128(pool.leastFeeOfRecord()) - 1;
+            else rule.auditBps = 10_000;
+            AgenticCommerce.JobOffer memory its = offer(abi.encode(rule));
+            its.providerAgentId = agentOf(PROVIDER);
+            uint256 jobId = open(its);
+            submit(jobId, WORK);
+            address[] memory panel = drawn(jobId);
+            vote(jobId, panel, 1, REJECT, ACCEPT);
+            conclude(jobId);
+            assertStatus(jobId, IAgenticCommerce.JobStatus.Completed);
+            for (uint256 j = 0; j < 3; ++j) {
+                (, uint256 voted) = recordOf(panel[j]);
+                vm.assertEq(voted, 0);
+            }
+            assertNothingToPublish(jobId);
+        }
+    }
+
+    /// @dev Where a wrong answer costs no weight, not coming costs none either.
+    function test_absence_costs_no_more_weight_than_a_wrong_answer() external {
+        (uint256 jobId, address[] memory panel) = exactJob();
+        seal(jobId, panel[0], WORK);
+        seal(jobId, panel[1], OTHER);
+        pass(10 minutes);
+        unfold(jobId, panel[0], WORK);
+        unfold(jobId, panel[1], OTHER);
+        court.unseal(jobId, WORK, SALT);
+        conclude(jobId);
+        for (uint256 i = 0; i < 3; ++i) {
+            (, uint256 voted) = recordOf(panel[i]);
+            vm.assertEq(voted, 0);
+        }
+        vm.assertEq(balanceIn(panel[2]), SEAT_PRICE - STAKE);
     }
 
     function test_who_resigned_still_answers_and_gets_its_price_later() external {
@@ -525,7 +659,12 @@ contract EvaluatorsTest is LabourTest {
         AgenticCommerce.JobOffer memory its = offer(abi.encode(rule));
         its.providerAgentId = agent;
         uint256 jobId = open(its);
-        bytes32 request = court.requestOf(jobId);
+        // Who does not know what will be handed in names another request.
+        uint256 strangers = agentOf(ANYONE);
+        bytes32 guess = court.requestOf(jobId, OTHER);
+        vm.prank(ANYONE);
+        validation.validationRequest(ANYONE, strangers, "", guess);
+        bytes32 request = court.requestOf(jobId, WORK);
         vm.prank(PROVIDER);
         validation.validationRequest(address(court), agent, "", request);
         submit(jobId, WORK);
@@ -547,6 +686,7 @@ contract EvaluatorsTest is LabourTest {
 
     /// @dev Who hires itself under `Optimistic`, and is silent, has no name by it.
     function test_silence_makes_no_reputation() external {
+        seatMany(3);
         AgenticCommerce.JobOffer memory its = offer(abi.encode(aRule(Check.Optimistic)));
         its.providerAgentId = agentOf(PROVIDER);
         uint256 jobId = open(its);
@@ -601,7 +741,7 @@ contract EvaluatorsTest is LabourTest {
         its.evaluator = ANYONE;
         refused(its, abi.encodeWithSelector(Evaluators.NotTheEvaluator.selector, 1));
         bytes memory invalid = abi.encodeWithSelector(Rules.InvalidRule.selector);
-        for (uint256 i = 0; i < 9; ++i) {
+        for (uint256 i = 0; i < 11; ++i) {
             Rule memory rule = aRule(Check.Optimistic);
             if (i == 0) rule.panel = 2;
             if (i == 1) rule.panel = 9;
@@ -612,13 +752,15 @@ contract EvaluatorsTest is LabourTest {
             if (i == 6) rule.appealTime = 0;
             if (i == 7) rule.challengeTime = 0;
             if (i == 8) rule.fee = 1e18 + 1;
+            if (i == 9) rule.commitTime = 10 minutes - 1;
+            if (i == 10) rule.revealTime = 10 minutes - 1;
             refused(offer(abi.encode(rule)), invalid);
         }
         Rule memory dear = aRule(Check.Juror);
         dear.fee = 2_000_000;
         refused(
             offer(abi.encode(dear)),
-            abi.encodeWithSelector(Evaluators.StakeTooHigh.selector, 8_000_000, SEAT_PRICE)
+            abi.encodeWithSelector(EvaluatorPool.StakeTooHigh.selector, 8_000_000, SEAT_PRICE)
         );
     }
 
@@ -629,6 +771,7 @@ contract EvaluatorsTest is LabourTest {
     }
 
     function test_the_escrows_fee_for_its_evaluator_is_the_clients() external {
+        seatMany(3);
         vm.prank(ADMIN);
         commerce.setEvaluatorFee(500);
         uint256 jobId = openUnder(aRule(Check.Optimistic));
@@ -640,6 +783,7 @@ contract EvaluatorsTest is LabourTest {
     }
 
     function test_a_provider_without_its_bond_cannot_hand_in() external {
+        seatMany(3);
         vm.prank(PROVIDER);
         pool.withdraw(PROVIDER, PROVIDERS - 1);
         uint256 jobId = openUnder(aRule(Check.Optimistic));

@@ -20,7 +20,7 @@ abstract contract LabourTest is DollarTest {
     address internal constant PROVIDER = address(0x920714E2);
     address internal constant ANYONE = address(0xB0B);
     uint256 internal constant PURSE = 1_000_000_000;
-    uint256 internal constant SEAT_PRICE = 5_000_000;
+    uint256 internal constant SEAT_PRICE = 1_000_000;
     uint256 internal constant BUDGET = 100_000;
     uint128 internal constant FEE = 1000;
     /// With an audit rate of a fifth, 1000 / 0.2 - 1000.
@@ -124,8 +124,8 @@ abstract contract LabourTest is DollarTest {
             appeals: 2,
             auditBps: 2000,
             challengeTime: 5 minutes,
-            commitTime: 1 minutes,
-            revealTime: 1 minutes,
+            commitTime: 10 minutes,
+            revealTime: 10 minutes,
             appealTime: 1 minutes,
             fee: FEE,
             bond: 20_000,
@@ -139,7 +139,7 @@ abstract contract LabourTest is DollarTest {
         return AgenticCommerce.JobOffer({
             provider: PROVIDER,
             evaluator: address(court),
-            expiredAt: block.timestamp + 2 hours,
+            expiredAt: block.timestamp + 6 hours,
             description: "a job",
             hook: address(court),
             providerAgentId: 0,
@@ -158,6 +158,11 @@ abstract contract LabourTest is DollarTest {
 
     function openUnder(Rule memory rule) internal returns (uint256 jobId) {
         jobId = open(offer(abi.encode(rule)));
+    }
+
+    /// @dev The work, as it is handed in where evaluators do it again.
+    function sealedWork(uint256 jobId) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(WORK, SALT, PROVIDER, jobId));
     }
 
     function submit(uint256 jobId, bytes32 deliverable) internal {

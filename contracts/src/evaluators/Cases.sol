@@ -39,7 +39,9 @@ struct Case {
     uint256 stake;
     /// Unix seconds; the job's.
     uint256 expiredAt;
-    /// What was handed in: the hash of the answer, or under `Redundant` its seal.
+    /// How many seconds a verdict takes at most, from when the work is handed in.
+    uint256 longest;
+    /// What was handed in: the hash of the answer, or under `Exact` and `Redundant` its seal.
     bytes32 deliverable;
     /// The provider's answer; 0 while it is sealed.
     bytes32 answer;
@@ -52,14 +54,22 @@ struct Case {
     bool decided;
     /// The verdict: the work is good.
     bool accepted;
+    /// The verdict is a panel's, not silence's.
+    bool judged;
+    /// The job pays enough to count in records: its provider's, and its evaluators'.
+    bool counts;
+    /// The round's panel was announced a second time, for the first lot was lost.
+    bool again;
     /// The provider's bond is locked.
     bool bondLocked;
     /// Unix seconds at which the stage ends by itself.
     uint64 deadline;
     /// Unix seconds at which the round began.
     uint64 roundAt;
-    /// The block whose hash goes into the lot.
+    /// The block whose hash is the lot.
     uint64 announced;
+    /// The lot, if someone pinned it; else 0.
+    bytes32 lot;
 }
 
 /// @notice One panel's work on a case. Money is in minor units.

@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 /// @notice How a job's work is judged. Who judges by what is the evaluators' business; here the
 /// checks differ in when a panel is drawn and what it answers.
 enum Check {
-    /// The work is done again: each evaluator answers with the hash of what it got.
+    /// The work is done again: each evaluator answers with the hash of what it got, and the provider's
+    /// stays sealed until theirs are, so that it cannot be copied.
     Exact,
     /// Hidden known answers are among the work: evaluators compare.
     Gold,
@@ -33,9 +34,9 @@ struct Rule {
     uint16 auditBps;
     /// How long anyone may challenge work under `Optimistic`.
     uint32 challengeTime;
-    /// How long a panel may take to commit, from its draw.
+    /// How long a panel may take to commit, from its draw: at least `SHORTEST_PANEL_TIME`.
     uint32 commitTime;
-    /// How long it may take to reveal, from the last commitment or the end of its time.
+    /// How long it may take to reveal, from the last commitment or the end of its time: as much.
     uint32 revealTime;
     /// How long a decision may be appealed.
     uint32 appealTime;
@@ -43,7 +44,8 @@ struct Rule {
     uint128 fee;
     /// What the provider stakes on its work, and loses if a panel finds it bad.
     uint128 bond;
-    /// The hash of a secret of the client's that goes into the lot; zero for none.
+    /// The hash of a secret of the client's that goes into the lot; zero for none. A client that does
+    /// not tell the secret while the panel is to be drawn has accepted the work.
     bytes32 lotSecret;
     /// What evaluators need and must be able to trust: the hash of a model's manifest, of a rubric,
     /// or of hidden answers with a salt.
@@ -63,6 +65,9 @@ library Rules {
     uint256 internal constant MOST_APPEALS = 3;
     /// @notice The shortest time for anything, in seconds.
     uint256 internal constant SHORTEST_TIME = 5;
+    /// @notice The shortest time for a panel to commit, and to reveal, in seconds: whoever sits in the
+    /// pool is drawn without being asked, and loses its stake if it is late.
+    uint256 internal constant SHORTEST_PANEL_TIME = 10 minutes;
     /// @notice The longest.
     uint256 internal constant LONGEST_TIME = 7 days;
     /// @notice How long, in seconds, anyone has to draw a panel. It takes one call, in any later block.
@@ -88,7 +93,8 @@ library Rules {
         require(rule.appeals <= MOST_APPEALS, InvalidRule());
         require(rule.auditBps >= SMALLEST_AUDIT_BPS && rule.auditBps <= WHOLE_BPS, InvalidRule());
         require(rule.fee <= LARGEST_FEE && rule.bond <= LARGEST_FEE, InvalidRule());
-        require(_isTime(rule.commitTime) && _isTime(rule.revealTime), InvalidRule());
+        require(rule.commitTime >= SHORTEST_PANEL_TIME && _isTime(rule.commitTime), InvalidRule());
+        require(rule.revealTime >= SHORTEST_PANEL_TIME && _isTime(rule.revealTime), InvalidRule());
         require(rule.appeals == 0 || _isTime(rule.appealTime), InvalidRule());
         require(rule.check != Check.Optimistic || _isTime(rule.challengeTime), InvalidRule());
     }

@@ -39,7 +39,7 @@ const ADMIN_ROLE: &[u8] = b"ADMIN_ROLE";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Check {
-    /// The work is done again, and must be the same.
+    /// The work is done again, and must be the same; the provider's stays sealed until then.
     Exact,
     /// Hidden known answers are among the work.
     Gold,
@@ -76,8 +76,8 @@ pub fn rule_parameters(rule: &Rule) -> Bytes {
     rule.abi_encode().into()
 }
 
-/// The seal of an answer, by which an evaluator commits to it and, under [`Check::Redundant`], a
-/// provider hands its work in: keccak256(answer ‖ salt ‖ who ‖ job). The salt is 32 random bytes that
+/// The seal of an answer, by which an evaluator commits to it and, under [`Check::Exact`] and
+/// [`Check::Redundant`], a provider hands its work in: keccak256(answer ‖ salt ‖ who ‖ job). The salt is 32 random bytes that
 /// nobody else knows until it is opened.
 pub fn seal_of(answer: B256, salt: B256, who: Address, job_id: U256) -> B256 {
     keccak256((answer, salt, who, job_id).abi_encode_packed())
@@ -89,9 +89,10 @@ pub fn lot_secret_hash(secret: B256) -> B256 {
 }
 
 /// The name of a job in the validation registry, under which its provider may ask [`EVALUATORS`] for
-/// a mark.
-pub fn validation_request(chain_id: u64, job_id: U256) -> B256 {
-    keccak256((U256::from(chain_id), AGENTIC_COMMERCE, job_id).abi_encode())
+/// a mark. The registry gives a name to who asks first: ask before handing the work in, while nobody
+/// else knows the `deliverable`.
+pub fn validation_request(chain_id: u64, job_id: U256, deliverable: B256) -> B256 {
+    keccak256((U256::from(chain_id), AGENTIC_COMMERCE, job_id, deliverable).abi_encode())
 }
 
 /// The least stake, in minor units, that makes a cheat not pay: ceil(saved / q) - pay, with what the

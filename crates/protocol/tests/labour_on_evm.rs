@@ -117,12 +117,12 @@ fn an_agent_is_registered_and_its_wallet_agrees_by_signature() {
 fn rule() -> Rule {
     Rule {
         check: Check::Optimistic as u8,
-        panel: 3,
+        panel: 1,
         appeals: 1,
         auditBps: 2_000,
         challengeTime: 60,
-        commitTime: 60,
-        revealTime: 60,
+        commitTime: 600,
+        revealTime: 600,
         appealTime: 60,
         fee: 1_000,
         bond: 0,
@@ -132,10 +132,26 @@ fn rule() -> Rule {
     }
 }
 
+/// Someone is in the pool, for work that nobody could judge is not taken.
+fn seat(evm: &mut Evm, evaluator: Address) {
+    let price = U256::from(SEAT_PRICE);
+    let mint = MachinaDollar::mintCall { to: evaluator, value: price };
+    evm.call(MINTER, MACHINA_DOLLAR, mint).unwrap();
+    let leave = MachinaDollar::approveCall { spender: EVALUATOR_POOL, value: price };
+    evm.call(evaluator, MACHINA_DOLLAR, leave).unwrap();
+    let deposit = EvaluatorPool::depositCall { account: evaluator, amount: price };
+    evm.call(evaluator, EVALUATOR_POOL, deposit).unwrap();
+    let register = RegisterWithUri { agentURI: "http://e/agent.json".into() };
+    let agent = evm.call(evaluator, IDENTITY_REGISTRY, register).unwrap();
+    let join = EvaluatorPool::joinCall { agentId: agent, leastFee: 0 };
+    evm.call(evaluator, EVALUATOR_POOL, join).unwrap();
+}
+
 /// The plain case, in three transactions: opened and funded, handed in, carried out.
 #[test]
 fn a_job_that_nobody_challenges_is_paid_in_three_transactions() {
     let mut evm = embedded();
+    seat(&mut evm, ANYONE);
     let mint = MachinaDollar::mintCall { to: CLIENT, value: U256::from(BUDGET) };
     evm.call(MINTER, MACHINA_DOLLAR, mint).unwrap();
     let leave = MachinaDollar::approveCall { spender: AGENTIC_COMMERCE, value: U256::MAX };
@@ -145,7 +161,7 @@ fn a_job_that_nobody_challenges_is_paid_in_three_transactions() {
         offer: AgenticCommerce::JobOffer {
             provider: PROVIDER,
             evaluator: EVALUATORS,
-            expiredAt: U256::from(NOW + 3_600),
+            expiredAt: U256::from(NOW + 7_200),
             description: "what is in these pictures?".into(),
             hook: EVALUATORS,
             providerAgentId: U256::ZERO,
@@ -190,9 +206,9 @@ fn seals_requests_and_checks_are_the_contracts() {
     let call = Evaluators::sealOfCall { answer, salt, who: PROVIDER, jobId: job };
     let seal = evm.call(ANYONE, EVALUATORS, call).unwrap();
     assert_eq!(seal, seal_of(answer, salt, PROVIDER, job));
-    let call = Evaluators::requestOfCall { jobId: job };
+    let call = Evaluators::requestOfCall { jobId: job, deliverable: answer };
     let request = evm.call(ANYONE, EVALUATORS, call).unwrap();
-    assert_eq!(request, validation_request(EMBEDDED_CHAIN_ID, job));
+    assert_eq!(request, validation_request(EMBEDDED_CHAIN_ID, job, answer));
     for check in Check::ALL {
         let rule = Rule { check: check as u8, ..rule() };
         let terms = evm.call(ANYONE, EVALUATORS, Evaluators::termsOfCall { rule }).unwrap();
