@@ -104,6 +104,32 @@ async fn the_same_voucher_again_gets_the_stored_answer_and_no_second_work() {
 }
 
 #[tokio::test]
+async fn a_proof_is_told_as_its_buyer_checks_it_whatever_v_its_voucher_came_with() {
+    let town = Town::begin().await;
+    let shop = town.channel_shop().await;
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    assert_eq!(shop.pay(&client.voucher(COSTS), "job:1").await.status, 200);
+    // The key is known by now, and v is not compared with the signature any more.
+    let good = client.voucher(2 * COSTS);
+    let mut other = good.clone();
+    let mut signature: alloy_primitives::Bytes =
+        serde_json::from_value(good.payload["voucher"]["signature"].clone()).unwrap();
+    let mut flipped = signature.to_vec();
+    flipped[64] = 55 - flipped[64];
+    signature = flipped.into();
+    other.payload["voucher"]["signature"] = json!(signature);
+    assert_eq!(shop.pay(&other, "job:2").await.status, 200);
+    let told = shop.pay(&client.voucher(COSTS), "job:3").await;
+    assert_eq!(
+        (told.status, told.code().as_str()),
+        (402, ChannelInvalid::CumulativeMismatch.code())
+    );
+    assert_eq!(corrected(&told, "voucherState", "signature"), good.payload["voucher"]["signature"]);
+    // And it claims.
+    assert_eq!(shop.gate.collect(Collect::All).await.claimed, 2 * COSTS);
+}
+
+#[tokio::test]
 async fn two_requests_with_one_voucher_at_once_start_one_work() {
     let town = Town::begin().await;
     let shop = town.channel_shop().await;

@@ -18,13 +18,13 @@ use ledger::{Kind, LedgerError, Operation, Outcome, Reason, Reference, TransferI
 use mandates::books::{self, Entry, Line};
 use mandates::{Fate, Returned};
 use money::{Amount, Party};
-use settlement::channels::{CONTRACT, ChannelState, Happened};
+use settlement::channels::{CONTRACT, ChannelEvent, ChannelState, Happened};
 
 use super::till;
 use super::voucher::Domain;
 use super::wallet;
 use super::wire::ChannelConfig;
-use crate::reconcile::{Bookkeeper, Break, ReconcileError};
+use crate::reconcile::{Bookkeeper, Break, Compared, ReconcileError};
 
 /// How long a voucher is left to its buyer before the chain is asked what became of it.
 const IN_HAND_FOR: Duration = Duration::from_secs(15 * 60);
@@ -92,6 +92,33 @@ impl Looked {
     pub(crate) fn explains(&mut self, transaction: B256, party: Party, amount: Amount) -> bool {
         let found = self.explained.iter().position(|one| *one == (transaction, party, amount));
         found.map(|at| self.explained.swap_remove(at)).is_some()
+    }
+}
+
+/// In what something happened that does not count yet.
+#[derive(Default)]
+struct Open {
+    channels: HashSet<B256>,
+    /// Receivers that were paid out.
+    paid_out: HashSet<Party>,
+}
+
+impl Open {
+    fn take(&mut self, events: &[ChannelEvent]) {
+        for event in events {
+            match event.what {
+                Happened::Deposited { channel, .. }
+                | Happened::Refunded { channel, .. }
+                | Happened::Withdrawn { channel, .. }
+                | Happened::Claimed { channel, .. }
+                | Happened::WithdrawalBegun { channel, .. } => {
+                    self.channels.insert(channel);
+                }
+                Happened::PaidOut { receiver, .. } => {
+                    self.paid_out.insert(receiver.into());
+                }
+            }
+        }
     }
 }
 
@@ -391,17 +418,27 @@ impl Bookkeeper {
     }
 
     /// Compares what books and contract say of our parties' channels, if the chain rests for so
-    /// long.
+    /// long. What happened above `newest`, up to which the books follow the chain, may be in the
+    /// books and may not be: where something did, nothing is compared before it counts.
     pub(crate) async fn channel_breaks(
         &self,
         channels: &mut Channels,
         in_escrows: &HashMap<Party, i128>,
         newest: u64,
-    ) -> Result<Vec<Break>, ReconcileError> {
+    ) -> Result<Compared, ReconcileError> {
         if channels.known.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Compared::default());
         }
+        let all: HashSet<B256> = channels.known.values().map(|known| known.id).collect();
+        let all: Vec<B256> = all.into_iter().collect();
+        let receivers: Vec<Address> = self.parties.iter().map(|p| Address::from(*p)).collect();
         for _ in 0..LOOKS {
+            let head = self.chain.block_number().await?;
+            let mut open = Open::default();
+            if head > newest {
+                let events = self.chain.channel_events(&all, &receivers, newest + 1, head).await?;
+                open.take(&events);
+            }
             let ids: Vec<B256> = channels.touched.iter().copied().collect();
             let states = self.chain.channels(&ids).await?;
             let mut due = HashMap::new();
@@ -410,14 +447,18 @@ impl Bookkeeper {
                     self.chain.receiver_totals((*party).into(), self.chain.token().address);
                 due.insert(*party, totals.await?.due());
             }
-            if self.chain.block_number().await? != newest {
+            // As long as they are touched they are read again.
+            channels.states.extend(ids.into_iter().zip(states));
+            let compared = self.compare_channels(channels, in_escrows, &due, &open)?;
+            // Books and chain were read between the same two looks at the head.
+            if head < newest || self.chain.block_number().await? != head {
                 continue;
             }
-            channels.states.extend(ids.into_iter().zip(states));
-            channels.touched.clear();
-            return self.compare_channels(channels, in_escrows, &due);
+            channels.touched.retain(|id| open.channels.contains(id));
+            return Ok(compared);
         }
-        Ok(Vec::new())
+        tracing::info!("blocks come faster than channels can be compared");
+        Ok(Compared { breaks: Vec::new(), left_out: channels.known.len() })
     }
 
     fn compare_channels(
@@ -425,12 +466,24 @@ impl Bookkeeper {
         channels: &Channels,
         in_escrows: &HashMap<Party, i128>,
         due: &HashMap<Party, u128>,
-    ) -> Result<Vec<Break>, ReconcileError> {
+        open: &Open,
+    ) -> Result<Compared, ReconcileError> {
         let asset = self.chain.token().asset;
         let mut breaks = Vec::new();
+        let left_out = |party: Party, known: &Known| {
+            open.channels.contains(&known.id)
+                || (known.side == Side::Seller && open.paid_out.contains(&party))
+        };
+        // A seller's channels are compared all at once.
+        let sellers: HashSet<Party> = channels
+            .known
+            .iter()
+            .filter(|((party, _), known)| known.side == Side::Seller && left_out(*party, known))
+            .map(|((party, _), _)| *party)
+            .collect();
         for party in &self.parties {
             let mine = |side| channels.of(*party, side);
-            if mine(Side::Seller).next().is_some() {
+            if mine(Side::Seller).next().is_some() && !sellers.contains(party) {
                 let held: u128 = mine(Side::Seller)
                     .map(|(_, _, state)| state.unclaimed())
                     .chain(due.get(party).copied())
@@ -454,6 +507,9 @@ impl Bookkeeper {
                 }
             }
             for (name, known, state) in mine(Side::Buyer) {
+                if left_out(*party, known) {
+                    continue;
+                }
                 let Some(book) = self.mandates.channel(*party, asset, known.id.0) else { continue };
                 let prepaid = Line::Prepaid(known.id.0).of(*party, asset);
                 let under_way = self
@@ -473,6 +529,10 @@ impl Bookkeeper {
                 }
             }
         }
-        Ok(breaks)
+        let left_out = channels.known.iter().filter(|((party, _), known)| match known.side {
+            Side::Seller => sellers.contains(party),
+            Side::Buyer => left_out(*party, known),
+        });
+        Ok(Compared { breaks, left_out: left_out.count() })
     }
 }

@@ -170,6 +170,12 @@ impl Channel {
         self.tab.claimable().min(covered).min(there).saturating_sub(self.mirror.claimed)
     }
 
+    /// Whether nothing is lost if it is dropped: neither work, nor a claim, nor that the books may
+    /// have more of it than they show.
+    fn is_idle(&self) -> bool {
+        self.tab.is_quiet() && self.unclaimed() == 0 && !self.doubtful
+    }
+
     pub(crate) fn look(&mut self, mirror: Mirror) {
         self.mirror = mirror;
         self.tab.at_least(mirror.claimed);
@@ -636,8 +642,7 @@ fn make_room(channels: &mut HashMap<B256, Shared>) -> bool {
         .values()
         .filter_map(|channel| {
             let channel = channel.lock().expect("nothing panics under this lock");
-            let idle = channel.tab.is_quiet() && channel.unclaimed() == 0;
-            idle.then_some((channel.used_at, channel.id))
+            channel.is_idle().then_some((channel.used_at, channel.id))
         })
         .collect();
     idle.sort_unstable();
@@ -647,7 +652,7 @@ fn make_room(channels: &mut HashMap<B256, Shared>) -> bool {
         if let Some(channel) = channels.get(id).cloned() {
             let mut channel = channel.lock().expect("nothing panics under this lock");
             // Somebody may have taken a place since.
-            if channel.tab.is_quiet() && channel.unclaimed() == 0 {
+            if channel.is_idle() {
                 channel.gone = true;
                 channels.remove(id);
                 went = true;

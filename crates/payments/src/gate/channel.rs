@@ -42,7 +42,7 @@ pub(crate) use super::channel_money::is_open;
 use super::channel_payload::{Drawn, Want};
 use super::reply::{AnswerHead, Reply, Stored};
 use super::{Asked, Errand, Gate, answer_of, asked, charge, request_digest, without_payment};
-use crate::channel::tab::{Place, Proof};
+use crate::channel::tab::Place;
 use crate::channel::till::{self, NotHere, Sale, Shared, Till};
 use crate::channel::voucher::KnownKey;
 use crate::channel::wire::{ChannelConfig, ChannelState, Units};
@@ -190,10 +190,16 @@ impl Gate {
             return Reply::busy("all hands are busy; try again in a moment");
         };
         // Before all else: whoever could not sign this voucher learns nothing of the channel.
-        let (found, key) = match self.authenticate(till, offer, &draw) {
+        let (mut found, key) = match self.authenticate(till, offer, &draw) {
             Ok(authentic) => authentic,
             Err(reply) => return *reply,
         };
+        if let Some(channel) = found.take() {
+            found = match self.end_doubt(till, offer, channel).await {
+                Ok(channel) => channel,
+                Err(reply) => return *reply,
+            };
+        }
         if !matches!(draw.drawn.want, Want::Refund { .. })
             && let Drawn { config, voucher, binding, .. } = &draw.drawn
             && let Err(refusal) = binding::check_voucher(
@@ -280,6 +286,47 @@ impl Gate {
         Ok((found, key.ok_or_else(refuse)?))
     }
 
+    /// Reads a channel anew if a write of it failed and nobody knows how: before its vouchers are
+    /// looked up, since one of them may have been charged all the same. `None` if it has to be
+    /// found again.
+    async fn end_doubt(
+        &self,
+        till: &Till,
+        offer: &Offer,
+        channel: Shared,
+    ) -> Result<Option<Shared>, Box<Reply>> {
+        let busy = || Box::new(invalid(offer, ChannelInvalid::Busy));
+        let (id, config) = {
+            let known = channel.lock().expect("nothing panics under this lock");
+            if known.gone {
+                return Ok(None);
+            }
+            if !known.doubtful {
+                drop(known);
+                return Ok(Some(channel));
+            }
+            if !known.tab.is_quiet() {
+                return Err(busy());
+            }
+            (known.id, known.config)
+        };
+        // It changes nothing. But a write that ends well is written after all that is durable was
+        // read: from here on the books have the failed one, or it is lost for good.
+        if let Err(error) = Box::pin(till.remember(id, &config)).await {
+            tracing::error!(%error, "it is still not known whether a voucher was charged");
+            return Err(Box::new(Reply::busy(BOOKS)));
+        }
+        let mut known = channel.lock().expect("nothing panics under this lock");
+        // Nobody takes a place in a channel in doubt.
+        if !known.tab.is_quiet() {
+            return Err(busy());
+        }
+        known.gone = true;
+        drop(known);
+        till.forget(id);
+        Ok(None)
+    }
+
     /// The stored answer, if this voucher was charged for this very request.
     fn known(&self, till: &Till, offer: &Offer, draw: &Draw) -> Option<Reply> {
         let reference = till.reference(draw.drawn.voucher.channel_id, draw.amount());
@@ -357,7 +404,7 @@ impl Gate {
                     return Err(refuse(ChannelInvalid::ChannelIdMismatch));
                 }
                 if !draw.is_ahead() && known.tab.charged().checked_add(price) != Some(amount) {
-                    return Err(Box::new(correction(offer, &known)));
+                    return Err(Box::new(correction(till, offer, &known)));
                 }
                 till.is_fresh(&known)
             };
@@ -371,14 +418,8 @@ impl Gate {
                 continue;
             }
             if known.doubtful {
-                // A write failed and nobody knows how: the books tell, once nothing is under way.
-                if !known.tab.is_quiet() {
-                    return Err(refuse(ChannelInvalid::Busy));
-                }
-                known.gone = true;
-                drop(known);
-                till.forget(voucher.channel_id);
-                continue;
+                // Since we looked: whoever comes next reads it anew.
+                return Err(refuse(ChannelInvalid::Busy));
             }
             let taken = match draw.is_ahead() {
                 false => known.tab.take_next(amount, price),
@@ -387,7 +428,7 @@ impl Gate {
             let place = match taken {
                 Ok(place) => place,
                 Err(ChannelInvalid::CumulativeMismatch) => {
-                    return Err(Box::new(correction(offer, &known)));
+                    return Err(Box::new(correction(till, offer, &known)));
                 }
                 Err(reason) => return Err(refuse(reason)),
             };
@@ -455,7 +496,7 @@ impl Gate {
     fn correct(&self, till: &Till, offer: &Offer, draw: &Draw) -> Reply {
         match till.find(draw.drawn.voucher.channel_id) {
             Some(channel) => {
-                correction(offer, &channel.lock().expect("nothing panics under this lock"))
+                correction(till, offer, &channel.lock().expect("nothing panics under this lock"))
             }
             None => invalid(offer, ChannelInvalid::CumulativeMismatch),
         }
@@ -600,7 +641,10 @@ impl Gate {
             }
             Ok(Outcome::Refused(refusal)) => {
                 tracing::error!(reason = %refusal.reason, "a voucher could not be charged");
-                held.lock().tab.unwrite(held.place, charge);
+                let mut channel = held.lock();
+                channel.tab.unwrite(held.place, charge);
+                // The books have something else than we thought.
+                channel.doubtful = true;
                 Reply::busy("the charge could not be booked; nothing was charged")
             }
             Err(error) => {
@@ -705,14 +749,14 @@ pub(super) fn not_here(offer: &Offer, why: NotHere) -> Reply {
 }
 
 /// The corrective 402: what was charged, and the voucher that proves it.
-pub(super) fn correction(offer: &Offer, channel: &till::Channel) -> Reply {
+pub(super) fn correction(till: &Till, offer: &Offer, channel: &till::Channel) -> Reply {
     let reason = ChannelInvalid::CumulativeMismatch;
     let state = channel.state(channel.tab.charged());
-    let proof =
-        channel.tab.newest().map(|Proof { amount, signature }| channel_wire::VoucherState {
-            signed_max_claimable: Some(Units(*amount)),
-            signature: Some(signature.clone()),
-        });
+    // As its buyer can check it: a known key's signature was taken whatever its v.
+    let proof = channel.tab.newest().map(|proof| channel_wire::VoucherState {
+        signed_max_claimable: Some(Units(proof.amount)),
+        signature: Some(channel.signature_of(&till.domain, proof)),
+    });
     Reply::corrective(offer, reason.code(), &state, proof.as_ref())
 }
 

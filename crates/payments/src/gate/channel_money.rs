@@ -12,7 +12,7 @@
 //! Both are carried out by the facilitator and believed only as the chain shows them. The chain does
 //! each at most once: a deposit by its order's nonce, a refund by the channel's refund number.
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use alloy_signer::SignerSync as _;
 use ledger::{Kind, Operation, Outcome, Reference, Status, TransferId, TransferRecord, Write};
 use mandates::books::{self, Entry, Line};
@@ -26,12 +26,13 @@ use super::channel::{
     BOOKS, Deposited, Draw, Receipt, ReceiptExtra, UNSURE, correction, invalid, not_here,
     payment_of, with_receipt,
 };
+use super::channel_payload::Drawn;
 use super::reply::Reply;
 use crate::channel::tab::Proof;
 use crate::channel::till::{NotHere, Shared, Till};
 use crate::channel::voucher;
 use crate::channel::wire::{
-    ChannelConfig, Claim, ClaimedVoucher, Deposit, DepositAuthorization, Payload, Units,
+    ChannelConfig, Claim, ClaimedVoucher, Deposit, DepositAuthorization, Payload, Units, Voucher,
 };
 use crate::channel::{self, ChannelInvalid, Terms};
 use crate::offer::Offer;
@@ -106,7 +107,7 @@ impl Gate {
         };
         let known = channel.lock().expect("nothing panics under this lock");
         if known.tab.charged().checked_add(price) != Some(amount) {
-            return Err(Box::new(correction(offer, &known)));
+            return Err(Box::new(correction(till, offer, &known)));
         }
         if !known.tab.is_quiet() {
             return Err(Box::new(invalid(offer, ChannelInvalid::Busy)));
@@ -233,7 +234,7 @@ impl Gate {
             }
             match known.tab.begin_refund(draw.drawn.voucher.max_claimable_amount.0) {
                 Ok(()) => {}
-                Err(ChannelInvalid::CumulativeMismatch) => return correction(offer, &known),
+                Err(ChannelInvalid::CumulativeMismatch) => return correction(till, offer, &known),
                 Err(reason) => return invalid(offer, reason),
             }
         }
@@ -267,7 +268,7 @@ impl Gate {
         };
         if charged != draw.drawn.voucher.max_claimable_amount.0 {
             let known = channel.lock().expect("nothing panics under this lock");
-            return correction(offer, &known);
+            return correction(till, offer, &known);
         }
         if left == 0 {
             return invalid(offer, ChannelInvalid::RefundNoBalance);
@@ -306,7 +307,7 @@ impl Gate {
                 // Not carried out yet, and perhaps under way: the hold stays.
                 return Reply::pending();
             }
-            let signature = draw.drawn.voucher.signature.clone();
+            let signature = signature_of(till, draw);
             known.tab.prove(Proof { amount: charged, signature });
             known.state(charged)
         };
@@ -431,7 +432,8 @@ struct HeldRefund {
 
 /// What the facilitator is asked for a refund: all that was charged is claimed before.
 fn refund_payload(till: &Till, draw: &Draw, amount: u128, charged: u128, nonce: U256) -> Payload {
-    let (config, voucher) = (&draw.drawn.config, &draw.drawn.voucher);
+    let config = &draw.drawn.config;
+    let voucher = Voucher { signature: signature_of(till, draw), ..draw.drawn.voucher.clone() };
     let claims = vec![Claim {
         voucher: ClaimedVoucher {
             channel: *config,
@@ -448,7 +450,6 @@ fn refund_payload(till: &Till, draw: &Draw, amount: u128, charged: u128, nonce: 
     };
     Payload::Refund {
         channel_config: *config,
-        voucher: voucher.clone(),
         amount: Some(Units(amount)),
         refund_nonce: Some(nonce.to_string()),
         refund_authorizer_signature: sign(till.domain.refund_hash(
@@ -456,9 +457,17 @@ fn refund_payload(till: &Till, draw: &Draw, amount: u128, charged: u128, nonce: 
             nonce,
             amount,
         )),
+        voucher,
         claim_authorizer_signature: sign(till.domain.claims_hash(&claims)),
         claims,
     }
+}
+
+/// The voucher's signature as the contract takes it.
+fn signature_of(till: &Till, draw: &Draw) -> Bytes {
+    let Drawn { config, voucher, .. } = &draw.drawn;
+    let hash = till.domain.voucher_hash(voucher.channel_id, voucher.max_claimable_amount.0);
+    voucher::mended(hash, &voucher.signature, config.payer_authorizer)
 }
 
 fn transaction_of(response: &SettleResponse) -> Option<B256> {

@@ -15,7 +15,7 @@ use money::{Amount, Party};
 use settlement::TokenMovement;
 use settlement::escrow::{EscrowEvent, Happened, SignedEscrow};
 
-use super::{Bookkeeper, Break, ReconcileError};
+use super::{Bookkeeper, Break, Compared, ReconcileError};
 use crate::auth_capture;
 use crate::buyer;
 use crate::buyer::escrow::steps;
@@ -216,23 +216,34 @@ impl Bookkeeper {
     }
 
     /// Compares what books and contract say of our parties' escrowed payments, if the chain rests
-    /// for so long.
+    /// for so long. Where something happened above `newest`, nothing is compared before it counts.
     pub(super) async fn escrow_breaks(
         &self,
         escrows: &mut Escrows,
         newest: u64,
-    ) -> Result<Vec<Break>, ReconcileError> {
+    ) -> Result<Compared, ReconcileError> {
+        if escrows.touched.is_empty() {
+            return Ok(Compared::default());
+        }
         for _ in 0..LOOKS {
+            let head = self.chain.block_number().await?;
+            let mut open = HashSet::new();
+            if head > newest {
+                let events = self.chain.escrow_events(newest + 1, head).await?;
+                open.extend(events.iter().map(|event| event.payment));
+            }
             let mut states = Vec::with_capacity(escrows.touched.len());
             for name in &escrows.touched {
                 let state = self.chain.escrow_state(*name).await?;
                 states.push((*name, self.chain.amount(U256::from(state.capturable))?));
             }
-            if self.chain.block_number().await? != newest {
-                continue;
-            }
-            let mut breaks = Vec::new();
+            let mut compared = Compared::default();
+            let mut equal = Vec::new();
             for (name, chain) in states {
+                if open.contains(&name) {
+                    compared.left_out += 1;
+                    continue;
+                }
                 let Some(Known { party, reference }) = escrows.known.get(&name).copied() else {
                     continue;
                 };
@@ -241,14 +252,23 @@ impl Bookkeeper {
                     continue; // Its fate is not booked yet.
                 }
                 if book.in_escrow == chain {
-                    escrows.touched.remove(&name);
+                    equal.push(name);
                 } else {
                     let account = format!("{}/{name}", Line::Escrow.name());
-                    breaks.push(Break { party, account, books: book.in_escrow, chain });
+                    let books = book.in_escrow;
+                    compared.breaks.push(Break { party, account, books, chain });
                 }
             }
-            return Ok(breaks);
+            // Books and chain were read between the same two looks at the head.
+            if head < newest || self.chain.block_number().await? != head {
+                continue;
+            }
+            for name in equal {
+                escrows.touched.remove(&name);
+            }
+            return Ok(compared);
         }
-        Ok(Vec::new())
+        tracing::info!("blocks come faster than escrowed payments can be compared");
+        Ok(Compared { breaks: Vec::new(), left_out: escrows.touched.len() })
     }
 }

@@ -6,12 +6,17 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_signer_local::PrivateKeySigner;
 use chain::Node;
-use mandates::books::Line;
+use ledger::{Kind, Reference, TransferId, Write};
+use mandates::books::{Entry, Line};
+use payments::channel::{self, Collect};
+use payments::{Bookkeeper, BuyerLimits};
 use serde_json::{Value, json};
-use settlement::{LocalNode, SenderLimits};
+use settlement::{LocalNode, SenderLimits, Settlement};
 
+use crate::town::vouchers::{COSTS, Client};
 use crate::town::{self, PRICE, Town, musd, person, seller};
 
 const PRICED: i128 = PRICE as i128;
@@ -167,4 +172,87 @@ async fn a_reorganisation_deeper_than_was_waited_for_is_told_and_mended_by_the_n
     buyer.buy(&shop.purchase("job:2")).await.unwrap();
     assert_eq!((shop.work.count(), town.owns(seller()).await), (2, 2 * PRICED));
     town.is_whole(&parties).await;
+}
+
+/// A way to the same chain by which a block counts only once so many stand on it.
+async fn patient(fork: &Arc<Fork>, confirmations: u64) -> Settlement {
+    let limits = SenderLimits { confirmations: Some(confirmations), ..SenderLimits::default() };
+    let nobody = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x7a)).unwrap();
+    town::connect_by(fork.clone(), nobody, limits).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_are_compared_where_blocks_need_confirmations_but_for_what_moves() {
+    let (town, fork) = forked(0).await;
+    let shop = town.channel_shop().await;
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    let keeper = Bookkeeper::new(
+        town.ledger.clone(),
+        town.mandates.clone(),
+        patient(&fork, 2).await,
+        town.clock.clone(),
+        vec![seller()],
+        0,
+    );
+    // The gate has booked a deposit that does not count for the bookkeeper yet.
+    assert_eq!(shop.pay(&client.voucher(COSTS), "job:1").await.status, 200);
+    let found = keeper.reconcile(true).await.unwrap();
+    assert_eq!((found.breaks, found.not_compared), (vec![], 1));
+    passes(&town, 2).await;
+    let found = keeper.reconcile(true).await.unwrap();
+    assert_eq!((found.breaks, found.not_compared), (vec![], 0));
+    // A claim and a payout that do not count yet.
+    assert_eq!(shop.gate.collect(Collect::All).await.claimed, COSTS);
+    let found = keeper.reconcile(true).await.unwrap();
+    assert_eq!((found.breaks, found.not_compared), (vec![], 1));
+    passes(&town, 2).await;
+    let found = keeper.reconcile(true).await.unwrap();
+    assert_eq!((found.breaks, found.not_compared), (vec![], 0));
+    let wrong = Entry {
+        id: TransferId::derive("test/wrong", &[]),
+        book: seller(),
+        debit: Line::Escrow,
+        credit: Line::Funding,
+        amount: musd(7),
+        kind: Kind::Financial,
+        counterparty: seller(),
+        reference: Reference::NONE,
+        digest: [0; 32],
+        hold_until: None,
+    };
+    assert!(town.ledger.submit(Write::operation(wrong.transfer())).await.unwrap().holds());
+    let found = keeper.reconcile(true).await.unwrap();
+    assert_eq!(found.breaks.len(), 1, "{found:?}");
+    let b = &found.breaks[0];
+    let left = 9 * PRICED;
+    assert_eq!((b.account.as_str(), b.books, b.chain), ("escrow", musd(left + 7), musd(left)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposit_that_does_not_count_yet_makes_nobody_a_liar() {
+    const CHANNEL: Option<&str> = Some(channel::SCHEME);
+    let (mut town, fork) = forked(0).await;
+    let shop = town.channel_shop().await;
+    let limits = BuyerLimits { attempts: 2, ..BuyerLimits::default() };
+    let before = town.buyer_with(0x41, musd(WALLET), musd(2 * WALLET), limits).await;
+    drop(before);
+    // The seller takes a block at once, the buyer once two stand on it.
+    town.chain = patient(&fork, 2).await;
+    let buyer = town.same_buyer(0x41, limits);
+    for number in 1..=2 {
+        let bought = buyer.buy_by(&shop.purchase(&format!("job:{number}")), CHANNEL).await.unwrap();
+        assert_eq!(bought.paid.unwrap().amount, musd(PRICED));
+    }
+    let stopped = |channel: channel::wallet::Channel| channel.stopped;
+    assert!(buyer.channels().unwrap().into_iter().map(stopped).all(|why| why.is_none()));
+    passes(&town, 3).await;
+    town.is_whole(&[buyer.party(), seller()]).await;
+    // Both deposits count: the first channel goes on where its seller left it.
+    let put_in = town::canal::in_channels(&town).await;
+    buyer.buy_by(&shop.purchase("job:3"), CHANNEL).await.unwrap();
+    assert_eq!(town::canal::in_channels(&town).await, put_in, "nothing is put in again");
+    assert!(buyer.channels().unwrap().into_iter().map(stopped).all(|why| why.is_none()));
+    assert_eq!(shop.work.count(), 3);
+    passes(&town, 3).await;
+    town.is_whole(&[buyer.party(), seller()]).await;
 }

@@ -125,7 +125,7 @@ impl Buyer {
         for number in 0..MOST_NUMBERS {
             let (id, config) = self.numbered(&offered.config, number);
             let known = self.wallet.of(id).read_owned().await;
-            if known.stopped.is_some() {
+            if known.stopped.get().is_some() {
                 continue;
             }
             let offered = Offered {
@@ -172,10 +172,18 @@ impl Buyer {
         quote: &PaymentRequired,
         lane: &Lane,
     ) -> Result<Option<HeldVoucher>, BuyError> {
+        // Its seller may have lied to another while this one waited for a place.
+        if lane.known.stopped.get().is_some() {
+            return Ok(None);
+        }
         let Some(total) = self.next_total(lane.id, &lane.known.ahead, &lane.offered, true) else {
             return Ok(None);
         };
         let spend = self.voucher_for(purchase, &lane.offered, lane.id, total)?;
+        if self.was_charged(&spend) {
+            // The total is taken, so the next try is at another.
+            return Ok(None);
+        }
         let decision = self.decision(purchase, &lane.offered, lane.id)?;
         let evidence = decided(&spend, quote, &decision);
         match self.mandates.hold_voucher_ahead(spend, evidence).await {
@@ -238,7 +246,7 @@ impl Buyer {
             lane.known.ahead.end();
         }
         if let Word::Lie(why) = &word {
-            self.stop_later(lane.id, why).await?;
+            self.stop(lane.id, &lane.known, why).await?;
         }
         let url = shown(&purchase.url);
         match (answer, word) {

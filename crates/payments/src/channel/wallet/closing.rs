@@ -158,7 +158,7 @@ impl Buyer {
         channel: &mut InHand,
         url: Option<&reqwest::Url>,
     ) -> Result<(), String> {
-        if let Some(why) = &channel.known.stopped {
+        if let Some(why) = channel.known.stopped.get() {
             return Err(why.clone());
         }
         let url = match url {

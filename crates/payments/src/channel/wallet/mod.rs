@@ -18,7 +18,7 @@ mod correcting;
 mod paying;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
@@ -94,10 +94,12 @@ type Shared = Arc<tokio::sync::RwLock<Known>>;
 /// share it.
 #[derive(Default)]
 pub(crate) struct Known {
-    /// Whether the book was compared with the chain since the start, or since money left.
+    /// Whether the book was compared with the chain since the start, or since money came or left
+    /// that it does not have yet.
     compared: bool,
-    /// Why nothing is signed any more.
-    stopped: Option<String>,
+    /// Why nothing is signed any more. It is set by whoever learns it, those who share the channel
+    /// included, and seen by all who wait for it.
+    stopped: OnceLock<String>,
     /// From where vouchers may run ahead.
     ahead: ahead::Ahead,
 }
@@ -105,11 +107,6 @@ pub(crate) struct Known {
 impl Wallet {
     pub(crate) fn new(chain_id: u64) -> Wallet {
         Wallet { domain: Domain::new(chain_id), known: Mutex::default() }
-    }
-
-    /// What is known of a channel is found in the books anew by the next who asks.
-    fn look_again(&self, channel: B256) {
-        self.known.lock().expect("no panic while looking up").remove(&channel);
     }
 
     fn of(&self, channel: B256) -> Shared {
@@ -430,16 +427,17 @@ impl Buyer {
         purchase: &Purchase,
         channel: &mut InHand,
     ) -> Result<Option<String>, BuyError> {
+        if let Some(why) = channel.known.stopped.get() {
+            return Ok(Some(why.clone()));
+        }
         if channel.known.compared {
-            return Ok(channel.known.stopped.clone());
+            return Ok(None);
         }
         let (id, asset) = (channel.id, self.chain.token().asset);
         let documents = self.ledger.evidence(of_channel(self.party(), id))?;
         if let Some(document) = documents.iter().find(|d| d.evidence.stage == STOPPED) {
             let why = serde_json::from_slice(&document.evidence.body).unwrap_or_default();
-            channel.known.stopped = Some(why);
-            channel.known.compared = true;
-            return Ok(channel.known.stopped.clone());
+            return Ok(Some(channel.known.stopped.get_or_init(|| why).clone()));
         }
         let chain = self.chain.channel(id).await?;
         if chain.withdrawal.is_some() {
@@ -468,7 +466,7 @@ impl Buyer {
         let could = book.charged.minor() + book.held.minor();
         if claimed.minor() > could && balance == book.balance {
             let why = format!("its seller claimed {claimed} and had charged {}", book.charged);
-            self.stop(channel, &why).await?;
+            self.stop(channel.id, &channel.known, &why).await?;
             return Ok(Some(why));
         }
         if balance.minor() > book.balance.minor() {
@@ -477,7 +475,8 @@ impl Buyer {
             let contract = Party::from(settlement::channels::CONTRACT);
             self.mandates.adopt_channel(self.party(), id.0, balance, charged, contract).await?;
         }
-        channel.known.compared = true;
+        // A deposit that is under way may still come to the chain: then the book lacks it.
+        channel.known.compared = !self.deposit_under_way(id.0);
         Ok(None)
     }
 
@@ -486,23 +485,14 @@ impl Buyer {
         self.ledger.read(|s| s.balance(&prepaid).is_some_and(|b| b.debits_pending > 0))
     }
 
-    /// Nothing is signed for this channel any more, also after a restart.
-    async fn stop(&self, channel: &mut InHand, why: &str) -> Result<(), BuyError> {
-        tracing::error!(channel = %channel.id, why, "a payment channel is used no more; close it to get its money back");
-        channel.known.stopped = Some(why.to_string());
-        channel.known.compared = true;
-        let document = documents::json(of_channel(self.party(), channel.id), STOPPED, &why);
-        self.keep(vec![document]).await
-    }
-
-    /// As [`Buyer::stop`], by somebody who shares the channel with others: those who sign next see it.
-    async fn stop_later(&self, channel: B256, why: &str) -> Result<(), BuyError> {
+    /// Nothing is signed for this channel any more, also after a restart, and also by those who
+    /// share it now.
+    async fn stop(&self, channel: B256, known: &Known, why: &str) -> Result<(), BuyError> {
         tracing::error!(%channel, why, "a payment channel is used no more; close it to get its money back");
+        // In memory first: those who wait for the channel see it at once. The first reason stays.
+        let _ = known.stopped.set(why.to_string());
         let document = documents::json(of_channel(self.party(), channel), STOPPED, &why);
-        self.keep(vec![document]).await?;
-        // Looked up again by the next who takes it in hand.
-        self.wallet.look_again(channel);
-        Ok(())
+        self.keep(vec![document]).await
     }
 
     /// Keeps documents. Where one stands already, it stays.

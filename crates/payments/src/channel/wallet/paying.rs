@@ -25,7 +25,7 @@ use protocol::ReceiveWithAuthorization;
 use protocol::addresses::ERC3009_DEPOSIT_COLLECTOR;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use settlement::AuthorizationState;
+use settlement::{AuthorizationState, SettlementError};
 
 use super::correcting::{Corrected, Own};
 use super::{Buyer, InHand, Offered};
@@ -47,6 +47,17 @@ struct SignedDeposit {
     held: HeldDeposit,
     wire: Deposit,
     order: DepositOrder,
+}
+
+/// What the chain shows of a deposit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// It is in the channel, and booked.
+    Booked,
+    /// It is in the channel by a block that may still vanish: it does not count yet.
+    Unconfirmed,
+    /// Nothing.
+    Unknown,
 }
 
 /// What names a deposit's order on the chain.
@@ -141,12 +152,17 @@ impl Buyer {
                 }
             };
             let (answer, sent) = self.present_voucher(purchase, &payment).await;
-            let deposited = match &deposit {
-                None => false,
-                Some(deposit) => self.follow_deposit(deposit, &voucher, &answer).await?,
+            let made = match &deposit {
+                None => None,
+                Some(deposit) => Some(self.follow_deposit(deposit, &voucher, &answer).await?),
             };
+            let deposited = made == Some(Made::Booked);
             // Without its deposit the voucher was never held, and its fate is the deposit's.
             let held = deposit.is_none() || deposited;
+            if !held {
+                // The book may lack what is in the channel; the next purchase looks first.
+                channel.known.compared = false;
+            }
             let word = self.word(channel.id, &voucher, &answer, false)?;
             if let Word::Corrects(quote) = word {
                 if deposited {
@@ -174,7 +190,7 @@ impl Buyer {
                 return Err(self.unpaid(purchase, &answer, said, &voucher, channel.id));
             }
             return self
-                .conclude_voucher(purchase, answer, word, voucher, deposit, held, channel)
+                .conclude_voucher(purchase, answer, word, voucher, deposit, made, channel)
                 .await;
         }
     }
@@ -220,17 +236,21 @@ impl Buyer {
             BuyError::Channel { channel, cause }
         })?;
         let spend = self.voucher_for(purchase, offered, channel, cumulative)?;
-        // Vouchers that ran ahead leave totals behind that were charged, and come again where others
-        // failed. With the same request, too, the seller would give what was bought then.
-        let again = self.ledger.read(|state| {
-            let mut same = state.by_reference(spend.reference).into_iter();
-            same.any(|r| r.transfer.digest == spend.digest && r.posted().is_some())
-        });
-        if again {
+        if self.was_charged(&spend) {
             let cause = "this request was paid for with the same total before; pay for it by another scheme, or after the next purchase".into();
             return Err(BuyError::Channel { channel, cause });
         }
         Ok(spend)
+    }
+
+    /// Whether this very voucher was charged for this very request. Vouchers that ran ahead leave
+    /// totals behind that were charged, and come again where others failed. With the same request,
+    /// too, the seller would give what was bought then.
+    pub(super) fn was_charged(&self, spend: &VoucherSpend) -> bool {
+        self.ledger.read(|state| {
+            let mut same = state.by_reference(spend.reference).into_iter();
+            same.any(|r| r.transfer.digest == spend.digest && r.posted().is_some())
+        })
     }
 
     /// The voucher for this total.
@@ -484,30 +504,35 @@ impl Buyer {
         }
     }
 
-    /// Learns from the chain what became of a deposit, and books it. `true` if it was made.
+    /// Learns from the chain what became of a deposit, and books it if it counts.
     async fn follow_deposit(
         &self,
         deposit: &SignedDeposit,
         voucher: &HeldVoucher,
         answer: &Result<Answer, BuyError>,
-    ) -> Result<bool, BuyError> {
+    ) -> Result<Made, BuyError> {
         let looks = if answer.as_ref().is_ok_and(|a| a.status.is_success()) { 6 } else { 1 };
         let mut pause = Duration::from_millis(50);
         let reference = deposit.held.spend().reference;
+        let mut made = Made::Unknown;
         for look in 1..=looks {
             let payer = self.key.address();
             let state = self.chain.authorization(payer, deposit.order.nonce, 0).await;
-            if let Ok(AuthorizationState::Used { .. }) = state {
-                let voucher = Some(voucher.spend());
-                self.mandates.settle_deposit(reference, voucher, Vec::new()).await?;
-                return Ok(true);
+            match state {
+                Ok(AuthorizationState::Used { .. }) => {
+                    let voucher = Some(voucher.spend());
+                    self.mandates.settle_deposit(reference, voucher, Vec::new()).await?;
+                    return Ok(Made::Booked);
+                }
+                Err(SettlementError::Pending { .. }) => made = Made::Unconfirmed,
+                Ok(_) | Err(_) => {}
             }
             if look < looks {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
         }
-        Ok(false)
+        Ok(made)
     }
 
     /// What an answer means.
@@ -584,10 +609,11 @@ impl Buyer {
         word: Word,
         voucher: HeldVoucher,
         deposit: Option<SignedDeposit>,
-        held: bool,
-        mut channel: InHand,
+        made: Option<Made>,
+        channel: InHand,
     ) -> Result<Bought, BuyError> {
         let spend = voucher.spend();
+        let held = matches!(made, None | Some(Made::Booked));
         let (reference, amount) = (spend.reference, spend.amount);
         let zero = Amount::zero(amount.asset());
         let said = numbered(stage::ANSWER, spend.attempt);
@@ -628,7 +654,7 @@ impl Buyer {
             tracing::error!(%reference, %error, "a charge could not be booked yet");
         }
         if let Word::Lie(why) = &word {
-            self.stop(&mut channel, why).await?;
+            self.stop(channel.id, &channel.known, why).await?;
         }
         // What the seller confirmed is where others may run ahead from; else nobody may.
         match (&word, held) {
@@ -655,12 +681,14 @@ impl Buyer {
             }
             answer => {
                 if let (Some(deposit), false) = (&deposit, held) {
-                    // Nothing moved, and the seller could still use the deposit.
+                    // Nothing moved for good, and the seller could still use the deposit.
                     let until = deposit.order.ends_at;
                     let amount = deposit.held.spend().amount;
                     let (status, cause) = blame(&answer);
                     return Err(match word {
-                        Word::No => BuyError::NotDelivered { url, status, cause, amount, until },
+                        Word::No if made == Some(Made::Unknown) => {
+                            BuyError::NotDelivered { url, status, cause, amount, until }
+                        }
                         _ => BuyError::Open {
                             url,
                             amount,
