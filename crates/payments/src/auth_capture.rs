@@ -478,7 +478,7 @@ pub(crate) fn method(terms: &PaymentRequirements) -> Result<Collector, Invalid> 
 ///
 /// # Errors
 /// [`Invalid::Format`], [`Invalid::AmountOverflow`], [`Invalid::Extra`], [`Invalid::Method`],
-/// [`Invalid::MethodMismatch`].
+/// [`Invalid::MethodMismatch`], [`Invalid::Nonce`] where the terms bind the salt and it is another.
 pub fn read(payload: &Value, terms: &PaymentRequirements) -> Result<EscrowOrder, Invalid> {
     let wrong = |_| Invalid::Format;
     let text = |of: &Value, key: &str| -> Result<String, Invalid> {
@@ -532,6 +532,12 @@ pub fn read(payload: &Value, terms: &PaymentRequirements) -> Result<EscrowOrder,
     let expiry = u64::try_from(expiry).ok().and_then(|e| U48::try_from(e).ok());
     let expiry = expiry.ok_or(Invalid::DeadlineOrder)?;
     let amount = bits120(value).ok_or(Invalid::AmountOverflow)?;
+    // Terms that bind no salt leave no room for a second number beside it: who carries a payment
+    // could put one there, and what is bound to a request would read as not bound.
+    let salt_nonce = salt_nonce.filter(|_| extra.binds_salt());
+    if !salt_is_bound(salt, salt_nonce, &extra) {
+        return Err(Invalid::Nonce);
+    }
     let payment = extra.payment(terms, payer, amount, expiry, salt)?;
     let signed = SignedEscrow { payment, by, signature };
     Ok(EscrowOrder { signed, collector, nonce, token, valid_after, salt_nonce })
@@ -595,9 +601,9 @@ pub fn write(order: &EscrowOrder) -> Value {
 }
 
 /// Whether a bound salt is what it should be, where the terms bind it.
-pub(crate) fn salt_is_bound(order: &EscrowOrder, extra: &Extra) -> bool {
+fn salt_is_bound(salt: U256, salt_nonce: Option<U256>, extra: &Extra) -> bool {
     let bound = |nonce| bound_salt(extra.receiver_authorizer, extra.policy, nonce);
-    !extra.binds_salt() || order.salt_nonce.map(bound) == Some(order.signed.payment.salt)
+    !extra.binds_salt() || salt_nonce.map(bound) == Some(salt)
 }
 
 /// Whether 65 bytes are the payer's own signature, as token and Permit2 judge: low s, v 27 or 28.

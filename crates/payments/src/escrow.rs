@@ -77,12 +77,15 @@ pub struct EscrowAgent {
     desks: Desks,
     /// Operators of whose transactions none is under way that this agent did not send.
     known: Arc<Mutex<HashSet<Address>>>,
+    /// One refund at a time: each is let through for its own amount, and not for another's.
+    refunding: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl EscrowAgent {
     /// An agent that sends by this chain's keys.
     pub fn new(chain: Settlement) -> EscrowAgent {
-        EscrowAgent { chain, desks: Desks::default(), known: Arc::default() }
+        let (desks, known, refunding) = (Desks::default(), Arc::default(), Arc::default());
+        EscrowAgent { chain, desks, known, refunding }
     }
 
     /// Who to name as `captureAuthorizer`.
@@ -215,7 +218,8 @@ impl EscrowAgent {
     }
 
     /// Does one thing with a payment, once; with `expected`, only if that much is in escrow, and
-    /// that much captured and not refunded. One act a payment at a time.
+    /// that much captured and not refunded. One act a payment at a time. What was begun goes on
+    /// to its end when nobody waits for it any more, and the next act on that payment waits.
     ///
     /// # Errors
     /// [`EscrowError`].
@@ -234,7 +238,29 @@ impl EscrowAgent {
             });
             desks.entry(name).or_default().clone()
         };
-        let mut desk = desk.lock().await;
+        let desk = desk.lock_owned().await;
+        let (agent, payment, act) = (self.clone(), payment.clone(), act.clone());
+        let doing = async move { agent.act_at(desk, name, &payment, &act, expected).await };
+        match tokio::spawn(doing).await {
+            Ok(done) => done,
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            // The program ends.
+            Err(_) => Err(EscrowError::Busy),
+        }
+    }
+
+    async fn act_at(
+        &self,
+        mut desk: tokio::sync::OwnedMutexGuard<Desk>,
+        name: B256,
+        payment: &PaymentInfo,
+        act: &Act,
+        expected: Option<(U256, U256)>,
+    ) -> Result<Receipt, EscrowError> {
+        let _refund = match act {
+            Act::Refund { .. } => Some(self.refunding.lock().await),
+            _ => None,
+        };
         if let Some(transaction) = desk.open {
             match self.chain.receipt(transaction).await {
                 Ok(None) => return Err(SettlementError::Pending { transaction }.into()),

@@ -255,8 +255,21 @@ impl Bookkeeper {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let mut in_channels = self.book_channels(channels, next, last).await?;
-            let mut in_escrows = self.book_escrows(escrows, next, last).await?;
+            let in_channels = refused(self.book_channels(channels, next, last).await, next)?;
+            let in_escrows = refused(self.book_escrows(escrows, next, last).await, next)?;
+            let (Some(mut in_channels), Some(mut in_escrows)) = (in_channels, in_escrows) else {
+                if step > 1 {
+                    step /= 2;
+                    continue;
+                }
+                // Somebody may have filled a block with events. What cannot be explained is not
+                // booked; this block is looked at again, and stops none after it.
+                step = BLOCKS_AT_ONCE;
+                waits = Some(waits.map_or(next, |first| first.min(next)));
+                next = last + 1;
+                *next_block = waits.unwrap_or(next);
+                continue;
+            };
             booked += in_channels.entries + in_escrows.entries;
             waits = [waits, in_channels.waits, in_escrows.waits].into_iter().flatten().min();
             for movement in movements {
@@ -346,7 +359,9 @@ impl Bookkeeper {
                 // Used in a block that may vanish: the next look tells.
                 Err(SettlementError::Pending { .. }) => continue,
                 // One that cannot be made out keeps its hold, and stops nobody else.
-                Err(error @ SettlementError::Unreadable { .. }) => {
+                Err(
+                    error @ (SettlementError::Unreadable { .. } | SettlementError::Refused { .. }),
+                ) => {
                     tracing::warn!(%reference, %error, "it is not known what became of a purchase");
                     continue;
                 }
@@ -543,6 +558,18 @@ impl Bookkeeper {
             }
         }
         Ok(breaks)
+    }
+}
+
+/// What a look at the blocks from `first` on came to; `None` if the node refuses to show them.
+fn refused<T>(looked: Result<T, ReconcileError>, first: u64) -> Result<Option<T>, ReconcileError> {
+    match looked {
+        Ok(looked) => Ok(Some(looked)),
+        Err(ReconcileError::Chain(error @ SettlementError::Refused { .. })) => {
+            tracing::warn!(%error, first, "blocks cannot be booked yet");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -3,13 +3,21 @@
 
 use crate::town;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::U256;
+use futures_util::future::BoxFuture;
 use ledger::Status;
 use mandates::Key;
 use mandates::books::{self, Line};
-use payments::{BuyError, BuyerLimits, EscrowTerms, GateLimits, PaymentFlow, auth_capture};
+use payments::wire::{PaymentPayload, PaymentRequirements, SettleResponse, VerifyResponse};
+use payments::{
+    BuyError, BuyerLimits, EmbeddedFacilitator, EscrowTerms, Facilitator, FacilitatorError,
+    GateLimits, PaymentFlow, auth_capture,
+};
 use settlement::SenderLimits;
+use settlement::escrow::{Act, Fee, SignedEscrow};
 use town::escrow::{self, in_escrow};
 use town::faulty::{Fault, Faulty};
 use town::shop::{Answer, Shop};
@@ -354,7 +362,11 @@ async fn a_refund_comes_out_of_the_operators_pocket_into_the_buyers_books() {
     assert!(poor.is_err(), "{poor:?}");
     town.give(town.chain.sender().into(), musd(COSTS)).await;
     let history = agent.refund(&signed, musd(4_000)).await.unwrap();
-    assert_eq!(history.refunded(), alloy_primitives::U256::from(4_000));
+    assert_eq!(history.refunded(), U256::from(4_000));
+    // Nothing more of the operator's can be moved by anybody.
+    let collector = protocol::addresses::OPERATOR_REFUND_COLLECTOR;
+    let left = town.chain.token_allowance(town.chain.sender(), collector).await.unwrap();
+    assert_eq!(left, U256::ZERO);
     // The same refund again is the same.
     agent.refund(&signed, musd(4_000)).await.unwrap();
     assert!(agent.refund(&signed, musd(COSTS + 1)).await.is_err());
@@ -556,4 +568,106 @@ async fn a_held_payment_is_posted_only_by_what_reached_the_seller() {
     assert!(matches!(status, Status::Voided { .. }));
     assert_eq!((town.owns(seller()).await, town.owns(payer.party()).await), (0, WALLET));
     town.is_whole(&[seller()]).await;
+}
+
+#[tokio::test]
+async fn a_part_that_somebody_else_captured_is_not_the_price() {
+    for voided in [false, true] {
+        let (town, shop, payer) = scene().await;
+        let terms = escrow::terms(&town);
+        let signed = escrow::sign(&town, &payer, escrow::order(&town, payer.party(), 1, terms));
+        let payment = escrow::wrap(escrow::asked(&town, terms), signed.clone());
+        let request = shop.request(&payment, "wait");
+        let answer = tokio::spawn(async move { Answer::of(request.send().await.unwrap()).await });
+        shop.work.begins().await;
+        let agent = town.facilitator().escrow_agent();
+        agent.capture(&signed, musd(1)).await.unwrap();
+        if voided {
+            agent.void(&signed).await.unwrap();
+        }
+        shop.work.may_end.add_permits(1);
+        let answer = answer.await.unwrap();
+        let paid = match voided {
+            false => {
+                assert_eq!(answer.status, 200, "{}", answer.text);
+                assert_eq!(answer.receipt.as_ref().unwrap().amount, Some(COSTS.to_string()));
+                COSTS
+            }
+            true => {
+                let told = (answer.status, answer.code());
+                assert_eq!(told, (402, "insufficient_authorization".into()));
+                assert!(!answer.text.contains("turn"), "the work was withheld");
+                1
+            }
+        };
+        assert_eq!(shop.pay(&payment, "wait").await, answer);
+        assert_eq!(town.owns(seller()).await, paid);
+        assert_eq!(town.owns(payer.party()).await, WALLET - paid);
+        town.is_whole(&[seller()]).await;
+    }
+}
+
+/// A facilitator to which somebody has just brought the same payment with other terms.
+struct Overtaken {
+    real: Arc<EmbeddedFacilitator>,
+    order: SignedEscrow,
+    act: Act,
+}
+
+impl Facilitator for Overtaken {
+    fn verify<'a>(
+        &'a self,
+        payment: &'a PaymentPayload,
+        requirements: &'a PaymentRequirements,
+    ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>> {
+        self.real.verify(payment, requirements)
+    }
+
+    fn settle<'a>(
+        &'a self,
+        payment: &'a PaymentPayload,
+        requirements: &'a PaymentRequirements,
+    ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
+        Box::pin(async move {
+            // The second time it is refused: a payment is collected once.
+            let _ = self.real.escrow_agent().act(&self.order.payment, &self.act, None).await;
+            self.real.settle(payment, requirements).await
+        })
+    }
+
+    fn proves_success(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn less_than_the_price_starts_no_work_whoever_was_faster() {
+    for (charged, amount, paid) in [(true, 1, 1), (false, 1, 0), (true, PRICE, COSTS)] {
+        let town = Town::begin().await;
+        let payer = person(0x21);
+        town.give(payer.party(), musd(WALLET)).await;
+        let terms = escrow::terms(&town);
+        let signed = escrow::sign(&town, &payer, escrow::order(&town, payer.party(), 1, terms));
+        let payment = escrow::wrap(escrow::asked(&town, terms), signed.clone());
+        let (amount, by, signature) = (U256::from(amount), signed.by, signed.signature.clone());
+        let act = match charged {
+            true => Act::Charge { amount, by, signature, fee: Fee::default() },
+            false => Act::Authorize { amount, by, signature },
+        };
+        let overtaken = Overtaken { real: town.facilitator(), order: signed, act };
+        let limits = GateLimits::default();
+        let shop = town.shop_of(Arc::new(overtaken), limits, escrow::only(terms)).await;
+        let answer = shop.pay(&payment, "hello").await;
+        if paid == COSTS {
+            assert_eq!((answer.status, shop.work.count()), (200, 1), "{}", answer.text);
+        } else {
+            let told = (answer.status, answer.code());
+            assert_eq!(told, (402, "insufficient_authorization".into()), "{}", answer.text);
+            assert_eq!(shop.work.count(), 0);
+        }
+        assert_eq!(shop.pay(&payment, "hello").await, answer);
+        assert_eq!(town.owns(seller()).await, paid);
+        assert_eq!(town.owns(payer.party()).await, WALLET - paid, "the rest came back");
+        town.is_whole(&[seller()]).await;
+    }
 }

@@ -204,6 +204,10 @@ async fn each_refusal_has_the_code_of_the_specification() {
             p.payload["signature"] = json!("0x11");
         }),
         ("invalid_auth_capture_signature", &payer, false, nothing, |p, _| {
+            // It ends as one of a wallet that is to be made, and cannot be read.
+            p.payload["signature"] = json!(format!("0x{}{}", "11".repeat(65), "6492".repeat(16)));
+        }),
+        ("invalid_auth_capture_signature", &payer, false, nothing, |p, _| {
             // The collector's orders have no beginning.
             p.payload["authorization"]["validAfter"] = json!("1");
         }),
@@ -463,5 +467,94 @@ async fn only_whom_the_payer_named_says_what_is_done_with_a_payment() {
         assert_eq!(told["success"], good, "{told}");
     }
     assert_eq!(town.owns(seller()).await, 4_000);
+    // What the operator would pay for is the operator's to say.
+    town.give(town.chain.sender().into(), musd(4_000)).await;
+    let after = EscrowState { capturable: signed.most() - amount, refundable: amount, ..state };
+    let refund = Lifecycle::new(signed.payment.clone(), Act::Refund { amount }, &after);
+    let told = settle(&said_by(&theirs, nonce, refund, &payment), &asked).await;
+    assert!(is_refused(&told), "{told}");
+    assert_eq!(town.owns(town.chain.sender().into()).await, 4_000);
     server.abort();
+}
+
+fn said_by(signer: &Key, nonce: U256, word: Lifecycle, payment: &PaymentPayload) -> PaymentPayload {
+    let hash = word.signing_hash(EMBEDDED_CHAIN_ID);
+    let signature = signer.transaction_signer().sign_hash_sync(&hash).unwrap();
+    let signature = Some(signature.as_bytes().to_vec().into());
+    let word = Lifecycle { salt_nonce: Some(nonce), signature, ..word };
+    PaymentPayload { payload: word.write(), ..payment.clone() }
+}
+
+fn is_refused(told: &Value) -> bool {
+    let words = told["errorMessage"].as_str().unwrap_or_default();
+    told["errorReason"] == "verification_failed"
+        && words.starts_with("invalid_authorizer_signature")
+}
+
+/// The salt proves whom the payer named, and it may have named itself.
+#[tokio::test]
+async fn in_payments_to_sellers_of_this_process_no_stranger_has_a_say() {
+    let town = Town::begin().await;
+    let payer = person(0x21);
+    town.give(payer.party(), musd(1_000_000)).await;
+    let facilitator = EmbeddedFacilitator::new(town.chain.clone(), town.clock.clone())
+        .with_payees(vec![seller().into()]);
+    let facilitator = std::sync::Arc::new(facilitator);
+    let router = facilitator::router(facilitator.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/settle", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let settle = async |payment: &PaymentPayload, asked: &PaymentRequirements| -> Value {
+        let request = FacilitatorRequest {
+            x402_version: 2,
+            payment_payload: payment.clone(),
+            payment_requirements: asked.clone(),
+        };
+        let sent = town::http().post(&url).json(&request).send().await;
+        sent.unwrap().json().await.unwrap()
+    };
+    let nonce = U256::from(77);
+    let mut asked = escrow::asked(&town, escrow::terms(&town));
+    set(&mut asked, "receiverAuthorizer", json!(payer.address().to_string()));
+    let mut order = escrow::order(&town, payer.party(), 1, escrow::terms(&town));
+    order.payment.salt = bound_salt(payer.address(), Address::ZERO, nonce);
+    let signed = escrow::sign(&town, &payer, order);
+    let mut payment = escrow::wrap(asked.clone(), signed.clone());
+    let order = EscrowOrder::new(signed.clone(), Some(nonce), EMBEDDED_CHAIN_ID);
+    payment.payload = auth_capture::write(&order);
+    // Flow and amount are in no signature.
+    let mut cheap = asked.clone();
+    set(&mut cheap, "paymentFlow", json!("upfront"));
+    cheap.amount = "1".into();
+    for asked in [&cheap, &asked] {
+        let asking = PaymentPayload { accepted: asked.clone(), ..payment.clone() };
+        let told = settle(&asking, asked).await;
+        assert!(is_refused(&told), "{told}");
+    }
+    assert!(facilitator.settle(&payment, &asked).await.unwrap().success, "its own gate may");
+    let state = EscrowState { collected: true, capturable: signed.most(), refundable: U256::ZERO };
+    let one = Act::Capture { amount: U256::from(1), fee: Fee::default() };
+    for act in [one, Act::Void] {
+        let word = Lifecycle::new(signed.payment.clone(), act, &state);
+        let told = settle(&said_by(&payer, nonce, word, &payment), &asked).await;
+        assert!(is_refused(&told), "{told}");
+    }
+    let history = facilitator.escrow_agent().history(&signed).await.unwrap();
+    assert_eq!((history.events.len(), history.capturable()), (1, signed.most()));
+    server.abort();
+}
+
+/// A second number beside the salt would let a payment that is bound to a request read as not bound.
+#[tokio::test]
+async fn a_number_that_no_terms_ask_for_is_not_read() {
+    let town = Town::begin().await;
+    let payer = person(0x21);
+    let asked = escrow::asked(&town, escrow::terms(&town));
+    let mut payment = escrow::payment(&town, &payer, 1, escrow::terms(&town));
+    payment.payload["saltNonce"] = json!("0x4d");
+    assert_eq!(auth_capture::read(&payment.payload, &asked).unwrap().salt_nonce, None);
+    // Where the terms bind the salt it is that number's, or nothing is read.
+    let mut bound = asked.clone();
+    set(&mut bound, "receiverAuthorizer", json!(payer.address().to_string()));
+    assert_eq!(auth_capture::read(&payment.payload, &bound), Err(Invalid::Nonce));
 }

@@ -9,7 +9,7 @@ use ::http::Method;
 use payments::channel::{self, TillLimits};
 use payments::extensions::{Binding, binding};
 use payments::wire::{self, PaymentPayload};
-use payments::{BuyerLimits, Gate, GateChannels, GateParts, Offer, Way};
+use payments::{BuyerLimits, EscrowTerms, Gate, GateChannels, GateParts, Offer, Way};
 use serde_json::{Value, json};
 use town::meddler::{Meddler, Meddling};
 use town::shop::{self, Answer, Shop};
@@ -18,9 +18,10 @@ use town::{PRICE, Town, http, musd, person, seller};
 
 const WALLET: i128 = 1_000_000;
 
-fn ways(town: &Town) -> [Way; 4] {
+fn ways(town: &Town) -> [Way; 5] {
     let upto = Way::UpTo { facilitator: town.chain.sender() };
-    [Way::Authorization, Way::Permit, upto, Way::Channel(terms())]
+    let escrow = Way::Escrow(EscrowTerms::new(town.chain.sender()));
+    [Way::Authorization, Way::Permit, upto, escrow, Way::Channel(terms())]
 }
 
 async fn opened(town: &Town, way: &Way, change: impl Fn(&mut Offer)) -> Shop {
@@ -83,6 +84,10 @@ async fn is_good_for_nothing_else(town: &Town, shop: &Shop, other: &Shop, caught
     let member = if caught.accepted.scheme == channel::SCHEME { "signature" } else { "salt" };
     let mut nothing = caught.clone();
     nothing.extensions = None;
+    if nothing.accepted.scheme == payments::auth_capture::SCHEME {
+        // As if another number were the payer's own.
+        nothing.payload["saltNonce"] = json!(format!("0x{}", "1b".repeat(32)));
+    }
     let mut changed = caught.clone();
     let said = &mut changed.extensions.as_mut().unwrap()[binding::NAME]["info"][member];
     let length = said.as_str().unwrap().len();
@@ -284,6 +289,9 @@ async fn quote(shop: &Shop) -> wire::PaymentRequired {
 /// What says whether a payload is bound.
 fn nonce_of(payload: &Value) -> alloy_primitives::B256 {
     let text = |value: &Value| value.as_str().map(str::to_string);
+    if let Some(salt) = text(&payload["salt"]) {
+        return salt.parse().unwrap(); // Into escrow: what is signed is the hash of all terms.
+    }
     if let Some(nonce) = text(&payload["authorization"]["nonce"]) {
         return nonce.parse().unwrap();
     }

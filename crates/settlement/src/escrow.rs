@@ -413,8 +413,9 @@ impl Settlement {
     }
 
     /// Sends an act from the address that alone may do it, and waits until it is mined. Before a
-    /// refund it lets the collector of refunds move the operator's money, if it may not yet: that
-    /// contract moves it only when the operator itself asks the escrow.
+    /// refund it lets the collector of refunds move as much of the operator's money, if it may not
+    /// yet: that contract moves it only when the operator itself asks the escrow. Refunds of one
+    /// operator are the caller's to make one after the other.
     ///
     /// # Errors
     /// [`SettlementError::NoSuchSender`] if that address is none of ours; else as
@@ -429,7 +430,7 @@ impl Settlement {
         if let Act::Refund { amount } = act {
             let allowed = self.token_allowance(sender, OPERATOR_REFUND_COLLECTOR).await?;
             if allowed < *amount && payment.token == self.token().address {
-                let (spender, value) = (OPERATOR_REFUND_COLLECTOR, U256::MAX);
+                let (spender, value) = (OPERATOR_REFUND_COLLECTOR, *amount);
                 let call = Movable::approveCall { spender, value }.abi_encode().into();
                 self.send_from(sender, payment.token, call, PAYMENT_GAS).await?;
             }
@@ -546,7 +547,7 @@ impl Settlement {
     /// What happened to any payment in blocks `from..=to`, in order.
     ///
     /// # Errors
-    /// As every reading; nodes bound how many blocks they search.
+    /// As every reading; [`SettlementError::Refused`] if a node finds one block too many.
     pub async fn escrow_events(
         &self,
         from: u64,
@@ -555,7 +556,33 @@ impl Settlement {
         self.events_of(&Filter::new().address(CONTRACT), from, to).await
     }
 
+    /// In fewer blocks at once where a node finds that too many blocks or events.
     async fn events_of(
+        &self,
+        filter: &Filter,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<EscrowEvent>, SettlementError> {
+        let mut events = Vec::new();
+        let (mut first, mut last) = (from, to);
+        while first <= to {
+            match self.events_within(filter, first, last).await {
+                Ok(found) => {
+                    events.extend(found);
+                    let width = last - first;
+                    first = last + 1;
+                    last = to.min(first.saturating_add(width));
+                }
+                Err(SettlementError::Refused { .. }) if first < last => {
+                    last = first + (last - first) / 2;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(events)
+    }
+
+    async fn events_within(
         &self,
         filter: &Filter,
         from: u64,

@@ -38,6 +38,11 @@ impl WrappedSignature {
         (!factory.is_zero()).then_some(WrappedSignature { factory, call, inner })
     }
 
+    /// Whether a signature ends as a wrapped one does, readable or not.
+    pub fn is_said_to_be_one(signature: &[u8]) -> bool {
+        signature.ends_with(MAGIC.as_slice())
+    }
+
     /// Writes it as it travels.
     pub fn write(&self) -> Bytes {
         let fields = (self.factory, self.call.clone(), self.inner.clone());

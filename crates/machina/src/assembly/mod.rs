@@ -160,7 +160,12 @@ impl Assembly {
         };
         let facilitator = EmbeddedFacilitator::new(chain.clone(), clock.clone())
             .with_receiver_authorizer(cast.facilitator.transaction_signer());
-        let facilitator = Arc::new(facilitator.listing(catalogue).with_factories(makers));
+        let facilitator = Arc::new(
+            facilitator
+                .listing(catalogue)
+                .with_factories(makers)
+                .with_payees(vec![cast.vision.address(), cast.seller.address()]),
+        );
         let classify = {
             let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
             Arc::new(move |payer: Party| -> Kind {

@@ -4,12 +4,16 @@
 //! |---|---|
 //! | a payer's order, flow `escrow` | `authorize`: all of it into escrow |
 //! | a payer's order, any other flow | `charge`: the asked amount to the seller at once |
-//! | `type: capture`, `void`, `refund` | what it says, for sellers of this process or with the signature of whom the payer named |
+//! | `type: capture`, `void` | what it says, for sellers of this process or with the signature of whom the payer named |
+//! | `type: refund` | what it says, for sellers of this process: the operator pays it |
+//!
+//! For payments to sellers of this process ([`EmbeddedFacilitator::with_payees`]) nothing is done at
+//! a stranger's word.
 //!
 //! The checks are in the specification's order, and a settlement makes them again. What it then
 //! refuses is `verification_failed`, with the reason in words.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use money::Timestamp;
 use serde_json::{Map, json};
 use settlement::escrow::{Act, Collector, Fee, SignedEscrow};
@@ -128,6 +132,10 @@ impl EmbeddedFacilitator {
         } else {
             let payer = auth_capture::payer(&payment.payload);
             let checked = match self.check_escrow(payment, requirements, true).await {
+                Ok(checked) if self.is_closed(asker, &checked.order.payment) => {
+                    let cause = Some(Invalid::Authorizer);
+                    return failed((Invalid::Verification, None), cause, payer);
+                }
                 Ok(checked) => checked,
                 Err(reason @ (Invalid::ChainUnreachable | Invalid::Pending)) => {
                     return failed((reason, None), None, payer);
@@ -186,14 +194,13 @@ impl EmbeddedFacilitator {
             return Err(Invalid::Format);
         }
         self.check_place(payment, requirements)?;
-        let order = read?;
+        let mut order = read?;
         let extra = Extra::read(requirements)?;
         if !extra.policy.is_zero() {
             return Err(Invalid::Extra); // No policy is asked here.
         }
         check_times(&order, self.clock.now())?;
-        let EscrowOrder { signed, .. } = &order;
-        if order.collector != signed.by.address() {
+        if order.collector != order.signed.by.address() {
             return Err(Invalid::CollectorMismatch);
         }
         let token = self.chain.token();
@@ -202,15 +209,15 @@ impl EmbeddedFacilitator {
         {
             return Err(Invalid::TokenMismatch);
         }
-        self.check_escrow_signature(&order).await?;
+        // Only what was checked is sent.
+        order.signed.signature = self.check_escrow_signature(&order).await?;
+        let signed = &order.signed;
         let asked = requirements.amount.parse::<U256>().map_err(|_| Invalid::Amount)?;
         let less = settling && extra.flow != PaymentFlow::Escrow && asked < signed.most();
         if asked.is_zero() || (asked != signed.most() && !less) {
             return Err(Invalid::Amount);
         }
-        if order.nonce != signed.nonce(token.chain_id)
-            || !auth_capture::salt_is_bound(&order, &extra)
-        {
+        if order.nonce != signed.nonce(token.chain_id) {
             return Err(Invalid::Nonce);
         }
         if !self.escrow.operates(&signed.payment) {
@@ -238,8 +245,9 @@ impl EmbeddedFacilitator {
 
     /// As token and Permit2 will judge: the key of an account without code, EIP-1271 of one with
     /// code. A wallet that does not exist yet (EIP-6492) is made by the collector when the payment
-    /// is tried, by makers that are allowed here: whoever pays for that decides.
-    async fn check_escrow_signature(&self, order: &EscrowOrder) -> Result<(), Invalid> {
+    /// is tried, by makers that are allowed here: whoever pays for that decides. Of a wallet that
+    /// exists the collector gets its own signature, and nothing to call.
+    async fn check_escrow_signature(&self, order: &EscrowOrder) -> Result<Bytes, Invalid> {
         // The collector signs for a time without beginning.
         if !order.valid_after.is_zero() {
             return Err(Invalid::Signature);
@@ -251,16 +259,27 @@ impl EmbeddedFacilitator {
         let unreachable = |_| Invalid::ChainUnreachable;
         let is_contract = self.chain.is_contract(payer).await.map_err(unreachable)?;
         let wrapped = WrappedSignature::read(&signed.signature);
+        // The collector may read what we cannot, and call what it says.
+        if wrapped.is_none() && WrappedSignature::is_said_to_be_one(&signed.signature) {
+            return Err(Invalid::Signature);
+        }
         if !is_contract && let Some(wrapped) = &wrapped {
             let allowed = self.factories.contains(&wrapped.factory);
-            return if allowed { Ok(()) } else { Err(Invalid::FactoryNotAllowed) };
+            let whole = signed.signature.clone();
+            return if allowed { Ok(whole) } else { Err(Invalid::FactoryNotAllowed) };
         }
         let inner = wrapped.map_or_else(|| signed.signature.clone(), |w| w.inner);
+        if WrappedSignature::is_said_to_be_one(&inner) {
+            return Err(Invalid::Signature); // Wrapped twice: the same again, one layer deeper.
+        }
         let good = match is_contract {
-            true => self.chain.contract_accepts(payer, hash, inner).await.map_err(unreachable)?,
+            true => {
+                let accepts = self.chain.contract_accepts(payer, hash, inner.clone()).await;
+                accepts.map_err(unreachable)?
+            }
             false => auth_capture::signed_by(payer, &inner, hash),
         };
-        if good { Ok(()) } else { Err(Invalid::Signature) }
+        if good { Ok(inner) } else { Err(Invalid::Signature) }
     }
 
     async fn try_act(
@@ -314,10 +333,21 @@ impl EmbeddedFacilitator {
         let named = requirements.extra.as_ref().and_then(|e| e.get("receiverAuthorizer")?.as_str());
         let named = named.and_then(|n| exact::address(n).ok()).unwrap_or_default();
         let chain_id = self.chain.token().chain_id;
-        if asker == Asker::Stranger && !told.is_authorized(named, chain_id) {
-            return Err(Invalid::Authorizer);
-        }
-        Ok(told)
+        // A refund comes out of the operator's own pocket, at its own will alone.
+        let may = match (asker, &told.act) {
+            (Asker::Here, _) => true,
+            (Asker::Stranger, Act::Refund { .. }) => false,
+            (Asker::Stranger, _) => {
+                !self.is_closed(asker, &told.payment) && told.is_authorized(named, chain_id)
+            }
+        };
+        if may { Ok(told) } else { Err(Invalid::Authorizer) }
+    }
+
+    /// Whether somebody has no say in a payment, whatever is signed: strangers in those of sellers
+    /// of this process.
+    fn is_closed(&self, asker: Asker, payment: &settlement::escrow::PaymentInfo) -> bool {
+        asker == Asker::Stranger && self.payees.contains(&payment.receiver)
     }
 }
 

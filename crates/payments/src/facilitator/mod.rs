@@ -107,6 +107,8 @@ pub struct EmbeddedFacilitator {
     clock: Arc<dyn Clock>,
     /// Who may be asked to make a payer's wallet.
     factories: Vec<Address>,
+    /// Sellers of this process, for whose escrowed payments no stranger has a say.
+    payees: Vec<Address>,
     /// Payments that are being settled now: the same one twice at once is refused the second time.
     settling: Mutex<HashSet<Reference>>,
     /// What can be bought, if that is listed here.
@@ -139,6 +141,7 @@ impl EmbeddedFacilitator {
             chain,
             clock,
             factories: Vec::new(),
+            payees: Vec::new(),
             settling: Mutex::default(),
             channels,
             authorizer: None,
@@ -227,6 +230,14 @@ impl EmbeddedFacilitator {
     #[must_use]
     pub fn with_factories(self, factories: Vec<Address>) -> EmbeddedFacilitator {
         EmbeddedFacilitator { factories, ..self }
+    }
+
+    /// Names the sellers of this process. Their escrowed payments are taken in, captured and given
+    /// back at their own gate's word alone: a payer chooses whom its salt names, so that signature
+    /// proves nothing of the seller, and flow and amount are in no signature.
+    #[must_use]
+    pub fn with_payees(self, payees: Vec<Address>) -> EmbeddedFacilitator {
+        EmbeddedFacilitator { payees, ..self }
     }
 
     /// Puts a payment on the list of those being settled; `None` if it is there.

@@ -109,7 +109,19 @@ impl Gate {
         let mut pause = Duration::from_millis(20);
         let failed = loop {
             match self.chain.escrow_history(signed).await {
-                Ok(history) if history.collected().is_some() => return Ok(()),
+                // Flow and amount are not signed: who was faster with this payment may have had
+                // less of it taken, and that starts no work.
+                Ok(history) if history.collected().is_some() => {
+                    if still_worth(&history, offer.price) {
+                        return Ok(());
+                    }
+                    let nothing = self.due(offer, paid, Amount::zero(offer.price.asset()));
+                    if self.finish_escrow(&nothing).await.is_none() {
+                        // The hold stays, and recovery gives back what lies there.
+                        return Err(Box::new(Reply::pending()));
+                    }
+                    break escrow_failed(&due, Invalid::Insufficient);
+                }
                 Ok(history) if history.cancelled => break escrow_failed(&due, Invalid::Nonce),
                 Ok(_) if self.clock.now() > paid.order.ends_at().plus(CLOCK_SKEW) => {
                     break escrow_failed(&due, Invalid::Expired);
@@ -298,6 +310,24 @@ impl Gate {
             };
         }
         let rest = history.capturable();
+        let charge = U256::try_from(due.charge.minor()).unwrap_or_default();
+        // A part may have been captured by somebody else, who must not get the answer for it.
+        let missing = charge.saturating_sub(history.captured());
+        if !missing.is_zero() {
+            let too_late = now.as_secs() + EXPIRY_MARGIN_SECONDS >= signed.captured_before();
+            if rest >= missing && !too_late {
+                let fee = Fee::least(&signed.payment, missing);
+                return Next::Do(Act::Capture { amount: missing, fee });
+            }
+            if !rest.is_zero() {
+                return Next::Do(Act::Void);
+            }
+            return failed(match history.events.last().map(|e| e.what) {
+                Some(Happened::Reclaimed { .. }) => Invalid::CaptureDeadline,
+                _ if !history.captured().is_zero() => Invalid::Insufficient,
+                _ => Invalid::NothingAuthorized,
+            });
+        }
         if let Some(capture) = history.capture() {
             // Given back as far as that goes now; the payer can take it itself later.
             if !rest.is_zero() && acts < MOST_ACTS {
@@ -309,27 +339,14 @@ impl Gate {
             response.extra = Some(told(signed, history, self.chain.token().chain_id));
             return Next::Done(Box::new(response), Amount::from_minor(asset, net));
         }
-        if rest.is_zero() {
-            let last = history.events.last();
-            if !due.charge.is_zero() {
-                return failed(match last.map(|e| e.what) {
-                    Some(Happened::Reclaimed { .. }) => Invalid::CaptureDeadline,
-                    _ => Invalid::NothingAuthorized,
-                });
-            }
-            let transaction = last.map(|e| e.transaction.to_string()).unwrap_or_default();
-            let mut response = due.settled(transaction, "0".into());
-            response.extra = Some(told(signed, history, self.chain.token().chain_id));
-            return Next::Done(Box::new(response), nothing);
+        if !rest.is_zero() {
+            return Next::Do(Act::Void);
         }
-        let too_late = now.as_secs() + EXPIRY_MARGIN_SECONDS >= signed.captured_before();
-        match U256::try_from(due.charge.minor()) {
-            Ok(amount) if !amount.is_zero() && !too_late => {
-                let amount = amount.min(rest);
-                Next::Do(Act::Capture { amount, fee: Fee::least(&signed.payment, amount) })
-            }
-            _ => Next::Do(Act::Void),
-        }
+        let last = history.events.last();
+        let transaction = last.map(|e| e.transaction.to_string()).unwrap_or_default();
+        let mut response = due.settled(transaction, "0".into());
+        response.extra = Some(told(signed, history, self.chain.token().chain_id));
+        Next::Done(Box::new(response), nothing)
     }
 
     /// Has the operator do something; `true` if it says to have done it.
@@ -368,6 +385,12 @@ impl Gate {
             Err(_) => false,
         }
     }
+}
+
+/// Whether what lies in escrow, and what the seller has of it already, is a price.
+fn still_worth(history: &EscrowHistory, price: Amount) -> bool {
+    let there = history.captured().saturating_add(history.capturable());
+    U256::try_from(price.minor()).is_ok_and(|price| there >= price)
 }
 
 /// What a receipt tells of an escrowed payment besides.

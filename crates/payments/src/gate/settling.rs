@@ -132,7 +132,10 @@ impl Gate {
             receipt::attest(notary, &mut response, due.resource, self.clock.now());
         }
         let hold = books::sale_id(due.reference);
-        let moved = in_escrow.unwrap_or_else(|| due.moved(&response));
+        let moved = match in_escrow {
+            Some(moved) => moved,
+            None => self.charged(due).await.unwrap_or_else(|| due.moved(&response)),
+        };
         let operation = if response.success && moved.is_positive() {
             Operation::Post { hold, amount: Some(moved) }
         } else {
@@ -156,6 +159,16 @@ impl Gate {
             }
             Ok(Outcome::Refused(_)) | Err(_) => None,
         }
+    }
+
+    /// What reached the seller by a charge through the escrow, as its events tell; `None` of
+    /// another order, and while they cannot be read. Then it is less the least fee, which is what
+    /// our own facilitator takes.
+    async fn charged(&self, due: &Due<'_>) -> Option<Amount> {
+        let history = self.chain.escrow_history(due.order.escrow()?).await.ok()?;
+        history.capture()?;
+        let net = history.captured().saturating_sub(history.fees());
+        Some(Amount::from_minor(due.charge.asset(), i128::try_from(net).ok()?))
     }
 
     /// Has the money moved; `None` if it is not clear whether it did.

@@ -13,7 +13,7 @@ use mandates::Mandates;
 use mandates::books::{self, Line};
 use money::{Amount, Party};
 use settlement::TokenMovement;
-use settlement::escrow::{EscrowEvent, Happened, SignedEscrow};
+use settlement::escrow::{Collector, EscrowEvent, Happened, SignedEscrow};
 
 use super::{Bookkeeper, Break, Compared, ReconcileError};
 use crate::auth_capture;
@@ -64,6 +64,29 @@ pub(super) struct Escrows {
 struct Known {
     party: Party,
     reference: Reference,
+    /// What was signed, and by whose hand it is taken.
+    most: U256,
+    by: Collector,
+}
+
+impl Known {
+    /// What comes from or to the payer's account by something that happened, in minor units.
+    fn moved_by(&self, what: Happened) -> Vec<U256> {
+        match what {
+            // The token moves all that was signed, and the collector sends the rest back.
+            Happened::Authorized { amount } | Happened::Charged { amount, .. }
+                if self.by == Collector::Authorization && amount < self.most =>
+            {
+                vec![self.most, self.most - amount]
+            }
+            Happened::Authorized { amount }
+            | Happened::Charged { amount, .. }
+            | Happened::Voided { amount }
+            | Happened::Reclaimed { amount }
+            | Happened::Refunded { amount } => vec![amount],
+            Happened::Captured { .. } => Vec::new(),
+        }
+    }
 }
 
 impl Escrows {
@@ -93,17 +116,18 @@ pub(super) struct InEscrows {
     pub(super) entries: usize,
     /// The first block that has to be looked at again.
     pub(super) waits: Option<u64>,
-    /// Payers, and the transactions that moved their escrowed money: all of its movements are in
-    /// these entries.
-    explained: HashSet<(B256, Party)>,
+    /// Movements of payers' escrowed money, which are in these entries: transaction, payer, amount.
+    explained: Vec<(B256, Party, Amount)>,
     /// What sellers got by captures: transaction, amount without the fee, the payment.
     captured: Vec<(B256, Amount, Reference)>,
 }
 
 impl InEscrows {
-    /// Whether a movement of a payer's money is in the entries of its escrowed payments.
-    pub(super) fn explains(&self, transaction: B256, party: Party, _: Amount) -> bool {
-        self.explained.contains(&(transaction, party))
+    /// Whether a movement of a payer's money is in the entries of its escrowed payments; each
+    /// explains one.
+    pub(super) fn explains(&mut self, transaction: B256, party: Party, amount: Amount) -> bool {
+        let found = self.explained.iter().position(|one| *one == (transaction, party, amount));
+        found.map(|at| self.explained.swap_remove(at)).is_some()
     }
 
     /// The payment by whose capture a movement came; each capture brings one.
@@ -143,7 +167,8 @@ impl Bookkeeper {
                 continue;
             };
             let name = signed.hash(token.chain_id);
-            escrows.known.insert(name, Known { party, reference });
+            let (most, by) = (signed.most(), signed.by);
+            escrows.known.insert(name, Known { party, reference, most, by });
             escrows.open.insert(name);
             escrows.touched.insert(name);
         }
@@ -169,7 +194,10 @@ impl Bookkeeper {
                 looked.captured.push((event.transaction, net, reference));
             }
             let Some(known) = escrows.known.get(&event.payment).copied() else { continue };
-            looked.explained.insert((event.transaction, known.party));
+            for moved in known.moved_by(event.what) {
+                let amount = self.chain.amount(moved)?;
+                looked.explained.push((event.transaction, known.party, amount));
+            }
             let book = self.mandates.escrow(known.party, known.reference);
             if book.is_none_or(|book| book.status == Status::Held) {
                 // Its buyer still has it in hand, or it is resolved in the next round.
@@ -197,7 +225,7 @@ impl Bookkeeper {
         events: impl IntoIterator<Item = &'a EscrowEvent>,
     ) -> Result<usize, ReconcileError> {
         let steps = steps(&self.chain, events)?;
-        let Known { party, reference } = known;
+        let Known { party, reference, .. } = known;
         Ok(self.mandates.settle_escrow(party, reference, &steps, Vec::new()).await?)
     }
 
@@ -211,7 +239,7 @@ impl Bookkeeper {
         let Some(signed) = order.escrow() else { return Ok(0) };
         let history = self.chain.escrow_history(signed).await?;
         let party = Party::from(signed.payment.payer);
-        let known = Known { party, reference };
+        let known = Known { party, reference, most: signed.most(), by: signed.by };
         Ok(usize::from(self.book_events(known, &history.events).await? > 0))
     }
 
@@ -244,7 +272,7 @@ impl Bookkeeper {
                     compared.left_out += 1;
                     continue;
                 }
-                let Some(Known { party, reference }) = escrows.known.get(&name).copied() else {
+                let Some(Known { party, reference, .. }) = escrows.known.get(&name).copied() else {
                     continue;
                 };
                 let Some(book) = self.mandates.escrow(party, reference) else { continue };
