@@ -66,6 +66,12 @@ async fn it_says_what_it_supports_and_that_it_is_well() {
                     "scheme": "upto",
                     "network": "eip155:402402",
                     "extra": { "facilitatorAddress": town.chain.sender().to_string() }
+                },
+                {
+                    "x402Version": 2,
+                    "scheme": "auth-capture",
+                    "network": "eip155:402402",
+                    "extra": { "captureAuthorizer": town.chain.sender().to_string() }
                 }
             ],
             "extensions": ["eip2612GasSponsoring", "erc20ApprovalGasSponsoring"],
