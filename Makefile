@@ -54,7 +54,7 @@ interop: build ## let outside clients from npm, PyPI and crates.io trade with a 
 
 .PHONY: bench
 bench: ## measure: each figure beside its limit or its peer, in one table
-	@tools/need rust cc python
+	@tools/need rust cc node python
 	@bench/run
 
 .PHONY: checks

@@ -276,7 +276,8 @@ pub fn financial_share(accounts: &Accounts) -> FinancialShare {
     FinancialShare { share, as_expected }
 }
 
-/// Value added for each unit of locked capital.
+/// Value added over the period of these accounts, for each minor unit of capital locked, net. Both must
+/// be of one unit of account; `n/a` where nothing is locked.
 pub fn capital_efficiency(accounts: &Accounts, locked: &Locked) -> Ratio {
     Ratio { numerator: accounts.value_added.minor(), denominator: locked.net.minor() }
 }

@@ -9,8 +9,8 @@
 //!   what it bought abroad and used up. *Σ v = GDP*, to the unit.
 //!
 //! The table is a fold over the same readings as the accounts, and does not look at them. What is
-//! derived by division (coefficients, inverse, multipliers) is a statistic and no amount, and is the
-//! one place here with fractions: see [`Leontief`].
+//! derived by division (coefficients, inverse, multipliers) is a statistic and no amount, and has
+//! fractions: see [`Leontief`].
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -19,7 +19,10 @@ pub struct Line {
 }
 
 impl Line {
-    /// Fits `(x, y)`.
+    /// Fits `(x, y)` by ordinary least squares.
+    ///
+    /// # Errors
+    /// [`Silence`] if there are too few points, or all have one x.
     pub fn fit(points: &[(f64, f64)]) -> Result<Line, Silence> {
         check(points.len())?;
         let n = points.len() as f64;
@@ -38,6 +41,9 @@ impl Line {
     }
 
     /// Fits `(x, y)` through the origin.
+    ///
+    /// # Errors
+    /// [`Silence`] if there are too few points, or each x is zero.
     pub fn through_origin(points: &[(f64, f64)]) -> Result<Line, Silence> {
         check(points.len())?;
         let n = points.len() as f64;

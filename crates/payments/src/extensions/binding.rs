@@ -8,6 +8,7 @@
 //! | way to pay | where the request is | what the payment carries |
 //! |---|---|---|
 //! | `exact` by EIP-3009, by Permit2; `upto` | in the nonce ([`nonce`]) | `info.salt` |
+//! | `auth-capture` | in the payer's part of the salt, likewise | `info.salt` |
 //! | `batch-settlement` | beside the voucher, signed by the same key ([`voucher_hash`]) | `info.signature` |
 //!
 //! What is signed is **marked**: such a nonce, and the salt of a channel whose vouchers all come
