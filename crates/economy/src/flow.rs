@@ -52,21 +52,14 @@ impl Gate {
     ///
     /// Checks in order: asset, sign, size.
     pub(crate) fn admit(&mut self, flow: &Flow) -> Result<i128, EconomyError> {
+        let minor = self.amount(flow)?;
         let Flow { amount, reference, .. } = *flow;
-        if amount.asset() != self.asset {
-            let (found, expected) = (amount.asset(), self.asset);
-            return Err(EconomyError::WrongAsset { reference, found, expected });
-        }
-        if !amount.is_positive() {
-            return Err(EconomyError::NotPositive { reference, amount });
-        }
-        let gross = self
+        self.gross = self
             .gross
-            .checked_add(amount.minor())
+            .checked_add(minor)
             .filter(|gross| *gross <= MAX_GROSS)
             .ok_or(EconomyError::TooLarge { reference, amount })?;
-        self.gross = gross;
-        Ok(amount.minor())
+        Ok(minor)
     }
 
     /// The amount of a flow that was let in before. Two signs of it stay within the promise of
@@ -74,6 +67,16 @@ impl Gate {
     ///
     /// Checks in order: asset, sign, that so much was let in at all.
     pub(crate) fn was_admitted(&self, flow: &Flow) -> Result<i128, EconomyError> {
+        let minor = self.amount(flow)?;
+        if minor > self.gross {
+            let Flow { amount, reference, .. } = *flow;
+            return Err(EconomyError::NotCounted { reference, amount });
+        }
+        Ok(minor)
+    }
+
+    /// The amount in minor units of this gate's asset.
+    fn amount(&self, flow: &Flow) -> Result<i128, EconomyError> {
         let Flow { amount, reference, .. } = *flow;
         if amount.asset() != self.asset {
             let (found, expected) = (amount.asset(), self.asset);
@@ -81,9 +84,6 @@ impl Gate {
         }
         if !amount.is_positive() {
             return Err(EconomyError::NotPositive { reference, amount });
-        }
-        if amount.minor() > self.gross {
-            return Err(EconomyError::NotCounted { reference, amount });
         }
         Ok(amount.minor())
     }

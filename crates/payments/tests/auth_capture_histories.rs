@@ -14,27 +14,11 @@ use mandates::books::Line;
 use money::Party;
 use payments::{BuyError, BuyerLimits, EmbeddedFacilitator, GateLimits};
 use settlement::SenderLimits;
+use town::dice::Dice;
 use town::escrow::{self, HOUR, in_escrow};
 use town::faulty::{Fault, Faulty};
 use town::shop::Shop;
 use town::{PRICE, Town, musd, person, seller};
-
-/// Steele, Lea and Flood's SplitMix64: small, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.roll(from.len() as u64)).unwrap()]
-    }
-}
 
 const BUYERS: [u8; 3] = [0x21, 0x22, 0x23];
 const WALLET: i128 = 600_000;
@@ -95,7 +79,7 @@ async fn reclaim(town: &Town, seen: &mut Seen) {
 }
 
 async fn live(seed: u64) -> Seen {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::of(seed);
     let mut town = Town::begin().await;
     for number in BUYERS {
         town.buyer_with(number, musd(WALLET), musd(ALLOWED), limits()).await;

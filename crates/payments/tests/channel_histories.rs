@@ -12,26 +12,10 @@ use std::time::Duration;
 use mandates::books::Line;
 use payments::channel::Collect;
 use payments::wire::PaymentPayload;
+use town::dice::Dice;
 use town::shop::{Answer, Shop};
 use town::vouchers::{COSTS, Client, charged, corrected};
 use town::{Town, canal, seller};
-
-/// Steele, Lea and Flood's SplitMix64: small, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.roll(from.len() as u64)).unwrap()]
-    }
-}
 
 const CHANNELS: u8 = 3;
 const FUNDS: u128 = 150 * COSTS;
@@ -100,7 +84,7 @@ impl Payer {
 }
 
 async fn live(seed: u64) -> (Town, Vec<Payer>, Seen) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::of(seed);
     let mut town = Town::begin().await;
     let mut payers = Vec::new();
     for salt in 0..CHANNELS {

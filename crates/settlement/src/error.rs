@@ -113,4 +113,16 @@ impl SettlementError {
                 | SettlementError::GasTooDear { .. }
         )
     }
+
+    /// The same with the contract's own name for its refusal as the reason, where `name_of` has one
+    /// for the first four bytes of the revert data.
+    pub(crate) fn named_by(
+        self,
+        name_of: impl FnOnce([u8; 4]) -> Option<&'static str>,
+    ) -> SettlementError {
+        let SettlementError::Reverted { reason, data, transaction } = self else { return self };
+        let name = data.first_chunk().and_then(|selector| name_of(*selector));
+        let reason = name.map_or(reason, str::to_string);
+        SettlementError::Reverted { reason, data, transaction }
+    }
 }

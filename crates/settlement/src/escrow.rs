@@ -654,12 +654,7 @@ fn event(log: &Log) -> Result<EscrowEvent, SettlementError> {
 
 /// The contract's own name for why it reverted, where it has one.
 fn named(error: SettlementError) -> SettlementError {
-    let SettlementError::Reverted { reason, data, transaction } = error else { return error };
-    let name = data
-        .first_chunk()
-        .and_then(|selector| Contract::AuthCaptureEscrowErrors::name_by_selector(*selector))
-        .map_or(reason, str::to_string);
-    SettlementError::Reverted { reason: name, data, transaction }
+    error.named_by(Contract::AuthCaptureEscrowErrors::name_by_selector)
 }
 
 fn unreadable(cause: String) -> SettlementError {

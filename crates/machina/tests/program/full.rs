@@ -168,10 +168,6 @@ fn a_disk_that_fills_under_a_channel_loses_no_voucher() {
     up.stop();
     let up = home.up();
     println!("{} acknowledged, {refused} refused", acknowledged.len());
-    // A purchase that could not be written down may come again with the same voucher: the same request
-    // gets the stored answer, and is charged once for both.
-    acknowledged.sort_by_key(|report| report["reference"].to_string());
-    acknowledged.dedup_by_key(|report| report["reference"].to_string());
     check_channels(&home, &up, &acknowledged);
     up.stop();
 }

@@ -364,26 +364,67 @@ fn a_seller_who_takes_the_signature_and_fails_leaves_the_money_set_aside_not_los
 }
 
 #[test]
-fn a_signature_that_was_overheard_buys_nothing_else() {
+fn a_signature_that_was_overheard_buys_one_piece_of_work_and_is_booked_once() {
     let home = Home::new();
     let up = home.up();
     let thief = Seller::asking(&json!({}), &quote(&up));
-    home.run(&["pay", &thief.url(), "-d", &at_photograph("coffee.png")]).refused();
+    let path = up.counter().split_once("/m/").map(|(_, path)| format!("/m/{path}"));
+    let counter = thief.url().replace("/work", &path.expect("the counter is a machine's"));
+    home.run(&["pay", &counter, "-d", &at_photograph("coffee.png")]).refused();
     let signed = thief.signed().pop().expect("a payment was sent");
-    // It is the seller's own quote that was signed, and the seller's own picture machine that is asked:
-    // but the payment says for which request it was signed.
-    for picture in ["chelsea.png", "astronaut.png"] {
-        let body = std::fs::read(photograph(picture)).expect("a sample");
+    let buy = |picture: &str| {
+        let picture = std::fs::read(photograph(picture)).expect("a sample");
         let request = HTTP.post(up.counter()).header("payment-signature", &signed);
-        let answer = ask(request.header("content-type", "image/png").body(body));
+        ask(request.header("content-type", "image/png").body(picture))
+    };
+    // It is the seller's own quote that was signed, and it says for which request: none of the thief's
+    // own is paid by it, and nothing moves.
+    for picture in ["chelsea.png", "astronaut.png"] {
+        let answer = buy(picture);
         assert_eq!(answer.status, 409, "{answer}");
         assert!(answer.text().contains("request_binding_mismatch"), "{answer}");
     }
     assert_eq!(up.transfers().iter().filter(|m| m.minor == 10_000).count(), 0);
     assert_eq!(up.get("/m/vision").json()["sold"], 0);
+
+    // The buyer's own request, handed on: one piece of work, once.
+    let first = buy("coffee.png");
+    assert_eq!(first.status, 200, "{first}");
+    let receipt = first.headers["payment-response"].clone();
+    for _ in 0..3 {
+        let again = buy("coffee.png");
+        assert_eq!((again.status, &again.body), (200, &first.body), "the stored answer");
+        assert_eq!(again.headers["payment-response"], receipt);
+    }
+    assert_eq!(buy("astronaut.png").status, 409);
+    assert_eq!(up.transfers().iter().filter(|m| m.minor == 10_000).count(), 1);
+    assert_eq!(up.get("/m/vision").json()["sold"], 1);
+
+    // The buyer, who was told that nothing was paid yet, learns of it from the chain.
+    up.stop();
+    let up = home.up();
     let economy = home.json(&["economy"]);
     assert_eq!(economy["books"]["state"], "equal");
-    assert_eq!(minor(&economy["headline"]["production"]), 0);
+    assert_eq!(minor(&economy["headline"]["production"]), 10_000);
+    let shopper = home.json(&["books", "shopper"]);
+    assert_eq!((line(&shopper[0], "cash"), line(&shopper[0], "purchases")), (4_990_000, 10_000));
+    assert_eq!(minor(&shopper[0]["mandate"]["lifetimeLeft"]), 990_000, "spent once, not twice");
+    up.stop();
+}
+
+/// A thief's own path is another request than the seller's, though the quote was the seller's.
+#[test]
+fn a_signature_for_another_path_buys_nothing() {
+    let home = Home::new();
+    let up = home.up();
+    let thief = Seller::asking(&json!({}), &quote(&up));
+    home.run(&["pay", &thief.url(), "-d", &at_photograph("coffee.png")]).refused();
+    let signed = thief.signed().pop().expect("a payment was sent");
+    let body = std::fs::read(photograph("coffee.png")).expect("a sample");
+    let request = HTTP.post(up.counter()).header("payment-signature", &signed);
+    let answer = ask(request.header("content-type", "image/png").body(body));
+    assert_eq!(answer.status, 409, "{answer}");
+    assert_eq!(up.transfers().iter().filter(|m| m.minor == 10_000).count(), 0);
     let shopper = home.json(&["books", "shopper"]);
     assert_eq!((line(&shopper[0], "cash"), line(&shopper[0], "purchases")), (5_000_000, 0));
     up.stop();

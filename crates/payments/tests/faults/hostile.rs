@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::town::dice::Dice;
 use crate::town::shop::{self, Answer, Shop};
 use crate::town::vouchers::{COSTS, Client, keeper, terms};
 use crate::town::{PRICE, Town, http, musd, person, seller};
@@ -31,19 +32,6 @@ const AT_ONCE: usize = 48;
 const WAVE: usize = 125;
 const CHANNELS: u8 = 6;
 const FUNDS: u128 = 200 * COSTS;
-
-/// Steele, Lea and Flood's SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
 
 /// A payment that was signed, for its own request.
 struct Signed {
@@ -286,7 +274,7 @@ fn forge(payment: &mut PaymentPayload) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_hostile_retries_buy_nothing_twice_and_nothing_of_anothers() {
     println!("seed {SEED}");
-    let mut dice = Dice(SEED);
+    let mut dice = Dice::of(SEED);
     let mut town = Town::begin().await;
     for number in 0x21..0x27 {
         town.give(person(number).party(), musd(10_000_000)).await;

@@ -4,6 +4,7 @@
 
 pub mod boutique;
 pub mod canal;
+pub mod dice;
 pub mod escrow;
 pub mod faulty;
 pub mod meddler;

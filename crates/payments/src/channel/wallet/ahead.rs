@@ -236,12 +236,15 @@ impl Buyer {
         };
         let fate = charged.map(|charged| Fate { hold: spend.hold_id(), charged });
         let fates: Vec<Fate> = fate.into_iter().collect();
-        // What is paid for is delivered, whatever our books say; they are mended later.
+        // What is paid for is delivered, whatever our books say; they are mended before the next one
+        // in order.
         let settled = self.mandates.settle_vouchers(&fates, evidence.into_iter().collect()).await;
+        let booked = settled.is_ok();
         if let Err(error) = settled {
             tracing::error!(%reference, %error, "a charge could not be booked yet");
+            lane.known.book_later(&fates);
         }
-        if !matches!(word, Word::Charged(_) | Word::No) {
+        if !booked || !matches!(word, Word::Charged(_) | Word::No) {
             // Its fate is not known, or the seller counts otherwise: the next one goes in order.
             lane.known.ahead.end();
         }

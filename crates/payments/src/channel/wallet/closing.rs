@@ -12,7 +12,7 @@ use settlement::{SenderLimits, SettlementError};
 
 use super::paying::{refusal, says, units};
 use super::{Buyer, InHand, Opened, opened_by};
-use crate::buyer::{BuyError, Purchase, blame, receipt, shown};
+use crate::buyer::{BuyError, Purchase, blame, receipt, shown, stage};
 use crate::channel::wire::{ChannelConfig, Payload};
 use crate::channel::{self, ChannelInvalid};
 use crate::extensions::binding;
@@ -46,7 +46,7 @@ pub enum Closed {
 
 impl Buyer {
     /// Gets back what a channel holds and the seller has not charged: by its refund, at `url` if
-    /// given and else where the channel was opened, or by a withdrawal that waits. The books follow
+    /// given, else where it was last charged, else where it was opened, or by a withdrawal that waits. The books follow
     /// with the bookkeeper's next look.
     ///
     /// # Errors
@@ -161,11 +161,17 @@ impl Buyer {
         if let Some(why) = channel.known.stopped.get() {
             return Err(why.clone());
         }
-        let url = match url {
-            Some(url) => url.clone(),
-            None => opened.url.parse().map_err(|_| "its seller's address is not kept")?,
-        };
         let method = Method::from_bytes(opened.method.as_bytes()).unwrap_or(Method::GET);
+        let (method, url) = match url {
+            Some(url) => (method, url.clone()),
+            None => match self.last_bought_at(channel) {
+                Some(place) => place,
+                None => {
+                    let url = opened.url.parse();
+                    (method, url.map_err(|_| "its seller's address is not kept")?)
+                }
+            },
+        };
         let body = bytes::Bytes::new();
         let purchase = Purchase { method, url, media_type: None, body, max: None };
         let quote = self
@@ -200,6 +206,21 @@ impl Buyer {
             }
         }
         Err(format!("{} refused: {said}", shown(&purchase.url)))
+    }
+
+    /// Where the last charged voucher bought: the seller may have moved since the channel was opened.
+    /// None where charges are lower than prices, so that no voucher is of the charged total.
+    fn last_bought_at(&self, channel: &InHand) -> Option<(Method, reqwest::Url)> {
+        let charged = u128::try_from(self.book_of(channel.id).ok()?.charged.minor()).ok()?;
+        let chain_id = self.wallet.domain.chain_id();
+        let reference = channel::reference(chain_id, channel.id, charged);
+        let documents = self.ledger.evidence(reference).ok()?;
+        // Several tries may stand there, oldest first.
+        let mut tries = documents.iter().rev().map(|document| &document.evidence);
+        let decision = tries.find(|evidence| evidence.stage.starts_with(stage::DECISION))?;
+        let decision: serde_json::Value = serde_json::from_slice(&decision.body).ok()?;
+        let method = decision["method"].as_str()?.parse().ok()?;
+        Some((method, decision["url"].as_str()?.parse().ok()?))
     }
 
     fn terms_of(&self, channel: &InHand, quote: &PaymentRequired) -> Option<PaymentRequirements> {

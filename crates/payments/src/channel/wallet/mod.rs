@@ -24,7 +24,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use ledger::{Evidence, LedgerError, Reference, StoredEvidence, Write};
 use mandates::books::{ChannelId, Line};
-use mandates::{ChannelBook, MandateError, VoucherSpend};
+use mandates::{ChannelBook, Fate, MandateError, VoucherSpend};
 use money::{Amount, Party};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -100,8 +100,18 @@ pub(crate) struct Known {
     /// Why nothing is signed any more. It is set by whoever learns it, those who share the channel
     /// included, and seen by all who wait for it.
     stopped: OnceLock<String>,
+    /// Charges that are answered and could not be booked yet, on a full disk for example.
+    unbooked: Mutex<Vec<Fate>>,
     /// From where vouchers may run ahead.
     ahead: ahead::Ahead,
+}
+
+impl Known {
+    /// What was answered is delivered, whatever our books say; nothing more is signed until they
+    /// have it.
+    fn book_later(&self, fates: &[Fate]) {
+        self.unbooked.lock().expect("no panic while adding").extend_from_slice(fates);
+    }
 }
 
 impl Wallet {
@@ -421,6 +431,24 @@ impl Buyer {
         unreachable!("the last turn ends it")
     }
 
+    /// Books charges that could not be booked when they were answered. Without them the next voucher
+    /// would be of the same total, and the same request would get what it had bought before.
+    async fn book_what_waits(&self, known: &Known) -> Result<(), BuyError> {
+        let waiting = known.unbooked.lock().expect("no panic while reading").clone();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        match self.mandates.settle_vouchers(&waiting, Vec::new()).await {
+            // Resolved otherwise meanwhile, by what the seller proved: nothing is left to book.
+            Err(MandateError::Ledger(cause)) => {
+                tracing::error!(cause, "charges were booked otherwise")
+            }
+            settled => settled?,
+        }
+        known.unbooked.lock().expect("no panic while clearing").clear();
+        Ok(())
+    }
+
     /// Makes sure that the book has the channel as the chain has it. Says why it cannot be used.
     async fn compare(
         &self,
@@ -430,6 +458,7 @@ impl Buyer {
         if let Some(why) = channel.known.stopped.get() {
             return Ok(Some(why.clone()));
         }
+        self.book_what_waits(&channel.known).await?;
         if channel.known.compared {
             return Ok(None);
         }

@@ -631,6 +631,7 @@ impl Buyer {
             Word::No => Some(zero),
             Word::Silent | Word::Lie(_) | Word::Open | Word::Corrects(_) => None,
         };
+        let mut unbooked = Vec::new();
         let settled = match charged.filter(|_| held) {
             // A charge tells that no older voucher was charged: the total would be another.
             Some(charged) => {
@@ -645,19 +646,23 @@ impl Buyer {
                             .map(|hold| Fate { hold: hold.transfer.id, charged: zero }),
                     );
                 }
-                self.mandates.settle_vouchers(&fates, evidence).await
+                let settled = self.mandates.settle_vouchers(&fates, evidence).await;
+                unbooked = fates;
+                settled
             }
             None => self.mandates.settle_vouchers(&[], evidence).await,
         };
-        // What is paid for is delivered, whatever our books say; they are mended later.
+        // What is paid for is delivered, whatever our books say; they are mended before the next one.
+        let booked = settled.is_ok();
         if let Err(error) = settled {
             tracing::error!(%reference, %error, "a charge could not be booked yet");
+            channel.known.book_later(&unbooked);
         }
         if let Word::Lie(why) = &word {
             self.stop(channel.id, &channel.known, why).await?;
         }
         // What the seller confirmed is where others may run ahead from; else nobody may.
-        match (&word, held) {
+        match (&word, held && booked) {
             (Word::Charged(_), true) => channel.known.ahead.begin(spend.cumulative),
             (Word::No, _) => {}
             _ => channel.known.ahead.end(),
