@@ -60,7 +60,7 @@ pub struct Employment {
     pub to_resident_owners: Amount,
     /// Surplus of machines and firms whose beneficial owner lives abroad.
     pub to_foreign_owners: Amount,
-    /// Surplus of firms that no party owns.
+    /// Surplus of firms that no party owns and of governments' machines and firms: nobody's income.
     pub kept_by_firms: Amount,
     /// The same four as shares of their sum: work, resident owners, foreign owners, firms.
     pub shares: [Ratio; 4],

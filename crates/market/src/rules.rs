@@ -53,13 +53,13 @@ pub struct Rules {
     pub fee_bps: u16,
     /// How long bids come in, in milliseconds.
     pub bid_ms: u64,
-    /// How long sealed bids are opened.
+    /// How long sealed bids are opened, in milliseconds.
     pub reveal_ms: u64,
-    /// How long the entropy that clears a round, or draws a panel, may take to come.
+    /// How long the entropy that clears a round, or draws a panel, may take to come, in milliseconds.
     pub entropy_ms: u64,
-    /// How long sealed reports are opened, and an examiner may take.
+    /// How long sealed reports are opened, and an examiner may take, in milliseconds.
     pub report_ms: u64,
-    /// How long a verdict may be appealed against.
+    /// How long a verdict may be appealed against, in milliseconds.
     pub appeal_ms: u64,
     /// The least time that a job may give its checkers, in milliseconds. A client that gave them
     /// less could time every one of them out.
@@ -81,8 +81,8 @@ pub struct Rules {
 
 impl Rules {
     /// Rules for play money and machines that answer in seconds: a fee of one per cent, rounds of
-    /// 100 milliseconds, a second at least for checkers, a minute for reports, evidence by the hundredth of a dollar, which loses an
-    /// eighth of its weight each week.
+    /// 100 milliseconds, a second at least for checkers, a minute for reports, evidence by the
+    /// hundredth of a dollar, which loses an eighth of its weight each week.
     pub fn standard(asset: Asset, treasury: Party) -> Rules {
         Rules {
             asset,

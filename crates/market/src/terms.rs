@@ -126,9 +126,10 @@ pub enum Check {
     },
     /// Others label the same items; agreement beyond chance passes, without any truth.
     Peer {
-        /// How many others.
+        /// How many others; at most [`MAX_RATERS`](crate::checks::peer::MAX_RATERS).
         raters: u8,
-        /// The least score by correlated agreement, in millionths.
+        /// The least mean agreement with them beyond chance, in millionths:
+        /// [`same_label`](crate::checks::peer::same_label).
         pass_mark: u32,
     },
     /// Silence passes. A challenge with a bond calls executors.
