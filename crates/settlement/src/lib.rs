@@ -19,6 +19,7 @@ pub mod escrow;
 mod memo;
 mod permit2;
 mod pool;
+mod search;
 mod sender;
 mod token;
 mod wallet;

@@ -13,7 +13,6 @@
 //! each at most once: a deposit by its order's nonce, a refund by the channel's refund number.
 
 use alloy_primitives::{B256, Bytes, U256};
-use alloy_signer::SignerSync as _;
 use ledger::{Kind, Operation, Outcome, Reference, Status, TransferId, TransferRecord, Write};
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Party};
@@ -445,7 +444,7 @@ fn refund_payload(till: &Till, draw: &Draw, amount: u128, charged: u128, nonce: 
     let key = till.keys.get(&config.receiver_authorizer);
     let sign = |hash: B256| {
         let signer = key?.transaction_signer();
-        let signature = signer.sign_hash_sync(&hash).expect("a local key signs any hash");
+        let signature = protocol::sign_hash(&signer, hash);
         Some(signature.as_bytes().to_vec().into())
     };
     Payload::Refund {
