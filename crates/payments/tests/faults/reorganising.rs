@@ -120,11 +120,13 @@ async fn a_purchase_whose_block_vanishes_is_made_once_and_told_when_it_is_safe()
     assert!(!buying.is_finished());
     // It is sent again, and counts once enough stands on it.
     mined(&town, seller(), PRICED).await;
-    while !buying.is_finished() {
-        passes(&town, 1).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let bought = buying.await.unwrap().unwrap();
+    let mut buying = buying;
+    let bought = loop {
+        tokio::select! {
+            bought = &mut buying => break bought.unwrap().unwrap(),
+            () = passes(&town, 1) => {}
+        }
+    };
     assert_eq!(bought.paid.unwrap().amount, musd(PRICED));
     assert_eq!((shop.work.count(), town.owns(seller()).await), (1, PRICED));
     town.is_whole(&[buyer.party(), seller()]).await;
