@@ -3,6 +3,7 @@
 
 mod auth_capture;
 mod auth_capture_codes;
+mod auth_capture_faults;
 mod auth_capture_histories;
 mod binding;
 mod buying;
