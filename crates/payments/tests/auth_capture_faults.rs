@@ -160,6 +160,44 @@ async fn a_capture_of_part_whose_caller_gives_up_is_made_once() {
     assert_eq!((history.captured(), town.owns(seller()).await), (U256::from(5_000), 5_000));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_waits_no_longer_has_its_capture_of_part_made_once() {
+    let (town, wire) = wired().await;
+    let payer = person(0x21);
+    town.give(payer.party(), musd(WALLET)).await;
+    let terms = escrow::terms(&town);
+    let limits = GateLimits { settle_wait: Duration::from_millis(500), ..Default::default() };
+    let shop = town.shop_of(town.facilitator(), limits, escrow::only(terms)).await;
+    let payment = escrow::payment(&town, &payer, 1, terms);
+    // The authorization goes through, the capture does not.
+    wire.holds.store(true, Ordering::SeqCst);
+    wire.goes.add_permits(1);
+    for _ in 0..20 {
+        let answer = shop.pay(&payment, "used:2500").await;
+        assert_eq!(answer.status, 503, "{}", answer.text);
+        if wire.held.available_permits() > 1 {
+            break;
+        }
+    }
+    // Each of these asks for the capture again until the gate has waited enough.
+    for _ in 0..2 {
+        assert_eq!(shop.pay(&payment, "used:2500").await.status, 503);
+        assert_eq!(wire.held.available_permits(), 2, "a second capture was sent");
+    }
+    wire.goes.add_permits(10);
+    let mut answer = shop.pay(&payment, "used:2500").await;
+    for _ in 0..20 {
+        if answer.status == 200 {
+            break;
+        }
+        answer = shop.pay(&payment, "used:2500").await;
+    }
+    assert_eq!((answer.status, shop.work.count()), (200, 1), "{}", answer.text);
+    assert_eq!(town.owns(seller()).await, 2_500);
+    assert_eq!(town.owns(payer.party()).await, WALLET - 2_500);
+    town.is_whole(&[seller()]).await;
+}
+
 #[tokio::test]
 async fn events_that_a_node_finds_too_many_at_once_are_read_in_pieces() {
     let (town, wire) = wired().await;

@@ -259,11 +259,12 @@ async fn after_a_lie_to_one_that_ran_ahead_those_who_wait_sign_nothing_more() {
     while let Some(done) = waiting.join_next().await {
         done.unwrap().unwrap();
     }
+    let seen = between.seen.lock().unwrap();
+    let of_it = seen.iter().filter(|p| p.payload["voucher"]["channelId"] == channel.to_string());
+    assert_eq!((of_it.count(), seen.len()), (3, 6), "something more was signed for the channel");
+    drop(seen);
     let channels = buyer.channels().unwrap();
     assert_eq!((channels.len(), channels[0].id), (2, channel));
     assert!(channels[0].stopped.as_ref().unwrap().contains("charged"), "{:?}", channels[0]);
     assert_eq!(channels[1].stopped, None);
-    let seen = between.seen.lock().unwrap();
-    let of_it = seen.iter().filter(|p| p.payload["voucher"]["channelId"] == channel.to_string());
-    assert_eq!((of_it.count(), seen.len()), (3, 6), "something more was signed for the channel");
 }

@@ -10,6 +10,7 @@ mod buying;
 mod channel_ahead;
 mod channel_attacks;
 mod channel_buyer;
+mod channel_doubt;
 mod channel_facilitator;
 mod channel_histories;
 mod channels;
