@@ -3,12 +3,14 @@
 
 mod auth_capture;
 mod auth_capture_codes;
+mod auth_capture_faults;
 mod auth_capture_histories;
 mod binding;
 mod buying;
 mod channel_ahead;
 mod channel_attacks;
 mod channel_buyer;
+mod channel_doubt;
 mod channel_facilitator;
 mod channel_histories;
 mod channels;
