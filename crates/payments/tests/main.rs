@@ -11,6 +11,7 @@ mod channel_attacks;
 mod channel_buyer;
 mod channel_facilitator;
 mod channel_histories;
+mod channel_permits;
 mod channels;
 mod discovery;
 mod extensions;

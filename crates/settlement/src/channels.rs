@@ -18,6 +18,7 @@ use alloy_sol_types::{SolCall, SolEvent, SolValue as _, sol};
 
 use crate::endpoint::failure;
 use crate::error::SettlementError;
+use crate::permit2::PaidPermit;
 use crate::sender::Receipt;
 use crate::token::{PAYMENT_GAS, Settlement};
 
@@ -554,6 +555,17 @@ impl Act {
             Act::Refund { claims: Some((rows, _)), .. } => PAYMENT_GAS + claims(rows),
         }
     }
+}
+
+/// The permit by which a call to [`CONTRACT`] brings a deposit, if that is what it does.
+pub(crate) fn permit_of_deposit(input: &[u8]) -> Option<PaidPermit> {
+    let call = Contract::depositCall::abi_decode(input).ok()?;
+    if call.collector != PERMIT_COLLECTOR {
+        return None;
+    }
+    let (nonce, ..) = <(U256, U256, Bytes, Bytes)>::abi_decode_params(&call.collectorData).ok()?;
+    let Contract::ChannelConfig { payer, token, .. } = call.config;
+    Some(PaidPermit { payer, payee: CONTRACT, token, nonce })
 }
 
 fn claim(rows: &[Row], signature: &Bytes) -> Result<Bytes, SettlementError> {

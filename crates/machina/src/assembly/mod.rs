@@ -802,7 +802,11 @@ fn fixed_price(seller: &mandates::Key, operator: Address) -> Vec<Way> {
 
 /// A seller's channels: its own key claims, and a buyer who leaves waits a day for that.
 fn channel_terms(seller: &mandates::Key) -> Terms {
-    Terms { receiver_authorizer: seller.address(), withdraw_delay: WITHDRAW_DELAY.as_secs() }
+    Terms {
+        receiver_authorizer: seller.address(),
+        withdraw_delay: WITHDRAW_DELAY.as_secs(),
+        by_permit: false,
+    }
 }
 
 /// What a stall sells, route by route.

@@ -18,8 +18,8 @@ use ledger::{Kind, Operation, Outcome, Reference, Status, TransferId, TransferRe
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Party};
 use serde_json::json;
-use settlement::AuthorizationState;
 use settlement::channels::{ChannelEvent, Happened};
+use settlement::{AuthorizationState, SettlementError};
 
 use super::Gate;
 use super::channel::{
@@ -31,6 +31,7 @@ use super::reply::Reply;
 use crate::channel::tab::Proof;
 use crate::channel::till::{NotHere, Shared, Till};
 use crate::channel::voucher;
+use crate::channel::wallet::DepositOrder;
 use crate::channel::wire::{
     ChannelConfig, Claim, ClaimedVoucher, Deposit, DepositAuthorization, Payload, Units, Voucher,
 };
@@ -123,17 +124,17 @@ impl Gate {
         config: &ChannelConfig,
         deposit: &Deposit,
     ) -> Result<Option<B256>, NotHere> {
-        let DepositAuthorization::Erc3009 { salt, .. } = &deposit.authorization else {
-            return Ok(None);
-        };
-        let nonce = voucher::deposit_nonce(id, *salt);
-        let used = till.chain.authorization_used(config.payer, nonce).await;
-        if !used.map_err(NotHere::Chain)? {
-            return Ok(None);
-        }
-        match till.chain.authorization(config.payer, nonce, 0).await.map_err(NotHere::Chain)? {
-            AuthorizationState::Used { transaction, .. } => Ok(Some(transaction)),
-            AuthorizationState::Unused | AuthorizationState::Cancelled => Ok(None),
+        let order = DepositOrder::of(id, deposit);
+        match order.state(&till.chain, config.payer).await {
+            Ok(AuthorizationState::Used { transaction, .. }) => Ok(Some(transaction)),
+            Ok(AuthorizationState::Unused | AuthorizationState::Cancelled) => Ok(None),
+            // Spent, and nothing that can be read tells for what: as far as we see, nothing came.
+            Err(SettlementError::Unreadable { .. })
+                if matches!(deposit.authorization, DepositAuthorization::Permit2 { .. }) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(NotHere::Chain(error)),
         }
     }
 
