@@ -505,7 +505,12 @@ impl Buyer {
             return Ok(Some(why));
         }
         if balance.minor() > book.balance.minor() {
-            // The journal was lost, or a part of it: the chain knows the rest.
+            // The journal was lost, or a part of it: the chain knows the rest. What stands in a
+            // block that may vanish is taken in later.
+            let counted = self.chain.counted_channels(&[id]).await?;
+            if counted.iter().any(|one| one.coming > 0) {
+                return Ok(Some("a deposit into it does not count yet".into()));
+            }
             let charged = if claimed.minor() > could { claimed } else { book.charged };
             let contract = Party::from(settlement::channels::CONTRACT);
             self.mandates.adopt_channel(self.party(), id.0, balance, charged, contract).await?;
