@@ -27,3 +27,4 @@ mod reconciling;
 mod refusals;
 mod selling;
 mod town;
+mod vocabulary;
