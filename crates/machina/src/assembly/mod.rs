@@ -9,6 +9,7 @@ mod carrier;
 pub mod cast;
 pub mod mcp;
 mod measure;
+mod metrics;
 mod notary;
 pub mod publication;
 pub mod server;
@@ -54,6 +55,7 @@ use crate::report::{
 use carrier::Carrier;
 use cast::Cast;
 use measure::Measure;
+use metrics::Metrics;
 use money_chain::{open_chain, wallet_makers};
 use square::Square;
 use stalls::Stalls;
@@ -92,6 +94,7 @@ pub struct Assembly {
     facilitator: Arc<EmbeddedFacilitator>,
     measure: Arc<Mutex<Measure>>,
     facts: Arc<Mutex<Facts>>,
+    metrics: Arc<Metrics>,
     offer: Offer,
     vision: Option<Arc<VisionWorker>>,
     square: Arc<Square>,
@@ -173,6 +176,9 @@ impl Assembly {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(Failure::new)?;
+        let metrics = Metrics::new([cast.vision.party(), cast.seller.party()].map(|seller| {
+            [Line::Sales, Line::Cash, Line::Escrow].map(|line| line.of(seller, asset))
+        }));
         let carrier = Carrier::of(&place, facilitator.clone(), chain.sender(), http.clone())?;
         let classify = {
             let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
@@ -196,7 +202,7 @@ impl Assembly {
             }),
             ..GateParts::new(
                 ledger.clone(),
-                carrier.facilitator(),
+                metrics.counting(carrier.facilitator()),
                 chain.clone(),
                 clock.clone(),
                 classify,
@@ -281,6 +287,7 @@ impl Assembly {
             facilitator,
             measure,
             facts,
+            metrics,
             offer,
             vision,
             square,

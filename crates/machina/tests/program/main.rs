@@ -12,6 +12,7 @@ mod elsewhere;
 mod full;
 mod http;
 mod mcp;
+mod metrics;
 mod outlook;
 mod page;
 mod pay;
