@@ -15,13 +15,15 @@ import { UptoEvmScheme as UptoServer } from "@x402/evm/upto/server";
 import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@x402/express";
 import { declareEip2612GasSponsoringExtension } from "@x402/extensions";
 import express from "express";
-import { createWalletClient, http } from "viem";
+import { createWalletClient, http, parseAbi } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { claim, done } from "../harness/claims.mjs";
 import { balance, chain, fundedAccount, info, machina, reader, settledTransfer } from "../harness/economy.mjs";
 import { allowing, buyer, decode, quoteOf, settlementOf } from "../harness/x402.mjs";
 
 const PRICE = 4_000n;
+/** What EIP-2612 counts: the approvals by signature that a token has seen. */
+const NONCES = parseAbi(["function nonces(address owner) view returns (uint256)"]);
 const payee = privateKeyToAccount(generatePrivateKey());
 /** Signs claims and refunds of the shop's channels: the shop's own key, as our facilitator refunds for no stranger. */
 const authorizer = privateKeyToAccount(generatePrivateKey());
@@ -32,14 +34,19 @@ let worked = 0;
 /** A shop of the reference server: `/metered?parts=N` charges N quarters of its most, `/drawn` is paid by voucher. */
 async function open() {
   const sdk = new x402ResourceServer(facilitator).register(info.network, new UptoServer()).register(info.network, channels);
-  const accepts = (scheme) => ({
+  const accepts = (scheme, extra = {}) => ({
     scheme, network: info.network, payTo: payee.address,
-    price: { amount: PRICE.toString(), asset: info.token.address, extra: { name: info.token.name, version: info.token.version } },
+    price: {
+      amount: PRICE.toString(), asset: info.token.address, extra: { name: info.token.name, version: info.token.version, ...extra },
+    },
   });
   const shop = express();
   shop.use(paymentMiddleware({
     "GET /metered": { accepts: accepts("upto"), extensions: declareEip2612GasSponsoringExtension() },
     "GET /drawn": { accepts: accepts("batch-settlement") },
+    "GET /permitted": {
+      accepts: accepts("batch-settlement", { assetTransferMethod: "permit2" }), extensions: declareEip2612GasSponsoringExtension(),
+    },
     "GET /broken": { accepts: accepts("upto") },
   }, sdk));
   shop.get("/metered", (request, response) => {
@@ -47,7 +54,7 @@ async function open() {
     setSettlementOverrides(response, { amount: String((PRICE / 4n) * BigInt(request.query.parts)) });
     response.send("metered");
   });
-  shop.get("/drawn", (_, response) => {
+  shop.get(["/drawn", "/permitted"], (_, response) => {
     worked += 1;
     response.send("drawn");
   });
@@ -199,6 +206,21 @@ await claim("`machina pay` buys of the reference server from a channel, and gets
   assert.equal(opened.charged.minor, String(3n * PRICE));
   await machina("channels", "--close", opened.id);
   assert.equal(before[1] - await balance(shopper.address), 3n * PRICE);
+});
+
+await claim("`machina pay` deposits through Permit2 where the reference server takes no other deposits, with its approval along", async () => {
+  const before = [worked, await balance(shopper.address)];
+  const approved = () => reader.readContract({ address: info.token.address, abi: NONCES, functionName: "nonces", args: [shopper.address] });
+  const approvals = await approved();
+  for (const _ of [1, 2]) {
+    const report = await machina("pay", `${base}/permitted`, "--scheme", "batch-settlement", "--max", "0.004");
+    assert.deepEqual([report.status, report.paid.amount.minor], [200, String(PRICE)], JSON.stringify(report));
+  }
+  assert.equal(worked - before[0], 2);
+  assert.equal(await approved() - approvals, 1n, "one approval, for the one deposit");
+  const opened = (await machina("channels")).find((one) => one.payee.toLowerCase().includes(payee.address.toLowerCase()));
+  await machina("channels", "--close", opened.id);
+  assert.equal(before[1] - await balance(shopper.address), 2n * PRICE);
 });
 
 await claim("the books of the economy equal the chain", async () => {

@@ -70,6 +70,24 @@ pub struct Place {
     )]
     pub confirmations: Option<u64>,
 
+    /// Have what is sold here settled by this facilitator instead of our own; goes with `--rpc`.
+    #[arg(long, global = true, env = "MACHINA_FACILITATOR", value_name = "URL")]
+    pub facilitator: Option<String>,
+
+    /// How many vouchers of one channel the shopper may have under way at once; one: in step.
+    ///
+    /// Where the seller offers lanes, that many purchases at once share a channel without waiting.
+    /// A seller that keeps what it did not serve can claim so many prices.
+    #[arg(
+        long,
+        global = true,
+        env = "MACHINA_LANES",
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=256)
+    )]
+    pub lanes: u16,
+
     /// How many keys the facilitator sends with; where gas costs, each needs some.
     #[arg(
         long,

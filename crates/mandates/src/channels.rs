@@ -22,8 +22,11 @@ use ledger::{
 };
 use money::{Amount, Asset, Party, Timestamp};
 use protocol::ReceiveWithAuthorization;
-use protocol::addresses::ERC3009_DEPOSIT_COLLECTOR;
-use protocol::channels::{RequestBinding, Voucher, binding_domain, channel_domain, deposit_nonce};
+use protocol::addresses::{ERC3009_DEPOSIT_COLLECTOR, PERMIT2_DEPOSIT_COLLECTOR};
+use protocol::channels::{
+    DepositPermit, RequestBinding, Voucher, binding_domain, channel_domain, deposit_nonce,
+};
+use protocol::permit2::{Permit, permit2_domain};
 use serde::{Deserialize, Serialize};
 
 use crate::books::{ChannelId, Entry, Line};
@@ -803,5 +806,51 @@ impl Key {
             return refuse("the hold is for another order, token or chain");
         }
         Ok(self.sign_hash(hash))
+    }
+
+    /// As [`Key::sign_deposit`], of a deposit by Permit2.
+    ///
+    /// # Errors
+    /// [`MandateError::NotHeld`] naming what the hold does not cover.
+    pub fn sign_deposit_permit(
+        &self,
+        held: &HeldDeposit,
+        order: &DepositPermit,
+        chain_id: u64,
+    ) -> Result<Signature, MandateError> {
+        let refuse = |cause| Err(MandateError::NotHeld { cause });
+        let spend = held.spend();
+        if spend.machine != self.party() {
+            return refuse("the hold is another machine's");
+        }
+        if order.spender != PERMIT2_DEPOSIT_COLLECTOR
+            || order.witness.channelId != held.voucher.spend.channel
+        {
+            return refuse("the hold is for another channel");
+        }
+        if U256::try_from(spend.amount.minor()).ok() != Some(order.permitted.amount) {
+            return refuse("the hold is for another amount");
+        }
+        if order.deadline > U256::from(spend.until.as_secs()) {
+            return refuse("the deposit would outlive its hold");
+        }
+        let hash = order.eip712_signing_hash(&permit2_domain(chain_id));
+        if hash != spend.order {
+            return refuse("the hold is for another order, token or chain");
+        }
+        Ok(self.sign_hash(hash))
+    }
+
+    /// As [`Key::sign_approval`], for a deposit by Permit2.
+    ///
+    /// # Errors
+    /// As [`Key::sign_approval`].
+    pub fn sign_deposit_approval(
+        &self,
+        held: &HeldDeposit,
+        approval: &Permit,
+        domain: &Eip712Domain,
+    ) -> Result<Signature, MandateError> {
+        self.sign_approval(&held.held, approval, domain)
     }
 }

@@ -14,8 +14,13 @@ use mandates::{
 };
 use money::{Amount, Asset, Clock as _, ManualClock, Party};
 use protocol::ReceiveWithAuthorization;
-use protocol::addresses::ERC3009_DEPOSIT_COLLECTOR;
-use protocol::channels::{Voucher, channel_domain, deposit_nonce};
+use protocol::addresses::{
+    ERC3009_DEPOSIT_COLLECTOR, MACHINA_DOLLAR, PERMIT2, PERMIT2_DEPOSIT_COLLECTOR,
+};
+use protocol::channels::{
+    DepositPermit, DepositWitness, TokenPermissions, Voucher, channel_domain, deposit_nonce,
+};
+use protocol::permit2::{Permit, permit2_domain};
 
 const CHANNEL: ChannelId = [0xc4; 32];
 const SALT: u64 = 5;
@@ -214,6 +219,67 @@ async fn a_key_signs_the_held_deposit_and_no_other() {
     assert!(key.sign_deposit(&held, &good, salt, &elsewhere).is_err());
     let stranger = Key::from_secret(&[9; 32]).unwrap();
     assert!(stranger.sign_deposit(&held, &good, salt, &domain()).is_err());
+}
+
+#[tokio::test]
+async fn a_key_signs_the_held_deposit_through_permit2_and_no_other() {
+    let clock = clock();
+    let (_, mandates) = home(&clock, cents(600_000)).await;
+    let good = DepositPermit {
+        permitted: TokenPermissions { token: MACHINA_DOLLAR, amount: U256::from(50_000) },
+        spender: PERMIT2_DEPOSIT_COLLECTOR,
+        nonce: U256::from(SALT),
+        deadline: U256::from(clock.now().as_secs() + 60),
+        witness: DepositWitness { channelId: CHANNEL.into() },
+    };
+    let party = machine().party();
+    mandates.open_channel(party, Asset::MUSD, CHANNEL, Vec::new()).await.unwrap();
+    let voucher = voucher(&mandates, PRICE, &clock);
+    let spend = Spend {
+        machine: party,
+        payee: PAYEE,
+        amount: cents(50_000),
+        reference: reference(1),
+        digest: [8; 32],
+        order: good.eip712_signing_hash(&permit2_domain(402_402)),
+        until: clock.now().plus(HOUR),
+    };
+    let deposit = DepositSpend { spend, voucher };
+    let held = mandates.hold_deposit(deposit, clock.now(), Vec::new()).await.unwrap();
+    let key = machine();
+    assert!(key.sign_deposit_permit(&held, &good, 402_402).is_ok());
+    let more = TokenPermissions { amount: U256::from(50_001), ..good.permitted.clone() };
+    let other = TokenPermissions { token: PAYEE.into(), ..good.permitted.clone() };
+    for wrong in [
+        DepositPermit { spender: PAYEE.into(), ..good.clone() },
+        DepositPermit { permitted: more, ..good.clone() },
+        DepositPermit { permitted: other, ..good.clone() },
+        DepositPermit { nonce: U256::ZERO, ..good.clone() },
+        DepositPermit { deadline: U256::MAX, ..good.clone() },
+        DepositPermit { witness: DepositWitness { channelId: [1; 32].into() }, ..good.clone() },
+    ] {
+        assert!(key.sign_deposit_permit(&held, &wrong, 402_402).is_err(), "{wrong:?}");
+    }
+    assert!(key.sign_deposit_permit(&held, &good, 1).is_err());
+    let stranger = Key::from_secret(&[9; 32]).unwrap();
+    assert!(stranger.sign_deposit_permit(&held, &good, 402_402).is_err());
+    // The approval that goes along is for Permit2, the same amount, and no longer than the hold.
+    let approval = Permit {
+        owner: key.address(),
+        spender: PERMIT2,
+        value: U256::from(50_000),
+        nonce: U256::ZERO,
+        deadline: good.deadline,
+    };
+    assert!(key.sign_deposit_approval(&held, &approval, &domain()).is_ok());
+    for wrong in [
+        Permit { spender: PERMIT2_DEPOSIT_COLLECTOR, ..approval },
+        Permit { value: U256::MAX, ..approval },
+        Permit { owner: PAYEE.into(), ..approval },
+        Permit { deadline: U256::MAX, ..approval },
+    ] {
+        assert!(key.sign_deposit_approval(&held, &wrong, &domain()).is_err(), "{wrong:?}");
+    }
 }
 
 #[tokio::test]

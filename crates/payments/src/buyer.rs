@@ -39,7 +39,8 @@ pub(crate) use self::answer::{blame, may_be_repeated, shown, summary};
 use self::answer::{is_free, root_cause};
 pub use self::error::BuyError;
 use self::escrow::trust;
-use self::permit::{Approval, By};
+pub(crate) use self::permit::Approval;
+use self::permit::By;
 use crate::channel::wallet::{Begun, ChannelPolicy, Wallet};
 use crate::documents;
 use crate::exact;
@@ -154,7 +155,7 @@ pub struct Buyer {
     http: reqwest::Client,
     pub(crate) limits: BuyerLimits,
     /// Approvals of Permit2 by signature are numbered, so purchases that need one take turns.
-    approving: Mutex<()>,
+    pub(crate) approving: Arc<Mutex<()>>,
     pub(crate) wallet: Wallet,
 }
 
@@ -198,7 +199,7 @@ impl Buyer {
     /// A buyer of these parts.
     pub fn new(parts: Parts) -> Buyer {
         let Parts { key, mandates, ledger, chain, clock, entropy, http, limits } = parts;
-        let approving = Mutex::default();
+        let approving = Arc::default();
         let wallet = Wallet::new(chain.token().chain_id);
         Buyer { key, mandates, ledger, chain, clock, entropy, http, limits, approving, wallet }
     }
@@ -536,7 +537,11 @@ impl Buyer {
             Order::Permit(permit) => {
                 self.sign_permit(permit, held)?;
                 if choice.approval == Approval::Along {
-                    extensions = Some(self.approval_along(quote, permit, held).await?);
+                    let sign =
+                        |approval: &_, domain: &_| self.key.sign_approval(held, approval, domain);
+                    let (most, deadline) = (permit.most(), permit.deadline());
+                    let along = self.approval_along(quote, most, deadline, sign).await?;
+                    extensions = Some(along);
                 }
             }
         }

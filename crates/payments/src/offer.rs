@@ -102,7 +102,8 @@ impl Way {
         match self {
             Way::Permit | Way::UpTo { .. } => true,
             Way::Escrow(terms) => terms.by_permit,
-            Way::Authorization | Way::Channel(_) => false,
+            Way::Channel(terms) => terms.by_permit,
+            Way::Authorization => false,
         }
     }
 }

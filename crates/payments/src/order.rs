@@ -184,12 +184,7 @@ impl Order {
     pub async fn state(&self, chain: &Settlement) -> Result<AuthorizationState, SettlementError> {
         match self {
             Order::Authorization(order) => chain.authorization(order.from, order.nonce, 0).await,
-            Order::Permit(order) => {
-                known(chain.permit_state(order).await?).ok_or_else(|| SettlementError::Unreadable {
-                    what: "what became of a payment through Permit2",
-                    cause: "its number is spent, and no call of the proxy tells for what".into(),
-                })
-            }
+            Order::Permit(order) => known(chain.permit_state(order).await?),
             Order::Escrow(order) => {
                 let history = chain.escrow_history(&order.signed).await?;
                 Ok(match history.collected() {
@@ -217,7 +212,7 @@ impl Order {
         match self {
             Order::Authorization(_) => self.state(chain).await,
             Order::Permit(order) => {
-                let state = known(chain.permit_state(order).await?);
+                let state = seen(chain.permit_state(order).await?);
                 Ok(state.unwrap_or(AuthorizationState::Unused))
             }
             Order::Escrow(order) => {
@@ -253,7 +248,15 @@ pub fn reference_of(name: OrderName, token: &Token) -> Reference {
     }
 }
 
-fn known(state: PermitState) -> Option<AuthorizationState> {
+/// What became of a permit, as its payer must take it.
+pub(crate) fn known(state: PermitState) -> Result<AuthorizationState, SettlementError> {
+    seen(state).ok_or_else(|| SettlementError::Unreadable {
+        what: "what became of a payment through Permit2",
+        cause: "its number is spent, and no call that can be read tells for what".into(),
+    })
+}
+
+fn seen(state: PermitState) -> Option<AuthorizationState> {
     match state {
         PermitState::Unused => Some(AuthorizationState::Unused),
         PermitState::Used { transaction, block, to, value } => {

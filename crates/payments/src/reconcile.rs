@@ -315,9 +315,14 @@ impl Bookkeeper {
                 if !ended && !at_rest {
                     continue; // Its buyer still has it in hand.
                 }
-                let state = match self.chain.authorization(payer, order.nonce, 0).await {
+                let state = match order.state(&self.chain, payer).await {
                     // Made in a block that may vanish: the next look tells.
                     Err(SettlementError::Pending { .. }) => continue,
+                    // One that cannot be made out keeps its hold, and stops nobody else.
+                    Err(error @ SettlementError::Unreadable { .. }) => {
+                        tracing::warn!(%reference, %error, "it is not known what became of a deposit");
+                        continue;
+                    }
                     state => state?,
                 };
                 match state {

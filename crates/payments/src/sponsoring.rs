@@ -16,7 +16,7 @@ use alloy_sol_types::SolCall as _;
 use money::Timestamp;
 use protocol::MachinaDollar;
 use protocol::addresses::PERMIT2;
-use protocol::permit2::SignedApproval;
+use protocol::permit2::{Permit, SignedApproval};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use settlement::SignedPermit;
@@ -128,20 +128,15 @@ pub fn declaration() -> Map<String, Value> {
     extensions
 }
 
-/// What a payer sends along: an approval of Permit2 by signature.
-pub fn write(
-    permit: &SignedPermit,
-    nonce: U256,
-    deadline: U256,
-    signature: &Bytes,
-) -> Map<String, Value> {
+/// What a payer sends along: an approval of Permit2 for a token, by signature.
+pub fn write(approval: &Permit, token: Address, signature: &Bytes) -> Map<String, Value> {
     let written = Written {
-        from: permit.payer.to_string(),
-        asset: permit.token().to_string(),
-        spender: PERMIT2.to_string(),
-        amount: permit.most().to_string(),
-        nonce: Some(nonce.to_string()),
-        deadline: Some(deadline.to_string()),
+        from: approval.owner.to_string(),
+        asset: token.to_string(),
+        spender: approval.spender.to_string(),
+        amount: approval.value.to_string(),
+        nonce: Some(approval.nonce.to_string()),
+        deadline: Some(approval.deadline.to_string()),
         signature: Some(signature.to_string()),
         signed_transaction: None,
         version: VERSION.into(),

@@ -378,11 +378,11 @@ async fn each_refusal_has_the_code_of_the_specification() {
 
     // Nothing of the vocabulary is left out without a reason.
     let elsewhere = [
-        // A token that takes a fee of its own; and a collector of another kind. Ours is no such.
+        // A token that takes a fee of its own; and a collector of another kind. Ours is no such:
+        // these and the next three are in `vocabulary`.
         "token_collection_failed",
         "invalid_collector",
-        // A chain that fails between simulation and block, is slow or gone: tested by `Faulty` and
-        // in the settlement's own faults.
+        // A chain that fails between simulation and block, is slow or gone.
         "transaction_reverted",
         "settlement_pending",
         "unexpected_settle_error",

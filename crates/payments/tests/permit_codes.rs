@@ -14,7 +14,7 @@ use payments::{EmbeddedFacilitator, Facilitator as _, GateLimits, permit, sponso
 use protocol::addresses::PERMIT2;
 use protocol::bindings::permit2::Permit2;
 use serde_json::{Value, json};
-use settlement::{PermitOrder, SignedPermit, WrappedSignature};
+use settlement::{PermitOrder, SenderLimits, SignedPermit, WrappedSignature};
 use town::permits::{self, approval, approve, approve_call, approving_transaction, order, sign};
 use town::shop::Shop;
 use town::{PRICE, Town, musd, person, seller};
@@ -467,10 +467,22 @@ async fn a_wallet_is_made_when_it_pays_if_its_maker_is_known() {
     ] {
         let block = town.block().await;
         let wrong = payment(1, &bad);
-        assert!(!open.verify(&wrong, &asked).await.unwrap().is_valid);
-        assert!(!open.settle(&wrong, &asked).await.unwrap().success);
+        for reason in [
+            open.verify(&wrong, &asked).await.unwrap().invalid_reason,
+            open.settle(&wrong, &asked).await.unwrap().error_reason,
+        ] {
+            let code = "invalid_exact_evm_transaction_simulation_failed";
+            assert_eq!(reason.as_deref(), Some(code));
+        }
         assert_eq!(town.block().await, block, "nothing is sent for it");
     }
+    // A maker that would do, and whose transaction the node does not take.
+    let wire = town::wire::Wire::to(&town.node);
+    let chain = town::connect_by(wire.clone(), town::sender(), SenderLimits::default()).await;
+    let unlucky = EmbeddedFacilitator::new(chain, town.clock.clone()).with_factories(vec![factory]);
+    wire.is(town::wire::REFUSING);
+    let told = unlucky.settle(&first, &asked).await.unwrap();
+    assert_eq!(told.error_reason.as_deref(), Some("smart_wallet_deployment_failed"));
     assert!(open.verify(&first, &asked).await.unwrap().is_valid);
     assert!(!town.chain.is_contract(wallet).await.unwrap(), "trying makes nothing");
     let shop = town.shop_with(open.clone(), GateLimits::default()).await;

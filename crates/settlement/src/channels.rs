@@ -18,6 +18,7 @@ use alloy_sol_types::{SolCall, SolEvent, SolValue as _, sol};
 
 use crate::endpoint::failure;
 use crate::error::SettlementError;
+use crate::permit2::PaidPermit;
 use crate::sender::Receipt;
 use crate::token::{PAYMENT_GAS, Settlement};
 
@@ -241,6 +242,15 @@ pub struct Withdrawal {
     pub begun_at: u64,
 }
 
+/// What of a channel counts: see [`Settlement::counted_channels`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// As the newest block has it, with a balance that leaves out `coming`.
+    pub state: ChannelState,
+    /// Paid in by blocks that may still vanish.
+    pub coming: u128,
+}
+
 /// What a receiver has earned in a token, over all channels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReceiverTotals {
@@ -354,6 +364,36 @@ impl Settlement {
             }
         }
         Ok(states)
+    }
+
+    /// What of these channels counts, in their order: deposits above [`Settlement::safe_head`] are
+    /// left out of the balance, and all that takes money out is in it at once. So no
+    /// reorganisation that the confirmations allow for leaves less than is told here.
+    ///
+    /// # Errors
+    /// As [`Settlement::channel`].
+    pub async fn counted_channels(
+        &self,
+        channels: &[B256],
+    ) -> Result<Vec<Counted>, SettlementError> {
+        // In this order: a deposit that comes in between is left out, and none is counted too early.
+        let safe = if self.confirmations > 0 { Some(self.safe_head().await?) } else { None };
+        let states = self.channels(channels).await?;
+        let mut counted: Vec<Counted> =
+            states.into_iter().map(|state| Counted { state, coming: 0 }).collect();
+        let Some(safe) = safe else { return Ok(counted) };
+        let newest = self.block_number().await?;
+        if newest > safe {
+            for event in self.channel_events(channels, &[], safe + 1, newest).await? {
+                let Happened::Deposited { channel, amount } = event.what else { continue };
+                let of = channels.iter().zip(&mut counted).filter(|(id, _)| **id == channel);
+                for (_, one) in of {
+                    one.coming = one.coming.saturating_add(amount);
+                    one.state.balance = one.state.balance.saturating_sub(amount);
+                }
+            }
+        }
+        Ok(counted)
     }
 
     /// What a receiver has earned in a token.
@@ -554,6 +594,17 @@ impl Act {
             Act::Refund { claims: Some((rows, _)), .. } => PAYMENT_GAS + claims(rows),
         }
     }
+}
+
+/// The permit by which a call to [`CONTRACT`] brings a deposit, if that is what it does.
+pub(crate) fn permit_of_deposit(input: &[u8]) -> Option<PaidPermit> {
+    let call = Contract::depositCall::abi_decode(input).ok()?;
+    if call.collector != PERMIT_COLLECTOR {
+        return None;
+    }
+    let (nonce, ..) = <(U256, U256, Bytes, Bytes)>::abi_decode_params(&call.collectorData).ok()?;
+    let Contract::ChannelConfig { payer, token, .. } = call.config;
+    Some(PaidPermit { payer, payee: CONTRACT, token, nonce })
 }
 
 fn claim(rows: &[Row], signature: &Bytes) -> Result<Bytes, SettlementError> {

@@ -22,6 +22,7 @@ use protocol::permit2::{
     settle_exact_with_approval, settle_upto, settle_upto_with_approval,
 };
 
+use crate::channels;
 use crate::endpoint::failure;
 use crate::error::SettlementError;
 use crate::search::backwards;
@@ -284,22 +285,50 @@ impl Settlement {
         &self,
         permit: &SignedPermit,
     ) -> Result<PermitState, SettlementError> {
-        if !self.permit_used(permit.payer, permit.nonce()).await? {
+        self.fate(&Sought {
+            payer: permit.payer,
+            payee: permit.payee(),
+            token: permit.token(),
+            nonce: permit.nonce(),
+            most: permit.most(),
+            deadline: permit.deadline(),
+        })
+        .await
+    }
+
+    /// What became of a deposit of `amount` by Permit2 into a channel. As
+    /// [`Settlement::permit_state`]: only a call straight to the channels' contract is believed.
+    ///
+    /// # Errors
+    /// As [`Settlement::permit_state`].
+    pub async fn deposit_permit_state(
+        &self,
+        payer: Address,
+        nonce: U256,
+        amount: U256,
+        deadline: U256,
+    ) -> Result<PermitState, SettlementError> {
+        let (payee, token) = (channels::CONTRACT, self.token().address);
+        self.fate(&Sought { payer, payee, token, nonce, most: amount, deadline }).await
+    }
+
+    async fn fate(&self, permit: &Sought) -> Result<PermitState, SettlementError> {
+        if !self.permit_used(permit.payer, permit.nonce).await? {
             return Ok(PermitState::Unused);
         }
-        let earliest = u64::try_from(permit.deadline())
+        let earliest = u64::try_from(permit.deadline)
             .unwrap_or(u64::MAX)
             .saturating_sub(SEARCHED_BEFORE_END.as_secs());
         let transfers = Filter::new()
-            .address(permit.token())
+            .address(permit.token)
             .event_signature(Dollar::Transfer::SIGNATURE_HASH)
             .topic1(permit.payer)
-            .topic2(permit.payee());
+            .topic2(permit.payee);
         let taken_back = Filter::new()
             .address(PERMIT2)
             .event_signature(Permit2::UnorderedNonceInvalidation::SIGNATURE_HASH)
             .topic1(permit.payer);
-        let (word, bit) = nonce_place(permit.nonce());
+        let (word, bit) = nonce_place(permit.nonce);
         let mut cancelled = false;
         // Asked after it was seen to be spent, so it is in a block up to this one.
         let newest = self.block_number().await?;
@@ -331,7 +360,7 @@ impl Settlement {
 
     async fn use_between(
         &self,
-        permit: &SignedPermit,
+        permit: &Sought,
         transfers: &Filter,
         first: u64,
         last: u64,
@@ -344,11 +373,11 @@ impl Settlement {
             let (Some(transaction), Some(block)) = (log.transaction_hash, log.block_number) else {
                 continue;
             };
-            if transfer.value > permit.most() {
+            if transfer.value > permit.most {
                 continue;
             }
             let Some(paid) = self.permit_behind(transaction).await? else { continue };
-            if paid.payer == permit.payer && paid.nonce == permit.nonce() {
+            if paid.payer == permit.payer && paid.nonce == permit.nonce {
                 let (to, value) = (transfer.to, transfer.value);
                 return Ok(Some(PermitState::Used { transaction, block, to, value }));
             }
@@ -356,7 +385,8 @@ impl Settlement {
         Ok(None)
     }
 
-    /// The permit that a transaction carried out, if it is a call straight to one of the proxies.
+    /// The permit that a transaction carried out, if it is a call straight to one of the proxies, or
+    /// a deposit straight into a channel.
     pub(crate) async fn permit_behind(
         &self,
         transaction: B256,
@@ -427,7 +457,19 @@ impl Settlement {
     }
 }
 
-/// The permit that a call to a proxy carries out, as far as it names it.
+/// A permit whose fate is asked for.
+struct Sought {
+    payer: Address,
+    payee: Address,
+    token: Address,
+    nonce: U256,
+    /// The most that it can move.
+    most: U256,
+    deadline: U256,
+}
+
+/// The permit that a call to a proxy, or to the channels' contract, carries out, as far as it names
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PaidPermit {
     pub(crate) payer: Address,
@@ -469,6 +511,7 @@ impl PaidPermit {
             (X402_UPTO_PERMIT2_PROXY, UptoPermit2Proxy::settleWithPermitCall::SELECTOR) => {
                 named!(UptoPermit2Proxy::settleWithPermitCall)
             }
+            (channels::CONTRACT, _) => channels::permit_of_deposit(input),
             _ => None,
         }
     }

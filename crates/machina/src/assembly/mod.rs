@@ -5,9 +5,11 @@
 //! resolved before anything else happens. [`server`] puts it on the network; [`Assembly::close`]
 //! takes it down in the opposite order.
 
+mod carrier;
 pub mod cast;
 pub mod mcp;
 mod measure;
+mod metrics;
 mod notary;
 pub mod publication;
 pub mod server;
@@ -33,12 +35,12 @@ use mandates::{Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
 use payments::channel::wallet::{ChannelPolicy, Closed};
-use payments::channel::{Collect, Terms, TillLimits};
+use payments::channel::{Collect, TillLimits};
 use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
 use payments::{
-    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, EscrowTerms, Extras, Gate, GateChannels,
-    GateParts, Mpp, Offer, Purchase, Way,
+    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateChannels, GateParts,
+    Mpp, Offer, Purchase,
 };
 use settlement::{SenderLimits, SendingKeys, Settlement};
 
@@ -50,8 +52,10 @@ use crate::report::{
     FundReport, Headline, Info, MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder,
     PayReport, QuoteReport, TokenInfo, WayReport,
 };
+use carrier::Carrier;
 use cast::Cast;
 use measure::Measure;
+use metrics::Metrics;
 use money_chain::{open_chain, wallet_makers};
 use square::Square;
 use stalls::Stalls;
@@ -90,6 +94,7 @@ pub struct Assembly {
     facilitator: Arc<EmbeddedFacilitator>,
     measure: Arc<Mutex<Measure>>,
     facts: Arc<Mutex<Facts>>,
+    metrics: Arc<Metrics>,
     offer: Offer,
     vision: Option<Arc<VisionWorker>>,
     square: Arc<Square>,
@@ -166,6 +171,15 @@ impl Assembly {
                 .with_factories(makers)
                 .with_payees(vec![cast.vision.address(), cast.seller.address()]),
         );
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(Failure::new)?;
+        let metrics = Metrics::new([cast.vision.party(), cast.seller.party()].map(|seller| {
+            [Line::Sales, Line::Cash, Line::Escrow].map(|line| line.of(seller, asset))
+        }));
+        let carrier = Carrier::of(&place, facilitator.clone(), chain.sender(), http.clone())?;
         let classify = {
             let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
             Arc::new(move |payer: Party| -> Kind {
@@ -188,7 +202,7 @@ impl Assembly {
             }),
             ..GateParts::new(
                 ledger.clone(),
-                facilitator.clone(),
+                metrics.counting(carrier.facilitator()),
                 chain.clone(),
                 clock.clone(),
                 classify,
@@ -214,13 +228,13 @@ impl Assembly {
             chain: chain.clone(),
             clock: clock.clone(),
             entropy: Arc::new(home::entropy),
-            http: reqwest::Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .map_err(Failure::new)?,
+            http,
             limits: BuyerLimits {
-                channels: ChannelPolicy { open_after: OPEN_AFTER, ..ChannelPolicy::default() },
+                channels: ChannelPolicy {
+                    open_after: OPEN_AFTER,
+                    lanes: place.lanes,
+                    ..ChannelPolicy::default()
+                },
                 ..BuyerLimits::default()
             },
         });
@@ -230,7 +244,7 @@ impl Assembly {
             cast.vision.party(),
             chain.token().clone(),
         );
-        offer.ways = fixed_price(&cast.vision, chain.sender());
+        offer.ways = carrier.fixed_price(&cast.vision);
         offer.extensions = payments::sponsoring::declaration();
         let facts = Arc::new(Mutex::new(Facts {
             supply: Amount::zero(asset),
@@ -253,12 +267,8 @@ impl Assembly {
             cast.seller.party(),
             chain.token().clone(),
             format!("http://localhost:{}", place.port),
-            fixed_price(&cast.seller, chain.sender()),
-            vec![
-                Way::UpTo { facilitator: chain.sender() },
-                Way::Channel(channel_terms(&cast.seller)),
-                Way::Escrow(EscrowTerms::new(chain.sender())),
-            ],
+            carrier.fixed_price(&cast.seller),
+            carrier.by_use(&cast.seller),
         )?);
 
         let assembly = Arc::new(Assembly {
@@ -277,6 +287,7 @@ impl Assembly {
             facilitator,
             measure,
             facts,
+            metrics,
             offer,
             vision,
             square,
@@ -792,17 +803,6 @@ impl Assembly {
         let per_payment = limit(&grant.per_payment)?;
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
-}
-
-/// How a fixed price is paid: at once by the token, at once by Permit2, or from a channel.
-fn fixed_price(seller: &mandates::Key, operator: Address) -> Vec<Way> {
-    let escrow = Way::Escrow(EscrowTerms::new(operator));
-    vec![Way::Authorization, Way::Permit, Way::Channel(channel_terms(seller)), escrow]
-}
-
-/// A seller's channels: its own key claims, and a buyer who leaves waits a day for that.
-fn channel_terms(seller: &mandates::Key) -> Terms {
-    Terms { receiver_authorizer: seller.address(), withdraw_delay: WITHDRAW_DELAY.as_secs() }
 }
 
 /// What a stall sells, route by route.

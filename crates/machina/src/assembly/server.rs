@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-use super::{Assembly, api, vision};
+use super::{Assembly, api, metrics, vision};
 use crate::failure::Failure;
 use crate::home::Running;
 
@@ -127,6 +127,11 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
     }
     router
         .merge(web::router(assembly.square.clone()))
+        .merge(
+            Router::new()
+                .route("/metrics", axum::routing::get(metrics::serve))
+                .with_state(assembly.clone()),
+        )
         .layer(RequestBodyTimeoutLayer::new(SLOWEST_BODY))
         .layer(axum::middleware::from_fn(only_this_machine))
 }

@@ -16,10 +16,10 @@ const CLIENTS: usize = 4;
 const SEED: u64 = 0x00c0_ffee;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): good enough to choose when the light goes out.
-struct Chance(u64);
+pub struct Chance(pub u64);
 
 impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

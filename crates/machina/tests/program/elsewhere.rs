@@ -153,6 +153,12 @@ fn a_node_that_is_not_what_was_asked_for_is_refused() {
     for url in ["nonsense", "ftp://localhost", "http://", ""] {
         home.run(&["--rpc", url, "--token", &guest.token, "info"]).misused();
     }
+    // Nor does a facilitator elsewhere settle on a chain that is only ours, or one without an address.
+    let why = home.run(&["--facilitator", &up.url("/facilitator"), "info"]).misused();
+    assert!(why.contains("goes with `--rpc`"), "{why}");
+    for url in ["nonsense", "ftp://localhost/facilitator", "http://", ""] {
+        guest.run(&["--facilitator", url, "info"]).misused();
+    }
     // A web server is no node.
     let page = up.url("/");
     let why = home.run(&["--rpc", &page, "--token", &guest.token, "info"]).refused();

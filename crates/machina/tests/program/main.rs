@@ -4,6 +4,7 @@
 //! One file, one subject. [`support`] starts and ends processes; nothing here knows the program's
 //! types, only what it prints, serves and leaves on disk.
 
+mod apart;
 mod commands;
 mod crash;
 mod demo;
@@ -11,6 +12,7 @@ mod elsewhere;
 mod full;
 mod http;
 mod mcp;
+mod metrics;
 mod outlook;
 mod page;
 mod pay;

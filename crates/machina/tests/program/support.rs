@@ -71,6 +71,15 @@ impl Home {
         command
     }
 
+    /// As [`Home::command`], at ports that an earlier process of this home had.
+    pub fn command_at(&self, (port, rpc_port): (u16, u16), arguments: &[&str]) -> Command {
+        let mut command = program();
+        command.arg("--home").arg(self.path());
+        command.args(["--port", &port.to_string(), "--rpc-port", &rpc_port.to_string()]);
+        command.args(arguments);
+        command
+    }
+
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Said {
         run(self.command(arguments))
@@ -324,6 +333,11 @@ impl Up {
     /// Asks it to end, which it does cleanly.
     pub fn stop(self) {
         self.end("TERM").done();
+    }
+
+    /// Where people and the chain's clients find it.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.port, self.rpc_port)
     }
 
     /// Power loss, as far as a process can have it.

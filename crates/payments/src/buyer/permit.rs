@@ -1,7 +1,8 @@
 //! The buyer's way through Permit2: what it takes, and the approval that goes along.
 
-use alloy_primitives::{Address, B256, U256};
-use mandates::Held;
+use alloy_primitives::{Address, B256, Signature, U256};
+use alloy_sol_types::Eip712Domain;
+use mandates::{Held, MandateError};
 use protocol::addresses::{X402_EXACT_PERMIT2_PROXY, X402_UPTO_PERMIT2_PROXY};
 use protocol::permit2::{
     ExactOrder, ExactWitness, Permit, TokenPermissions, UptoOrder, UptoWitness,
@@ -85,9 +86,25 @@ impl Buyer {
         by: By,
         amount: U256,
     ) -> Result<Approval, String> {
-        if matches!(by, By::Token | By::Escrow { by_permit: false }) {
-            return Ok(Approval::There);
+        match by {
+            By::Token | By::Escrow { by_permit: false } => Ok(Approval::There),
+            By::Permit | By::UpTo { .. } => self.permit2_approval(quote, terms, amount, true).await,
+            // The escrow's collector takes no approvals along.
+            By::Escrow { by_permit: true } => {
+                self.permit2_approval(quote, terms, amount, false).await
+            }
         }
+    }
+
+    /// As [`Buyer::approval`], of what goes through Permit2; `may_travel` if an approval may go
+    /// along.
+    pub(crate) async fn permit2_approval(
+        &self,
+        quote: &PaymentRequired,
+        terms: &PaymentRequirements,
+        amount: U256,
+        may_travel: bool,
+    ) -> Result<Approval, String> {
         let token = self.chain.token().address;
         let us = self.key.address();
         let allowed = self.chain.allowed_to_permit2(token, us).await;
@@ -99,9 +116,7 @@ impl Buyer {
         let carried =
             quote.extensions.as_ref().is_some_and(|e| e.contains_key(sponsoring::BY_SIGNATURE));
         let tells = |key: &str| terms.extra.as_ref().is_some_and(|e| e.contains_key(key));
-        // The escrow's collector takes no approvals along.
-        let carried = carried && !matches!(by, By::Escrow { .. });
-        if !carried || !tells("name") || !tells("version") {
+        if !may_travel || !carried || !tells("name") || !tells("version") {
             return Err(format!(
                 "this machine has not approved Permit2 for {}, and the seller does not carry an approval; approve {} once for it",
                 self.chain.token().asset,
@@ -165,33 +180,28 @@ impl Buyer {
         Ok(())
     }
 
-    /// The extensions with the approval that a held order needs: what the quote declared, and what
-    /// was signed.
-    pub(super) async fn approval_along(
+    /// The extensions with the approval that what is held needs: what the quote declared, and what
+    /// `sign` makes of an approval of `value` minor units until `deadline`, in Unix seconds.
+    pub(crate) async fn approval_along(
         &self,
         quote: &PaymentRequired,
-        permit: &SignedPermit,
-        held: &Held,
+        value: U256,
+        deadline: U256,
+        sign: impl FnOnce(&Permit, &Eip712Domain) -> Result<Signature, MandateError>,
     ) -> Result<Map<String, Value>, BuyError> {
         let token = self.chain.token();
-        let nonce = self.chain.approval_nonce(permit.payer).await.map_err(|error| {
-            BuyError::NoWayToPay {
+        let owner = self.key.address();
+        let nonce =
+            self.chain.approval_nonce(owner).await.map_err(|error| BuyError::NoWayToPay {
                 url: quote.resource.url.chars().take(200).collect(),
                 cause: format!("the chain does not tell the number of the next approval: {error}"),
-            }
-        })?;
-        let approval = Permit {
-            owner: permit.payer,
-            spender: protocol::addresses::PERMIT2,
-            value: permit.most(),
-            nonce,
-            deadline: permit.deadline(),
-        };
+            })?;
+        let spender = protocol::addresses::PERMIT2;
+        let approval = Permit { owner, spender, value, nonce, deadline };
         let domain =
             protocol::dollar_domain(&token.name, &token.version, token.chain_id, token.address);
-        let signature = self.key.sign_approval(held, &approval, &domain)?;
-        let signature = signature.as_bytes().to_vec().into();
-        let mut extensions = sponsoring::write(permit, nonce, permit.deadline(), &signature);
+        let signature = sign(&approval, &domain)?.as_bytes().to_vec().into();
+        let mut extensions = sponsoring::write(&approval, token.address, &signature);
         // What the seller said of the extension is echoed and added to, never replaced.
         let declared = quote
             .extensions

@@ -50,15 +50,9 @@ pub enum ChannelInvalid {
     /// The wallet is not there yet, and its factory is none that may be called.
     #[error("the payer's wallet does not exist yet, and its factory is not allowed here")]
     FactoryNotAllowed,
-    /// The wallet could not be made.
-    #[error("the payer's wallet could not be created")]
-    WalletDeployment,
     /// The deposit's order is signed by somebody else.
     #[error("the signature of the deposit's order is not the payer's")]
     ReceiveSignature,
-    /// A deposit without a Permit2 order where one is needed.
-    #[error("the deposit has no Permit2 order")]
-    Permit2Required,
     /// The Permit2 order is not for the collector.
     #[error("the Permit2 order lets another spender move the deposit")]
     Permit2Spender,
@@ -152,9 +146,6 @@ pub enum ChannelInvalid {
     /// The chain did refuse the refund.
     #[error("the chain refused the refund")]
     RefundTransaction,
-    /// A seller's: less is put in than it asks.
-    #[error("the deposit is smaller than the least that the seller takes")]
-    BelowMinDeposit,
     /// A seller's: the voucher does not continue from what was charged.
     #[error("the voucher is not what was charged so far and this request's price")]
     CumulativeMismatch,
@@ -164,12 +155,6 @@ pub enum ChannelInvalid {
     /// A seller's: it does not know what it charged.
     #[error("the channel's state cannot be told at present; try again")]
     StateUnavailable,
-    /// A seller's: the charge is more than was promised.
-    #[error("the charge is more than the voucher allows")]
-    ChargeExceedsSigned,
-    /// A seller's: it has no such channel.
-    #[error("the seller has no session for this channel")]
-    MissingChannel,
     /// It was sent and is not mined yet.
     #[error("the transaction was sent and is not mined yet")]
     Pending,
@@ -181,7 +166,7 @@ pub enum ChannelInvalid {
 impl ChannelInvalid {
     /// All reasons: a buyer's payload in the order in which it is checked, then what sellers ask,
     /// then what only a seller says.
-    pub const ALL: [ChannelInvalid; 57] = [
+    pub const ALL: [ChannelInvalid; 52] = [
         ChannelInvalid::Scheme,
         ChannelInvalid::Network,
         ChannelInvalid::PayloadType,
@@ -197,9 +182,7 @@ impl ChannelInvalid {
         ChannelInvalid::ValidBefore,
         ChannelInvalid::ValidAfter,
         ChannelInvalid::FactoryNotAllowed,
-        ChannelInvalid::WalletDeployment,
         ChannelInvalid::ReceiveSignature,
-        ChannelInvalid::Permit2Required,
         ChannelInvalid::Permit2Spender,
         ChannelInvalid::Permit2Amount,
         ChannelInvalid::Permit2Deadline,
@@ -233,12 +216,9 @@ impl ChannelInvalid {
         ChannelInvalid::RefundTransaction,
         ChannelInvalid::Pending,
         ChannelInvalid::ReadFailed,
-        ChannelInvalid::BelowMinDeposit,
         ChannelInvalid::CumulativeMismatch,
         ChannelInvalid::Busy,
         ChannelInvalid::StateUnavailable,
-        ChannelInvalid::ChargeExceedsSigned,
-        ChannelInvalid::MissingChannel,
     ];
 
     /// The reference SDK's string.
@@ -271,14 +251,8 @@ impl ChannelInvalid {
             ChannelInvalid::FactoryNotAllowed => {
                 "invalid_batch_settlement_evm_eip6492_factory_not_allowed"
             }
-            ChannelInvalid::WalletDeployment => {
-                "invalid_batch_settlement_evm_smart_wallet_deployment_failed"
-            }
             ChannelInvalid::ReceiveSignature => {
                 "invalid_batch_settlement_evm_receive_authorization_signature"
-            }
-            ChannelInvalid::Permit2Required => {
-                "invalid_batch_settlement_evm_permit2_authorization_required"
             }
             ChannelInvalid::Permit2Spender => {
                 "invalid_batch_settlement_evm_permit2_invalid_spender"
@@ -350,9 +324,6 @@ impl ChannelInvalid {
             ChannelInvalid::RefundTransaction => {
                 "invalid_batch_settlement_evm_refund_transaction_failed"
             }
-            ChannelInvalid::BelowMinDeposit => {
-                "invalid_batch_settlement_evm_deposit_below_min_deposit"
-            }
             ChannelInvalid::CumulativeMismatch => {
                 "invalid_batch_settlement_evm_cumulative_amount_mismatch"
             }
@@ -360,10 +331,6 @@ impl ChannelInvalid {
             ChannelInvalid::StateUnavailable => {
                 "invalid_batch_settlement_evm_verification_state_unavailable"
             }
-            ChannelInvalid::ChargeExceedsSigned => {
-                "invalid_batch_settlement_evm_charge_exceeds_signed_cumulative"
-            }
-            ChannelInvalid::MissingChannel => "invalid_batch_settlement_evm_missing_channel",
             ChannelInvalid::Pending => "settlement_pending",
             ChannelInvalid::ReadFailed => "invalid_batch_settlement_evm_rpc_read_failed",
         }
@@ -386,7 +353,7 @@ mod tests {
     fn each_reason_has_a_code_and_words_of_its_own() {
         let codes: HashSet<_> = ChannelInvalid::ALL.iter().map(|reason| reason.code()).collect();
         let words: HashSet<_> = ChannelInvalid::ALL.iter().map(ToString::to_string).collect();
-        assert_eq!((codes.len(), words.len()), (57, 57));
+        assert_eq!((codes.len(), words.len()), (52, 52));
         for reason in ChannelInvalid::ALL {
             let of_the_scheme = reason.code().starts_with("invalid_batch_settlement_evm_");
             assert_eq!(of_the_scheme, reason != ChannelInvalid::Pending);

@@ -43,6 +43,8 @@ pub struct Terms {
     /// How long a withdrawal waits for the seller's claims, in seconds; see
     /// [`wire::WITHDRAW_DELAY`] for what the contract takes.
     pub withdraw_delay: u64,
+    /// Whether deposits come through Permit2 alone, and not by the token itself (EIP-3009).
+    pub by_permit: bool,
 }
 
 /// The name in both books of what a voucher of this total pays for.

@@ -25,7 +25,7 @@ use mandates::Key;
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Asset, Clock, Party, Timestamp};
 use serde::{Deserialize, Serialize};
-use settlement::channels::{CONTRACT, MAX_CLAIMS};
+use settlement::channels::{CONTRACT, Counted, MAX_CLAIMS};
 use settlement::{Settlement, SettlementError};
 
 use super::tab::{Proof, Tab};
@@ -76,7 +76,10 @@ impl Default for TillLimits {
 /// What the chain said last of a channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Mirror {
+    /// What counts: a deposit whose block may still vanish is no part of it.
     pub(crate) balance: u128,
+    /// Deposits that do not count yet.
+    pub(crate) coming: u128,
     pub(crate) claimed: u128,
     /// What a withdrawal that waits would take.
     pub(crate) withdrawing: u128,
@@ -103,8 +106,17 @@ impl Mirror {
         Ok(())
     }
 
+    /// Whether a voucher of this total could be claimed once all deposits count, and cannot yet.
+    pub(crate) fn waits_for(&self, amount: u128) -> bool {
+        let balance = self.balance.saturating_add(self.coming);
+        self.coming > 0
+            && self.covers(amount).is_err()
+            && Mirror { balance, ..*self }.covers(amount).is_ok()
+    }
+
     fn is_fresh(&self, now: Timestamp, bound: Duration) -> bool {
-        self.seen_at.is_some_and(|seen| now.since(seen) <= bound)
+        // What is coming is looked at again until it is there.
+        self.coming == 0 && self.seen_at.is_some_and(|seen| now.since(seen) <= bound)
     }
 }
 
@@ -196,6 +208,8 @@ pub(crate) type Shared = Arc<Mutex<Channel>>;
 pub(crate) enum NotHere {
     /// It is no good.
     Invalid(ChannelInvalid),
+    /// Its deposit stands in a block that may still vanish.
+    Uncounted,
     /// No room is left.
     Full,
     /// The chain did not answer.
@@ -358,19 +372,21 @@ impl Till {
         channel.mirror.is_fresh(self.clock.now(), self.limits.fresh_for.min(third))
     }
 
-    /// What the chain says of channels now, in their order.
+    /// What the chain says of channels now, in their order: money in counts once its block does, and
+    /// money out at once.
     pub(crate) async fn ask(&self, channels: &[B256]) -> Result<Vec<Mirror>, SettlementError> {
         let asked_at = self.clock.now();
-        let states = self.chain.channels(channels).await?;
-        let mirror = |state: settlement::channels::ChannelState| Mirror {
+        let counted = self.chain.counted_channels(channels).await?;
+        let mirror = |Counted { state, coming }: Counted| Mirror {
             balance: state.balance,
+            coming,
             claimed: state.total_claimed,
             withdrawing: state.withdrawal.map_or(0, |withdrawal| withdrawal.amount),
             withdraw_at: state.withdrawal.map_or(0, |withdrawal| withdrawal.begun_at),
             refund_nonce: state.refund_nonce,
             seen_at: Some(asked_at),
         };
-        Ok(states.into_iter().map(mirror).collect())
+        Ok(counted.into_iter().map(mirror).collect())
     }
 
     /// Asks the chain about one channel and remembers the answer.
@@ -398,6 +414,9 @@ impl Till {
         }
         let mirror = self.ask(&[id]).await.map_err(NotHere::Chain)?;
         let mirror = mirror.into_iter().next().expect("one answer for one question");
+        if mirror.waits_for(amount) {
+            return Err(NotHere::Uncounted);
+        }
         if mirror.balance == 0 {
             return Err(NotHere::Invalid(ChannelInvalid::ChannelNotFound));
         }

@@ -432,7 +432,10 @@ impl Gate {
             };
             if let Err(reason) = known.mirror.covers(amount) {
                 known.tab.release(place);
-                return Err(refuse(reason));
+                return Err(match known.mirror.waits_for(amount) {
+                    true => Box::new(Reply::busy(UNCOUNTED)),
+                    false => refuse(reason),
+                });
             }
             known.used_at = self.clock.now();
             drop(known);
@@ -725,6 +728,8 @@ impl Held<'_> {
 pub(super) const BOOKS: &str = "the books cannot be written just now; nothing was charged";
 pub(super) const UNSURE: &str =
     "the channel could not be verified just now; the same payment may be tried again";
+/// A deposit whose block may still vanish buys nothing.
+const UNCOUNTED: &str = "the channel's deposit does not count yet: its block may still vanish; send the same payment again";
 
 /// A refusal, with the quote.
 pub(super) fn invalid(offer: &Offer, reason: ChannelInvalid) -> Reply {
@@ -734,6 +739,7 @@ pub(super) fn invalid(offer: &Offer, reason: ChannelInvalid) -> Reply {
 pub(super) fn not_here(offer: &Offer, why: NotHere) -> Reply {
     match why {
         NotHere::Invalid(reason) => invalid(offer, reason),
+        NotHere::Uncounted => Reply::busy(UNCOUNTED),
         NotHere::Full => Reply::busy("no more channels can be open here at once; try again later"),
         NotHere::Chain(error) => {
             tracing::warn!(%error, "the chain cannot tell of a channel");

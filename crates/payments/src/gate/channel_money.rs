@@ -9,16 +9,20 @@
 //! is good until its number is used, whatever was answered of it: so what was held for a number is
 //! never let go for a smaller refund of the same number.
 //!
-//! Both are carried out by the facilitator and believed only as the chain shows them. The chain does
-//! each at most once: a deposit by its order's nonce, a refund by the channel's refund number.
+//! Both are carried out by the facilitator and believed only as the chain shows them, in blocks that
+//! count ([`settlement::Settlement::safe_head`]): nothing is sold on a deposit, and nothing booked of
+//! a refund, that may still vanish. The chain does each at most once: a deposit by its order's nonce,
+//! a refund by the channel's refund number.
+
+use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes, U256};
 use ledger::{Kind, Operation, Outcome, Reference, Status, TransferId, TransferRecord, Write};
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Party};
 use serde_json::json;
-use settlement::AuthorizationState;
 use settlement::channels::{ChannelEvent, Happened};
+use settlement::{AuthorizationState, Receipt as Mined, SettlementError};
 
 use super::Gate;
 use super::channel::{
@@ -30,6 +34,7 @@ use super::reply::Reply;
 use crate::channel::tab::Proof;
 use crate::channel::till::{NotHere, Shared, Till};
 use crate::channel::voucher;
+use crate::channel::wallet::DepositOrder;
 use crate::channel::wire::{
     ChannelConfig, Claim, ClaimedVoucher, Deposit, DepositAuthorization, Payload, Units, Voucher,
 };
@@ -75,12 +80,15 @@ impl Gate {
         if !till.is_booked(id, config) {
             till.open_account(id, config).await.map_err(|why| Box::new(not_here(offer, why)))?;
         }
-        let amount = self.shown(till, id, transaction).await;
-        let amount = amount.map_err(|why| Box::new(not_here(offer, why)))?;
-        if amount == 0 {
-            tracing::error!(channel = %id, %transaction, "a deposit's transaction shows no deposit");
-            return Err(refuse(ChannelInvalid::DepositTransaction));
-        }
+        let (transaction, amount) = match self.counts(till, id, transaction).await {
+            Ok(Shown::Counts { transaction, amount }) => (transaction, amount),
+            Ok(Shown::Open) => return Err(Box::new(Reply::pending())),
+            Ok(Shown::Nothing) => {
+                tracing::error!(channel = %id, %transaction, "a deposit's transaction shows no deposit");
+                return Err(refuse(ChannelInvalid::DepositTransaction));
+            }
+            Err(why) => return Err(Box::new(not_here(offer, why))),
+        };
         let booked = self.chain.amount(U256::from(amount)).map_err(NotHere::Chain);
         let booked = booked.map_err(|why| Box::new(not_here(offer, why)))?;
         let booking = till.book_deposit(id, config, transaction, booked).await;
@@ -122,17 +130,19 @@ impl Gate {
         config: &ChannelConfig,
         deposit: &Deposit,
     ) -> Result<Option<B256>, NotHere> {
-        let DepositAuthorization::Erc3009 { salt, .. } = &deposit.authorization else {
-            return Ok(None);
-        };
-        let nonce = voucher::deposit_nonce(id, *salt);
-        let used = till.chain.authorization_used(config.payer, nonce).await;
-        if !used.map_err(NotHere::Chain)? {
-            return Ok(None);
-        }
-        match till.chain.authorization(config.payer, nonce, 0).await.map_err(NotHere::Chain)? {
-            AuthorizationState::Used { transaction, .. } => Ok(Some(transaction)),
-            AuthorizationState::Unused | AuthorizationState::Cancelled => Ok(None),
+        let order = DepositOrder::of(id, deposit);
+        match order.state(&till.chain, config.payer).await {
+            // In a block that may vanish: whoever goes on waits until it counts.
+            Ok(AuthorizationState::Used { transaction, .. })
+            | Err(SettlementError::Pending { transaction }) => Ok(Some(transaction)),
+            Ok(AuthorizationState::Unused | AuthorizationState::Cancelled) => Ok(None),
+            // Spent, and nothing that can be read tells for what: as far as we see, nothing came.
+            Err(SettlementError::Unreadable { .. })
+                if matches!(deposit.authorization, DepositAuthorization::Permit2 { .. }) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(NotHere::Chain(error)),
         }
     }
 
@@ -183,21 +193,55 @@ impl Gate {
         }
     }
 
-    /// What a transaction put into a channel, as the chain shows it.
-    async fn shown(&self, till: &Till, id: B256, transaction: B256) -> Result<u128, NotHere> {
+    /// What a transaction put into a channel, as the chain shows it, once its block counts. It is
+    /// waited for as for a settlement, since a facilitator elsewhere may answer before.
+    async fn counts(&self, till: &Till, id: B256, transaction: B256) -> Result<Shown, NotHere> {
+        let waited = tokio::time::Instant::now() + self.limits.settle_wait;
+        let mut pause = Duration::from_millis(20);
+        let mut was_seen = false;
+        loop {
+            match self.shown(till, id, transaction).await? {
+                Some((_, 0)) => return Ok(Shown::Nothing),
+                Some((mined, amount)) => {
+                    if mined.block <= till.chain.safe_head().await.map_err(NotHere::Chain)? {
+                        let transaction = mined.transaction;
+                        return Ok(Shown::Counts { transaction, amount });
+                    }
+                    was_seen = true;
+                }
+                // Its block vanished, and it may come again.
+                None if was_seen => {}
+                None => return Ok(Shown::Nothing),
+            }
+            if tokio::time::Instant::now() + pause > waited {
+                return Ok(Shown::Open);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// What a transaction put into a channel, and its receipt; `None` if it is in no block.
+    async fn shown(
+        &self,
+        till: &Till,
+        id: B256,
+        transaction: B256,
+    ) -> Result<Option<(Mined, u128)>, NotHere> {
         let Some(receipt) = till.chain.receipt(transaction).await.map_err(NotHere::Chain)? else {
-            return Ok(0);
+            return Ok(None);
         };
         let block = receipt.block;
         let events = till.chain.channel_events(&[id], &[], block, block).await;
         let events = events.map_err(NotHere::Chain)?;
-        let ours = events.iter().filter(|event| event.transaction == transaction);
-        Ok(ours
+        let ours = events.iter().filter(|event| event.transaction == receipt.transaction);
+        let amount = ours
             .filter_map(|event| match event.what {
                 Happened::Deposited { channel, amount } if channel == id => Some(amount),
                 _ => None,
             })
-            .sum())
+            .sum();
+        Ok(Some((receipt, amount)))
     }
 
     /// Gives back what a channel has not charged.
@@ -420,6 +464,20 @@ impl Gate {
     }
 }
 
+/// What a transaction did for a channel.
+enum Shown {
+    /// It put something in, in a block that counts.
+    Counts {
+        /// Its hash as it was mined, which may be of a version with higher fees.
+        transaction: B256,
+        amount: u128,
+    },
+    /// It put something in, in a block that may vanish, or has vanished.
+    Open,
+    /// It put nothing in.
+    Nothing,
+}
+
 /// A refund, held in the books.
 struct HeldRefund {
     hold: TransferId,
@@ -557,7 +615,8 @@ impl Till {
     }
 
     /// Books what went back from a channel and is not booked yet, in place of the hold that was
-    /// made for it. Returns all returns that were looked at, in the order of the chain.
+    /// made for it. What stands in a block that may vanish is booked later, and the hold stays for
+    /// it. Returns all returns that were looked at, in the order of the chain.
     pub(crate) async fn book_returns(
         &self,
         id: B256,
@@ -565,7 +624,13 @@ impl Till {
         hold: Option<TransferId>,
     ) -> Result<Vec<(B256, u128)>, NotHere> {
         let events = self.events(id).await?;
-        self.book_found(id, config, hold, &events).await
+        let safe = self.chain.safe_head().await.map_err(NotHere::Chain)?;
+        let counts = |event: &&ChannelEvent| event.block <= safe;
+        let counted: Vec<ChannelEvent> = events.iter().filter(counts).copied().collect();
+        let all = returns(&events);
+        let hold = hold.filter(|_| returns(&counted) == all);
+        self.book_found(id, config, hold, &counted).await?;
+        Ok(all)
     }
 
     async fn book_found(
@@ -574,16 +639,8 @@ impl Till {
         config: &ChannelConfig,
         hold: Option<TransferId>,
         events: &[ChannelEvent],
-    ) -> Result<Vec<(B256, u128)>, NotHere> {
-        let mut sums: Vec<(B256, u128)> = Vec::new();
-        for event in events {
-            match event.what {
-                Happened::Refunded { amount, .. } | Happened::Withdrawn { amount, .. } => {
-                    add(&mut sums, event.transaction, amount);
-                }
-                _ => {}
-            }
-        }
+    ) -> Result<(), NotHere> {
+        let sums = returns(events);
         let book = Party::from(config.receiver);
         let mut operations = Vec::new();
         for (transaction, amount) in &sums {
@@ -616,7 +673,7 @@ impl Till {
                 tracing::error!(channel = %id, ?outcome, "a return could not be booked");
             }
         }
-        Ok(sums)
+        Ok(())
     }
 
     /// What happened in a channel and the books may lack: all since they began, the first time,
@@ -631,12 +688,13 @@ impl Till {
         found.map(|found| found.events)
     }
 
-    /// What happened in a channel from a block on, and the newest block. It ends early where the
+    /// What happened in a channel from a block on, in blocks that count, and the newest of them. It ends early where the
     /// channel was empty: what happened before has no part in what is in it now.
     async fn search(&self, id: B256, from: u64) -> Result<Found, NotHere> {
         // In this order: a deposit that comes in between is found, and is one too many, not too few.
-        let balance = self.chain.channel(id).await.map_err(NotHere::Chain)?.balance;
-        let newest = self.chain.block_number().await.map_err(NotHere::Chain)?;
+        let counted = self.chain.counted_channels(&[id]).await.map_err(NotHere::Chain)?;
+        let balance = counted.first().map_or(0, |one| one.state.balance);
+        let newest = self.chain.safe_head().await.map_err(NotHere::Chain)?;
         let (mut found, mut put_in, mut given) = (Vec::new(), 0_u128, 0_u128);
         let mut to = newest;
         while to >= from && put_in < balance.saturating_add(given) {
@@ -695,7 +753,8 @@ impl Till {
             };
             if quiet && now > U256::from_be_bytes(nonce) {
                 self.book_returns(id, &config, Some(hold)).await?;
-                resolved += 1;
+                let held = self.ledger.read(|s| s.transfer(&hold).map(|r| r.status));
+                resolved += usize::from(held != Some(Status::Held));
             }
         }
         Ok(resolved)
@@ -717,6 +776,23 @@ impl Found {
     fn next(&self) -> u64 {
         self.newest.saturating_sub(BLOCKS_AGAIN)
     }
+}
+
+/// What went back from a channel, by transaction, in the order of the chain.
+fn returns(events: &[ChannelEvent]) -> Vec<(B256, u128)> {
+    let mut sums = Vec::new();
+    for event in events {
+        match event.what {
+            Happened::Refunded { amount, .. } | Happened::Withdrawn { amount, .. } => {
+                add(&mut sums, event.transaction, amount);
+            }
+            Happened::Deposited { .. }
+            | Happened::Claimed { .. }
+            | Happened::WithdrawalBegun { .. }
+            | Happened::PaidOut { .. } => {}
+        }
+    }
+    sums
 }
 
 fn add(sums: &mut Vec<(B256, u128)>, transaction: B256, amount: u128) {

@@ -6,9 +6,7 @@ mod unlucky;
 
 use crate::town;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -24,8 +22,8 @@ use payments::wire::{
 };
 use payments::{EmbeddedFacilitator, Facilitator as _, facilitator};
 use serde_json::{Value, json};
+use settlement::SenderLimits;
 use settlement::channels::{Act, Happened, MAX_CLAIMS, PERMIT_COLLECTOR};
-use settlement::{LocalNode, SenderLimits};
 use town::{Town, canal, musd, person, seller};
 
 const WALLET: u128 = 1_000_000;

@@ -5,3 +5,4 @@ mod clocks;
 mod collecting;
 mod hostile;
 mod reorganising;
+mod reorganising_channels;

@@ -23,10 +23,10 @@ const PRICED: i128 = PRICE as i128;
 const WALLET: i128 = 100 * PRICED;
 
 /// A way to a node that keeps what is sent, so that another node can be given a part of it.
-struct Fork {
-    node: Mutex<Node>,
+pub(super) struct Fork {
+    pub(super) node: Mutex<Node>,
     /// The transactions that were sent, in order.
-    sent: Mutex<Vec<Value>>,
+    pub(super) sent: Mutex<Vec<Value>>,
     /// The newest block that is called final; the node itself calls all so.
     final_block: Mutex<u64>,
 }
@@ -46,7 +46,7 @@ impl LocalNode for Fork {
 }
 
 /// A town whose money moves by way of a fork. What was given before is final.
-async fn forked(confirmations: u64) -> (Town, Arc<Fork>) {
+pub(super) async fn forked(confirmations: u64) -> (Town, Arc<Fork>) {
     let mut town = Town::begin().await;
     let fork = Arc::new(Fork {
         node: Mutex::new(town.node.clone()),
@@ -70,7 +70,7 @@ async fn forked(confirmations: u64) -> (Town, Arc<Fork>) {
 }
 
 /// The chain takes back all but the first so many transactions.
-async fn reorganise(town: Town, fork: &Fork, kept: usize) -> Town {
+pub(super) async fn reorganise(town: Town, fork: &Fork, kept: usize) -> Town {
     let town = take_back(town, fork, kept).await;
     change_over(&town, fork);
     town
@@ -95,7 +95,7 @@ fn change_over(town: &Town, fork: &Fork) {
 }
 
 /// Seals so many more blocks, past all wires.
-async fn passes(town: &Town, blocks: usize) {
+pub(super) async fn passes(town: &Town, blocks: usize) {
     for _ in 0..blocks {
         town::transact(town, &person(0x7b), Address::repeat_byte(1), Bytes::new()).await;
     }

@@ -48,7 +48,8 @@ pub fn config(
 /// What the shop asks of channels.
 pub fn terms(town: &Town, receiver_authorizer: Address) -> PaymentRequirements {
     let mut offer = shop::offer(town.token(), "http://localhost/work");
-    offer.ways = vec![Way::Channel(Terms { receiver_authorizer, withdraw_delay: DELAY })];
+    offer.ways =
+        vec![Way::Channel(Terms { receiver_authorizer, withdraw_delay: DELAY, by_permit: false })];
     offer.requirements().remove(0)
 }
 

@@ -11,6 +11,7 @@ pub mod meddler;
 pub mod permits;
 pub mod shop;
 pub mod vouchers;
+pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;

@@ -110,7 +110,7 @@ pub fn approval(town: &Town, payer: &Key, order: &SignedPermit, nonce: u64) -> M
     let hash = approval.eip712_signing_hash(&domain);
     let signature = payer.transaction_signer().sign_hash_sync(&hash).unwrap();
     let signature: Bytes = signature.as_bytes().to_vec().into();
-    sponsoring::write(order, approval.nonce, approval.deadline, &signature)
+    sponsoring::write(&approval, order.token(), &signature)
 }
 
 /// A transaction that approves Permit2, signed and not sent.

@@ -7,7 +7,7 @@ use mandates::books::Line;
 use payments::channel::wire::{ChannelConfig, Payload, Units};
 use payments::channel::{Terms, TillLimits};
 use payments::wire::{PaymentPayload, PaymentRequirements};
-use payments::{Facilitator, Gate, GateChannels, GateLimits, GateParts, Way};
+use payments::{Facilitator, Gate, GateChannels, GateLimits, GateParts, Offer, Way};
 use serde_json::Value;
 
 use super::shop::{self, Answer, Shop};
@@ -19,7 +19,11 @@ pub fn keeper() -> Key {
 }
 
 pub fn terms() -> Terms {
-    Terms { receiver_authorizer: keeper().address(), withdraw_delay: canal::DELAY }
+    Terms {
+        receiver_authorizer: keeper().address(),
+        withdraw_delay: canal::DELAY,
+        by_permit: false,
+    }
 }
 
 /// What one piece of work costs, as channels count it.
@@ -41,6 +45,17 @@ impl Town {
         limits: GateLimits,
         till: TillLimits,
     ) -> Shop {
+        self.channel_shop_of(facilitator, limits, till, |_| {}).await
+    }
+
+    /// A shop with a changed offer.
+    pub async fn channel_shop_of(
+        &self,
+        facilitator: Arc<dyn Facilitator>,
+        limits: GateLimits,
+        till: TillLimits,
+        change: impl Fn(&mut Offer),
+    ) -> Shop {
         let gate = Gate::new(GateParts {
             limits,
             channels: Some(GateChannels { keys: vec![keeper()], limits: till }),
@@ -50,6 +65,7 @@ impl Town {
         self.open_shop(gate, |url| {
             let mut offer = shop::offer(self.token(), url);
             offer.ways.push(Way::Channel(terms()));
+            change(&mut offer);
             offer
         })
         .await

@@ -132,6 +132,7 @@ impl Buyer {
                 terms: offered.terms.clone(),
                 amount: offered.amount,
                 payee: offered.payee,
+                by: offered.by,
                 config,
             };
             return (known.compared && known.ahead.has_begun()).then_some(Lane {

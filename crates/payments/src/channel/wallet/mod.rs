@@ -7,6 +7,7 @@
 //!
 //! - [`paying`](self): one purchase from a channel, in order, one at a time in each channel.
 //! - ahead: many at once, where buyer and seller both want it.
+//! - depositing: money put in, by its token or through Permit2, and what became of it.
 //! - correcting: what a seller proves to have charged before.
 //! - closing: getting money back, with the seller's help or without.
 //!
@@ -15,6 +16,7 @@
 mod ahead;
 mod closing;
 mod correcting;
+mod depositing;
 mod paying;
 
 use std::collections::HashMap;
@@ -31,7 +33,9 @@ use serde_json::Value;
 
 use ahead::Ran;
 pub use closing::Closed;
-use paying::{DepositOrder, FIRST_VOUCHER, numbered};
+pub(crate) use depositing::DepositOrder;
+use depositing::{DepositMethod, FIRST_VOUCHER};
+use paying::numbered;
 
 use super::voucher::Domain;
 use super::wire::{ChannelConfig, WITHDRAW_DELAY};
@@ -133,6 +137,8 @@ pub(crate) struct Offered {
     pub(crate) terms: PaymentRequirements,
     pub(crate) amount: Amount,
     pub(crate) payee: Party,
+    /// How a deposit is signed.
+    pub(crate) by: DepositMethod,
     /// The channel with number 0.
     pub(crate) config: ChannelConfig,
 }
@@ -293,7 +299,9 @@ impl Buyer {
             }
             match self.offered(terms, binding::is_declared(quote)) {
                 Ok(offered) => {
-                    if best.as_ref().is_none_or(|b| offered.amount.minor() < b.amount.minor()) {
+                    // Of equal ones that which needs no approval.
+                    let rank = |o: &Offered| (o.amount.minor(), o.by);
+                    if best.as_ref().is_none_or(|b| rank(&offered) < rank(b)) {
                         best = Some(offered);
                     }
                 }
@@ -317,7 +325,8 @@ impl Buyer {
 
     /// Reads terms as a channel's; `bound` if its vouchers are bound to their requests.
     fn offered(&self, terms: &PaymentRequirements, bound: bool) -> Result<Offered, String> {
-        let (amount, payee) = self.acceptable(terms, true)?;
+        let by = DepositMethod::of(terms)?;
+        let (amount, payee) = self.acceptable(terms, by == DepositMethod::Token)?;
         let extra = |key| terms.extra.as_ref().and_then(|extra| extra.get(key));
         let authorizer = extra("receiverAuthorizer")
             .and_then(Value::as_str)
@@ -335,10 +344,6 @@ impl Buyer {
                 WITHDRAW_DELAY.start()
             ));
         }
-        let method = extra("assetTransferMethod").and_then(Value::as_str);
-        if method.is_some_and(|method| method != "eip3009") {
-            return Err("it takes deposits in a way that is not spoken here".into());
-        }
         let payer = self.key.address();
         let config = ChannelConfig {
             payer,
@@ -349,7 +354,7 @@ impl Buyer {
             withdraw_delay: delay,
             salt: if bound { binding::channel_salt(0) } else { B256::ZERO },
         };
-        Ok(Offered { terms: terms.clone(), amount, payee, config })
+        Ok(Offered { terms: terms.clone(), amount, payee, by, config })
     }
 
     /// Whether a channel pays without being asked for: it has the money, or this is not the first
@@ -424,6 +429,7 @@ impl Buyer {
                 return Ok(Begun::Done(bought));
             }
             let channel = self.take_in_hand(purchase, offered).await?;
+            self.may_deposit(purchase, quote, offered, &channel).await?;
             if turn == TRIES || !self.may_run_ahead(offered, &channel) {
                 return Ok(Begun::InHand(channel));
             }
@@ -499,7 +505,12 @@ impl Buyer {
             return Ok(Some(why));
         }
         if balance.minor() > book.balance.minor() {
-            // The journal was lost, or a part of it: the chain knows the rest.
+            // The journal was lost, or a part of it: the chain knows the rest. What stands in a
+            // block that may vanish is taken in later.
+            let counted = self.chain.counted_channels(&[id]).await?;
+            if counted.iter().any(|one| one.coming > 0) {
+                return Ok(Some("a deposit into it does not count yet".into()));
+            }
             let charged = if claimed.minor() > could { claimed } else { book.charged };
             let contract = Party::from(settlement::channels::CONTRACT);
             self.mandates.adopt_channel(self.party(), id.0, balance, charged, contract).await?;

@@ -13,76 +13,24 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::SolStruct as _;
+use alloy_primitives::{B256, Bytes};
 use http::StatusCode;
 use ledger::{Evidence, Outcome, Status, Write};
-use mandates::{
-    DepositSpend, Fate, HeldDeposit, HeldVoucher, MandateError, Spend, VoucherSpend, books,
-};
-use money::{Amount, Timestamp};
-use protocol::ReceiveWithAuthorization;
-use protocol::addresses::ERC3009_DEPOSIT_COLLECTOR;
+use mandates::{Fate, HeldVoucher, MandateError, VoucherSpend, books};
+use money::Amount;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use settlement::{AuthorizationState, SettlementError};
 
 use super::correcting::{Corrected, Own};
+use super::depositing::{FIRST_VOUCHER, Made, SignedDeposit};
 use super::{Buyer, InHand, Offered};
 use crate::buyer::{Answer, Bought, BuyError, Paid, Purchase, blame, may_be_repeated, receipt};
 use crate::buyer::{bound_to, shown, stage, summary};
-use crate::channel::voucher::deposit_nonce;
-use crate::channel::wire::{ChannelState, Deposit, DepositAuthorization, Payload, Units, Voucher};
+use crate::channel::wire::{ChannelState, Payload, Units, Voucher};
 use crate::channel::{self, ChannelInvalid};
 use crate::documents;
-use crate::exact;
-use crate::extensions::binding;
+use crate::extensions::{self, binding};
 use crate::wire::{self, PaymentPayload, PaymentRequired};
-
-/// The voucher that went with a deposit, kept with the deposit's reference: [`VoucherSpend`].
-pub(crate) const FIRST_VOUCHER: &str = "channel/first-voucher";
-
-/// A deposit that is signed. The same one goes with every voucher of the purchase.
-struct SignedDeposit {
-    held: HeldDeposit,
-    wire: Deposit,
-    order: DepositOrder,
-}
-
-/// What the chain shows of a deposit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Made {
-    /// It is in the channel, and booked.
-    Booked,
-    /// It is in the channel by a block that may still vanish: it does not count yet.
-    Unconfirmed,
-    /// Nothing.
-    Unknown,
-}
-
-/// What names a deposit's order on the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DepositOrder {
-    /// The nonce that its token keeps.
-    pub(crate) nonce: B256,
-    /// The last moment at which it can be used.
-    pub(crate) ends_at: Timestamp,
-}
-
-impl DepositOrder {
-    /// The payer and the deposit in a kept payload, if there is one.
-    pub(crate) fn read(payload: &Value) -> Option<(Address, DepositOrder)> {
-        let payload = Payload::deserialize(payload).ok()?;
-        let Payload::Deposit { channel_config, voucher, deposit } = payload else { return None };
-        let DepositAuthorization::Erc3009 { valid_before, salt, .. } = deposit.authorization else {
-            return None;
-        };
-        let ends = valid_before.saturating_to::<u64>();
-        let nonce = deposit_nonce(voucher.channel_id, salt);
-        let order = DepositOrder { nonce, ends_at: Timestamp::from_secs(ends) };
-        Some((channel_config.payer, order))
-    }
-}
 
 /// What a seller's answer means for the voucher.
 pub(super) enum Word {
@@ -302,59 +250,9 @@ impl Buyer {
         if book.available().minor() >= offered.amount.minor() {
             return Ok((self.mandates.hold_voucher(spend, evidence).await?, None));
         }
-        let now = self.clock.now();
-        let amount = self.deposit_amount(offered, book.available())?;
-        let validity = Duration::from_secs(offered.terms.max_timeout_seconds)
-            .min(self.limits.longest_validity);
-        let salt = U256::from_be_bytes((self.entropy)());
-        let order = ReceiveWithAuthorization {
-            from: self.key.address(),
-            to: ERC3009_DEPOSIT_COLLECTOR,
-            value: U256::from(units(amount)),
-            // At once, as stock clients have it: a chain that rests is far behind our clock.
-            validAfter: U256::ZERO,
-            validBefore: U256::from(now.as_secs() + validity.as_secs()),
-            nonce: deposit_nonce(channel.id, salt),
-        };
-        let token = self.chain.token();
-        let domain =
-            protocol::dollar_domain(&token.name, &token.version, token.chain_id, token.address);
-        let ends_at = Timestamp::from_secs(now.as_secs() + validity.as_secs());
-        let reference = exact::reference_of(order.from, order.nonce, token);
-        let mut evidence = evidence;
-        evidence.push(documents::json(reference, stage::DECISION, &decision));
-        evidence.push(documents::json(reference, FIRST_VOUCHER, &spend));
-        let deposit = DepositSpend {
-            spend: Spend {
-                machine: self.party(),
-                payee: offered.payee,
-                amount,
-                reference,
-                digest: spend.digest,
-                order: order.eip712_signing_hash(&domain),
-                until: ends_at.plus(self.limits.grace),
-            },
-            voucher: spend,
-        };
-        let held = self.mandates.hold_deposit(deposit, now, evidence).await?;
-        let signature = match self.key.sign_deposit(&held, &order, salt, &domain) {
-            Ok(signature) => signature,
-            Err(error) => {
-                self.mandates.release(reference, Vec::new()).await?;
-                return Err(error.into());
-            }
-        };
-        let wire = Deposit {
-            amount: Units(units(amount)),
-            authorization: DepositAuthorization::Erc3009 {
-                valid_after: order.validAfter,
-                valid_before: order.validBefore,
-                salt,
-                signature: signature.as_bytes().to_vec().into(),
-            },
-        };
-        let order = DepositOrder { nonce: order.nonce, ends_at };
-        Ok((held.voucher().clone(), Some(SignedDeposit { held, wire, order })))
+        let deposit =
+            self.hold_deposit(quote, offered, channel, spend, &decision, evidence).await?;
+        Ok((deposit.held.voucher().clone(), Some(deposit)))
     }
 
     /// What is known when a voucher is decided on, for the journal.
@@ -377,27 +275,6 @@ impl Buyer {
         }))
     }
 
-    /// How much is put in: for some purchases, within mandate and wallet.
-    fn deposit_amount(&self, offered: &Offered, available: Amount) -> Result<Amount, BuyError> {
-        let price = offered.amount.minor();
-        let policy = i128::from(self.limits.channels.deposit_prices.max(1));
-        let hint = offered
-            .terms
-            .extra
-            .as_ref()
-            .and_then(|extra| extra.get("minDeposit"))
-            .and_then(Value::as_str)
-            .filter(|text| text.len() <= 38 && text.bytes().all(|b| b.is_ascii_digit()))
-            .and_then(|text| text.parse::<i128>().ok())
-            .filter(|hint| *hint >= price && *hint <= price.saturating_mul(policy * 4));
-        let needed = price - available.minor().max(0);
-        let wanted = price.saturating_mul(policy).max(hint.unwrap_or(0)).max(needed);
-        let room = self.room().ok_or(MandateError::NoMandate { machine: self.party() })?;
-        let amount = Amount::from_minor(offered.amount.asset(), wanted.min(room).max(needed));
-        // More than there is room for is refused by the mandate, with its own words.
-        Ok(amount)
-    }
-
     /// Signs, and keeps the signed payment before anybody else has it.
     async fn sign_from_channel(
         &self,
@@ -410,7 +287,10 @@ impl Buyer {
     ) -> Result<PaymentPayload, BuyError> {
         let spend = voucher.spend();
         let wire_voucher = self.signed(voucher)?;
-        let extensions = self.bound_voucher(purchase, quote, offered, voucher)?;
+        let extensions = extensions::with(
+            self.bound_voucher(purchase, quote, offered, voucher)?,
+            deposit.and_then(|deposit| deposit.approval.clone()),
+        );
         let payload = match deposit {
             None => Payload::Voucher { channel_config: channel.config, voucher: wire_voucher },
             Some(deposit) => Payload::Deposit {
@@ -502,37 +382,6 @@ impl Buyer {
             pause = (pause * 2).min(Duration::from_secs(5));
             attempt += 1;
         }
-    }
-
-    /// Learns from the chain what became of a deposit, and books it if it counts.
-    async fn follow_deposit(
-        &self,
-        deposit: &SignedDeposit,
-        voucher: &HeldVoucher,
-        answer: &Result<Answer, BuyError>,
-    ) -> Result<Made, BuyError> {
-        let looks = if answer.as_ref().is_ok_and(|a| a.status.is_success()) { 6 } else { 1 };
-        let mut pause = Duration::from_millis(50);
-        let reference = deposit.held.spend().reference;
-        let mut made = Made::Unknown;
-        for look in 1..=looks {
-            let payer = self.key.address();
-            let state = self.chain.authorization(payer, deposit.order.nonce, 0).await;
-            match state {
-                Ok(AuthorizationState::Used { .. }) => {
-                    let voucher = Some(voucher.spend());
-                    self.mandates.settle_deposit(reference, voucher, Vec::new()).await?;
-                    return Ok(Made::Booked);
-                }
-                Err(SettlementError::Pending { .. }) => made = Made::Unconfirmed,
-                Ok(_) | Err(_) => {}
-            }
-            if look < looks {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-        }
-        Ok(made)
     }
 
     /// What an answer means.

@@ -216,7 +216,7 @@ impl EmbeddedFacilitator {
             signature,
         } = &deposit.authorization
         else {
-            return Err(ChannelInvalid::Permit2Required.into());
+            return Err(ChannelInvalid::PayloadType.into());
         };
         let token = self.chain.token();
         if *from != config.payer {

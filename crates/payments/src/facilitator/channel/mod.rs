@@ -301,8 +301,11 @@ impl EmbeddedFacilitator {
         let known = self.open.lock().expect("nothing panics under this lock").get(&name).copied();
         let Some(transaction) = known else { return Ok(None) };
         let settled = match self.chain.receipt(transaction).await {
-            Ok(Some(receipt)) => Ok(Some(Mined { transaction, block: receipt.block })),
-            Ok(None) | Err(SettlementError::Unreachable { .. }) => {
+            // It is done once its block counts.
+            Ok(Some(receipt)) if self.chain.safe_head().await.is_ok_and(|b| receipt.block <= b) => {
+                Ok(Some(Mined { transaction, block: receipt.block }))
+            }
+            Ok(_) | Err(SettlementError::Unreachable { .. }) => {
                 let reason = ChannelInvalid::Pending;
                 return Err(Refusal { reason, detail: None, transaction: Some(transaction) });
             }
