@@ -10,10 +10,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use foldhash::fast::RandomState;
 use money::Party;
 use serde::{Deserialize, Serialize};
 
-use crate::EconomyError;
+use crate::{EconomyError, Flow};
 
 /// The most units that one registry holds.
 pub const MAX_UNITS: usize = 1_000_000;
@@ -154,6 +155,17 @@ impl Place {
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// Both sides of a payment, looked up once for all folds; none is the rest of the world.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sides {
+    pub(crate) payer: Option<Place>,
+    pub(crate) payee: Option<Place>,
 }
 
 /// A unit with what was found by looking through its owners.
@@ -172,10 +184,10 @@ struct Resident {
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     residents: Vec<Resident>,
-    places: HashMap<Party, u32>,
+    places: HashMap<Party, u32, RandomState>,
     /// Beneficial owners, in the order in which they were first seen.
     owners: Vec<Party>,
-    owner_index: HashMap<Party, u32>,
+    owner_index: HashMap<Party, u32, RandomState>,
     /// Parties named as an owner before they were registered themselves.
     named: HashSet<Party>,
 }
@@ -267,6 +279,28 @@ impl Registry {
         self.beneficial_owner(one) == self.beneficial_owner(other)
     }
 
+    /// Who pays and who is paid, as far as they are residents.
+    pub(crate) fn sides(&self, flow: &Flow) -> Sides {
+        Sides { payer: self.place(flow.payer), payee: self.place(flow.payee) }
+    }
+
+    /// [`Registry::same_owner`] of a payment whose sides are known.
+    pub(crate) fn within_owner(&self, flow: &Flow, sides: Sides) -> bool {
+        let beneficial = |party, place: Option<Place>| {
+            place.map_or(party, |place| self.residents[place.index()].beneficial)
+        };
+        beneficial(flow.payer, sides.payer) == beneficial(flow.payee, sides.payee)
+    }
+
+    /// What the party is on whose behalf a resident acts; none if that party is foreign.
+    pub(crate) fn principal_institution(&self, place: Place) -> Option<&Institution> {
+        let resident = &self.residents[place.index()];
+        if resident.principal == resident.unit.party {
+            return Some(&resident.unit.institution);
+        }
+        self.place(resident.principal).map(|place| self.institution(place))
+    }
+
     pub(crate) fn place(&self, party: Party) -> Option<Place> {
         self.places.get(&party).copied().map(Place)
     }
@@ -277,6 +311,11 @@ impl Registry {
 
     pub(crate) fn sector(&self, place: Place) -> Option<Sector> {
         self.residents[place.index()].unit.sector
+    }
+
+    /// The unit of this index in the order of registration.
+    pub(crate) fn party_at(&self, index: usize) -> Party {
+        self.residents[index].unit.party
     }
 
     /// Index of the unit's beneficial owner in [`Registry::owners`].
