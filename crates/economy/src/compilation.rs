@@ -19,7 +19,8 @@ use ledger::Kind;
 use money::{Amount, Asset, Timestamp};
 
 use crate::network::Network;
-use crate::reading::act_between;
+use crate::reading::{Act, act_between};
+use crate::registry::Sides;
 use crate::series::Series;
 use crate::sources::Sources;
 use crate::volume::{RealGdp, Task, VolumeBuilder};
@@ -42,24 +43,75 @@ pub struct Entry<'a> {
     pub task: Option<Task<'a>>,
 }
 
-/// The folds that count by day, from the first entry's day on.
+/// An entry as it was read.
+#[derive(Debug, Clone, Copy)]
+struct Read<'a> {
+    place: u32,
+    /// Of the kind in force.
+    flow: Flow,
+    task: Option<Task<'a>>,
+    sides: Sides,
+    act: Act,
+    /// In minor units; with the sign turned it is taken back.
+    amount: i128,
+}
+
+/// The folds that are sums.
 #[derive(Debug, Clone)]
-struct Days<R> {
-    network: Network<R>,
-    series: Series<R>,
+struct Sums<R> {
+    accounts: AccountsBuilder<R>,
+    table: InputOutput<R>,
+    employment: EmploymentBuilder<R>,
+    /// By day, from the first entry's on.
+    days: Option<Series<R>>,
+}
+
+impl<R: Borrow<Registry>> Sums<R> {
+    fn post(&mut self, read: &Read<'_>) -> Reading {
+        let Read { flow, sides, act, amount, .. } = *read;
+        self.table.post(act, amount);
+        self.employment.post(sides, act, amount);
+        if let Some(days) = &mut self.days {
+            days.post(flow.kind, flow.at, act, amount);
+        }
+        self.accounts.post(flow.kind, act, amount)
+    }
+}
+
+/// The folds that are lists: who traded with whom and when, and in which entries.
+#[derive(Debug, Clone)]
+struct Lists<R> {
+    /// By day, from the first entry's on.
+    network: Option<Network<R>>,
+    sources: Sources,
+    volumes: VolumeBuilder,
+}
+
+impl<R: Borrow<Registry>> Lists<R> {
+    fn post(&mut self, read: &Read<'_>) {
+        let Read { place, flow, task, sides, act, amount } = *read;
+        let reading = Reading::of(flow.kind, act);
+        if let Some(network) = &mut self.network {
+            network.post(&flow, sides, act, amount);
+        }
+        self.sources.post(place, reading, amount);
+        if let Some(task) = task.filter(|_| is_domestic_final_use(reading)) {
+            if amount < 0 {
+                self.volumes.take_back(flow.at, task, flow.amount);
+            } else {
+                self.volumes.add(flow.at, task, flow.amount);
+            }
+        }
+    }
 }
 
 /// All figures.
 #[derive(Debug, Clone)]
 pub struct Compilation<R> {
     registry: R,
-    accounts: AccountsBuilder<R>,
-    table: InputOutput<R>,
-    employment: EmploymentBuilder<R>,
-    days: Option<Days<R>>,
+    sums: Sums<R>,
+    lists: Lists<R>,
     last: Timestamp,
-    volumes: VolumeBuilder,
-    sources: Sources,
     /// The kinds in force of entries that a reader typed anew, by place.
     overridden: BTreeMap<u32, Kind>,
 }
@@ -79,13 +131,18 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
         let by_unit = units <= unit_rows.min(MAX_GROUPS);
         let grouping = if by_unit { Grouping::Units } else { Grouping::Sectors };
         Ok(Compilation {
-            accounts: AccountsBuilder::new(registry.clone(), asset),
-            table: InputOutput::new(registry.clone(), asset, grouping)?,
-            employment: EmploymentBuilder::new(registry.clone(), asset),
-            days: None,
+            sums: Sums {
+                accounts: AccountsBuilder::new(registry.clone(), asset),
+                table: InputOutput::new(registry.clone(), asset, grouping)?,
+                employment: EmploymentBuilder::new(registry.clone(), asset),
+                days: None,
+            },
+            lists: Lists {
+                network: None,
+                sources: Sources::new(units),
+                volumes: VolumeBuilder::new(asset),
+            },
             last: Timestamp::from_millis(0),
-            volumes: VolumeBuilder::new(asset),
-            sources: Sources::new(units),
             overridden: BTreeMap::new(),
             registry,
         })
@@ -96,20 +153,88 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
         self.registry.borrow()
     }
 
+    /// What all figures are counted in.
+    pub fn asset(&self) -> Asset {
+        self.sums.accounts.asset()
+    }
+
     /// Adds one entry to every figure, and says how it counted.
     ///
     /// # Errors
     /// In this order: [`EconomyError::TooManyEntries`], and those of [`AccountsBuilder::add`]. All
     /// figures are then as they were.
     pub fn add(&mut self, entry: Entry<'_>) -> Result<Reading, EconomyError> {
-        let Entry { flow, .. } = entry;
-        let place = Sources::check(flow, entry.place)?;
-        let amount = self.accounts.admit(flow)?;
-        let sides = self.registry.borrow().sides(flow);
-        self.accounts.note_time(flow, sides);
-        self.last = self.last.max(flow.at);
-        self.sources.of_parties(place, sides);
-        Ok(self.post(place, entry, flow.kind, amount))
+        let (place, amount) = self.admit(entry)?;
+        self.begin(entry.flow)?;
+        let read = read(self.registry.borrow(), entry, place, entry.flow.kind, amount);
+        self.note(&read);
+        self.lists.post(&read);
+        Ok(self.sums.post(&read))
+    }
+
+    /// Adds many entries, in two threads: first each reads half of them, then one posts them to the
+    /// folds that are sums and the other to those that are lists. The figures are those of
+    /// [`Compilation::add`] for one after the other.
+    ///
+    /// # Errors
+    /// As [`Compilation::add`], for the first entry that is refused; those before it are in all
+    /// figures, and it and those after it in none.
+    pub fn add_all(&mut self, entries: &[Entry<'_>]) -> Result<(), EconomyError>
+    where
+        R: Send + Sync,
+    {
+        let mut admitted = Vec::with_capacity(entries.len());
+        let mut refused = Ok(());
+        for entry in entries {
+            match self.admit(*entry) {
+                Ok((place, amount)) => admitted.push((*entry, place, amount)),
+                Err(error) => {
+                    refused = Err(error);
+                    break;
+                }
+            }
+        }
+        let Some((first, ..)) = admitted.first() else { return refused };
+        self.begin(first.flow)?;
+        let registry: &Registry = self.registry.borrow();
+        let (first, second) = admitted.split_at(admitted.len() / 2);
+        let halves = std::thread::scope(|scope| {
+            let other = scope.spawn(|| read_all(registry, second));
+            [read_all(registry, first), other.join().expect("reading does not panic")]
+        });
+        let reads = || halves.iter().flatten();
+        reads().for_each(|read| self.note(read));
+        let (sums, lists) = (&mut self.sums, &mut self.lists);
+        std::thread::scope(|scope| {
+            scope.spawn(|| reads().for_each(|read| lists.post(read)));
+            for read in reads() {
+                let _reading = sums.post(read);
+            }
+        });
+        refused
+    }
+
+    /// Checks an entry and counts it against what one set of accounts takes.
+    fn admit(&mut self, entry: Entry<'_>) -> Result<(u32, i128), EconomyError> {
+        let place = Sources::check(entry.flow, entry.place)?;
+        Ok((place, self.sums.accounts.admit(entry.flow)?))
+    }
+
+    /// Begins to count by day with the first entry's.
+    fn begin(&mut self, flow: &Flow) -> Result<(), EconomyError> {
+        if self.sums.days.is_none() {
+            let (span, asset) = (days_from(flow.at), flow.amount.asset());
+            self.lists.network = Some(Network::new(self.registry.clone(), asset, span)?);
+            self.sums.days = Some(Series::new(self.registry.clone(), asset, span)?);
+        }
+        Ok(())
+    }
+
+    /// Notes of a new entry what no override changes: when it was, and between whom.
+    fn note(&mut self, read: &Read<'_>) {
+        self.sums.accounts.note_time(&read.flow, read.sides);
+        self.last = self.last.max(read.flow.at);
+        self.lists.sources.of_parties(read.place, read.sides);
     }
 
     /// Counts an entry that was added before as another kind, its declared one included: a reader's
@@ -122,19 +247,24 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
     pub fn retype(&mut self, entry: Entry<'_>, kind: Kind) -> Result<Reading, EconomyError> {
         let Entry { flow, .. } = entry;
         let place = Sources::check(flow, entry.place)?;
-        let amount = self.accounts.was_admitted(flow)?;
-        let now = self.kind_in_force(entry);
-        let reading = self.registry().read(&Flow { kind: now, ..*flow })?;
-        if !self.sources.lists(place, reading) {
+        let amount = self.sums.accounts.was_admitted(flow)?;
+        let registry: &Registry = self.registry.borrow();
+        let before = read(registry, entry, place, self.kind_in_force(entry), -amount);
+        let after = read(registry, entry, place, kind, amount);
+        if !self.lists.sources.lists(place, Reading::of(before.flow.kind, before.act)) {
             return Err(EconomyError::NoSuchEntry { place: entry.place });
         }
-        self.post(place, entry, now, -amount);
         if kind == flow.kind {
             self.overridden.remove(&place);
         } else {
             self.overridden.insert(place, kind);
         }
-        Ok(self.post(place, entry, kind, amount))
+        let mut reading = Reading::of(before.flow.kind, before.act);
+        for one in [before, after] {
+            self.lists.post(&one);
+            reading = self.sums.post(&one);
+        }
+        Ok(reading)
     }
 
     /// As which kind an entry counts now.
@@ -143,69 +273,38 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
         place.and_then(|place| self.overridden.get(&place)).copied().unwrap_or(entry.flow.kind)
     }
 
-    /// Posts an entry as this kind to every fold, or with the sign turned takes it back.
-    fn post(&mut self, place: u32, entry: Entry<'_>, kind: Kind, amount: i128) -> Reading {
-        let flow = Flow { kind, ..*entry.flow };
-        let registry = self.registry.borrow();
-        let sides = registry.sides(&flow);
-        let act = act_between(registry, &flow, sides);
-        let reading = self.accounts.post(kind, act, amount);
-        self.table.post(act, amount);
-        self.employment.post(sides, act, amount);
-        let days = self.days.get_or_insert_with(|| {
-            let span = days_from(flow.at);
-            let (registry, asset) = (&self.registry, flow.amount.asset());
-            let sound = "a span of MAX_BUCKETS days is sound";
-            Days {
-                network: Network::new(registry.clone(), asset, span).expect(sound),
-                series: Series::new(registry.clone(), asset, span).expect(sound),
-            }
-        });
-        days.network.post(&flow, sides, act, amount);
-        days.series.post(kind, flow.at, act, amount);
-        self.sources.post(place, reading, amount);
-        if let Some(task) = entry.task.filter(|_| is_domestic_final_use(reading)) {
-            if amount < 0 {
-                self.volumes.take_back(flow.at, task, flow.amount);
-            } else {
-                self.volumes.add(flow.at, task, flow.amount);
-            }
-        }
-        reading
-    }
-
     /// The accounts as of now: one pass over units and owners.
     ///
     /// # Errors
     /// As [`AccountsBuilder::accounts`].
     pub fn accounts(&self, money_stock: Amount) -> Result<Accounts, EconomyError> {
-        self.accounts.accounts(money_stock)
+        self.sums.accounts.accounts(money_stock)
     }
 
     /// GDP by expenditure as of now, in constant time.
     pub fn gdp_so_far(&self) -> Amount {
-        self.accounts.gdp_so_far()
+        self.sums.accounts.gdp_so_far()
     }
 
     /// Who uses whose product.
     pub fn table(&self) -> InputOutputTable {
-        self.table.table()
+        self.sums.table.table()
     }
 
     /// Labour; see [`EmploymentBuilder::employment`].
     pub fn employment(&self, wages: Amount, effort: Effort) -> Employment {
-        self.employment.employment(wages, effort)
+        self.sums.employment.employment(wages, effort)
     }
 
     /// Who hires whom, by day; none before the first entry.
     pub fn network(&self) -> Option<&Network<R>> {
-        self.days.as_ref().map(|days| &days.network)
+        self.lists.network.as_ref()
     }
 
     /// GDP, turnover and trades of each day up to the last entry's.
     pub fn days(&self) -> impl Iterator<Item = Bucket> {
         let last = self.last;
-        let buckets = self.days.as_ref().map(|days| days.series.buckets());
+        let buckets = self.sums.days.as_ref().map(Series::buckets);
         buckets.into_iter().flatten().take_while(move |bucket| bucket.from <= last)
     }
 
@@ -221,14 +320,14 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
     pub fn real_gdp(&self) -> Result<Option<RealGdp>, EconomyError> {
         let by_day = self.days().map(|day| (day.from, day.gdp));
         let finals = Counted::ALL.into_iter().filter(|counted| counted.is_final_use());
-        let used: i128 = finals.map(|counted| self.sources.sum(counted)).sum();
-        let at_home = used - self.sources.imported_for_final_use();
-        self.volumes.real_gdp(by_day, Amount::from_minor(self.accounts.asset(), at_home))
+        let used: i128 = finals.map(|counted| self.lists.sources.sum(counted)).sum();
+        let at_home = used - self.lists.sources.imported_for_final_use();
+        self.lists.volumes.real_gdp(by_day, Amount::from_minor(self.sums.accounts.asset(), at_home))
     }
 
     /// The entries under a figure: those before this place, at most so many, the last first.
     pub fn under(&self, figure: Figure, before: Option<u64>, limit: usize) -> Under {
-        self.sources.under(self.registry(), figure, before, limit)
+        self.lists.sources.under(self.registry(), figure, before, limit)
     }
 
     /// How many entries count otherwise than declared because a reader typed them anew.
@@ -240,9 +339,30 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
     pub fn overridden_in(&self, figure: Figure) -> u64 {
         self.overridden
             .keys()
-            .filter(|place| self.sources.is_under(self.registry(), figure, **place))
+            .filter(|place| self.lists.sources.is_under(self.registry(), figure, **place))
             .count() as u64
     }
+}
+
+/// Reads an entry as this kind.
+fn read<'a>(
+    registry: &Registry,
+    entry: Entry<'a>,
+    place: u32,
+    kind: Kind,
+    amount: i128,
+) -> Read<'a> {
+    let flow = Flow { kind, ..*entry.flow };
+    let sides = registry.sides(&flow);
+    let act = act_between(registry, &flow, sides);
+    Read { place, flow, task: entry.task, sides, act, amount }
+}
+
+fn read_all<'a>(registry: &Registry, admitted: &[(Entry<'a>, u32, i128)]) -> Vec<Read<'a>> {
+    let one = |(entry, place, amount): &(Entry<'a>, u32, i128)| {
+        read(registry, *entry, *place, entry.flow.kind, *amount)
+    };
+    admitted.iter().map(one).collect()
 }
 
 const fn is_domestic_final_use(reading: Reading) -> bool {

@@ -31,8 +31,8 @@ pub struct Effort {
     /// How long those machines could have been busy meanwhile: the time for which `busy` was
     /// measured, times how much they can do at once.
     pub capacity: Option<Duration>,
-    /// What machines added meanwhile, where `busy` was not measured from the first flow on.
-    pub value_added: Option<Amount>,
+    /// What machines had added before `busy` was measured; none if it was from the first flow on.
+    pub value_added_before: Option<Amount>,
     /// Jobs that nobody has taken.
     pub vacancies: Option<u64>,
 }
@@ -205,7 +205,8 @@ impl<R: Borrow<Registry>> EmploymentBuilder<R> {
         }
         let income = people + residents + abroad + firms;
         let busy_ms = effort.busy.map(millis);
-        let added = effort.value_added.map_or(machines_value_added, |amount| amount.minor());
+        let before = effort.value_added_before.map_or(0, |amount| amount.minor());
+        let added = machines_value_added - before;
         let hours =
             |ms: u64| Ratio { numerator: added, denominator: i128::from(ms) }.scaled(3_600_000, 1);
         let none = Ratio { numerator: 0, denominator: 0 };

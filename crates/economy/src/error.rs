@@ -137,7 +137,7 @@ pub enum EconomyError {
         amount: Amount,
     },
     /// The entry's place is past what a list of entries can name.
-    #[error("payment {reference} is past the 2^32 entries that one set of accounts can list")]
+    #[error("payment {reference} is past the 2^31 entries that one set of accounts can list")]
     TooManyEntries {
         /// Which flow.
         reference: Reference,

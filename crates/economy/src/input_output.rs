@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use crate::flow::Gate;
 use crate::reading::{Act, LabourOutput, Producer, Use, act};
-use crate::registry::Place;
-use crate::{EconomyError, Flow, Institution, Leontief, Registry, Sector};
+use crate::registry::{InstitutionKind, Place};
+use crate::{EconomyError, Flow, Leontief, Registry, Sector};
 
 /// The most rows of one table: past that a table is no longer read by people, and its inverse
 /// would take more than a second.
@@ -280,7 +280,7 @@ impl<R: Borrow<Registry>> InputOutput<R> {
                 let registry = self.registry.borrow();
                 let sector = registry.sector(place);
                 match (registry.institution(place), sector) {
-                    (Institution::Government, _) => Sector::ALL.len(),
+                    (InstitutionKind::Government, _) => Sector::ALL.len(),
                     (_, Some(sector)) => Sector::ALL
                         .iter()
                         .position(|one| *one == sector)

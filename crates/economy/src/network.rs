@@ -6,7 +6,7 @@
 //! reading, in one pass over the pairs.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 
 use foldhash::fast::RandomState;
 use money::{Amount, Asset, Party, Timestamp};
@@ -104,9 +104,10 @@ pub struct Network<R> {
     paid: i128,
     reciprocal: i128,
     beyond: Way,
-    stretches: BTreeMap<u64, Stretch>,
+    /// From the span's start on, as far as anything happened.
+    stretches: Vec<Stretch>,
     /// The first stretch in which each party was active.
-    first: HashMap<Number, u64, RandomState>,
+    first: HashMap<Number, usize, RandomState>,
 }
 
 impl<R: Borrow<Registry>> Network<R> {
@@ -130,7 +131,7 @@ impl<R: Borrow<Registry>> Network<R> {
             paid: 0,
             reciprocal: 0,
             beyond: Way::default(),
-            stretches: BTreeMap::new(),
+            stretches: Vec::new(),
             first: HashMap::default(),
         })
     }
@@ -159,8 +160,12 @@ impl<R: Borrow<Registry>> Network<R> {
         let payee = number(sides.payee).unwrap_or_else(|| self.stranger(flow.payee));
         self.pair(payer, payee, amount);
         if flow.at >= self.span.from && flow.at < self.span.to {
-            let bucket = (flow.at.as_millis() - self.span.from.as_millis()) / self.span.width_ms;
-            self.stretches.entry(bucket).or_default().turnover += amount;
+            let offset = (flow.at.as_millis() - self.span.from.as_millis()) / self.span.width_ms;
+            let bucket = usize::try_from(offset).expect("within the span, so below MAX_BUCKETS");
+            if bucket >= self.stretches.len() {
+                self.stretches.resize_with(bucket + 1, Stretch::default);
+            }
+            self.stretches[bucket].turnover += amount;
             for party in [payer, payee] {
                 if amount < 0 {
                     self.was_not_here(bucket, party);
@@ -224,43 +229,39 @@ impl<R: Borrow<Registry>> Network<R> {
     }
 
     /// One payment more of this party in a stretch of time.
-    fn is_here(&mut self, bucket: u64, party: Number) {
-        let times = self.stretches.entry(bucket).or_default().parties.entry(party).or_default();
+    fn is_here(&mut self, bucket: usize, party: Number) {
+        let times = self.stretches[bucket].parties.entry(party).or_default();
         *times += 1;
         if *times > 1 {
             return;
         }
         self.stays(bucket, party, true);
         let first = *self.first.entry(party).or_insert(bucket);
-        let stretch = |network: &mut Self, at| network.stretches.entry(at).or_default().new += 1;
         if first == bucket {
-            stretch(self, bucket);
+            self.stretches[bucket].new += 1;
         } else if bucket < first {
-            self.stretches.entry(first).or_default().new -= 1;
+            self.stretches[first].new -= 1;
+            self.stretches[bucket].new += 1;
             self.first.insert(party, bucket);
-            stretch(self, bucket);
         }
     }
 
     /// One payment less.
-    fn was_not_here(&mut self, bucket: u64, party: Number) {
-        let parties = &mut self.stretches.entry(bucket).or_default().parties;
+    fn was_not_here(&mut self, bucket: usize, party: Number) {
+        let parties = &mut self.stretches[bucket].parties;
         match parties.get_mut(&party) {
             Some(times) if *times > 1 => *times -= 1,
             Some(_) => {
                 parties.remove(&party);
                 self.stays(bucket, party, false);
                 if self.first.get(&party) == Some(&bucket) {
-                    self.stretches.entry(bucket).or_default().new -= 1;
+                    self.stretches[bucket].new -= 1;
                     // Rare: only what is retyped is taken back.
-                    let next = self
-                        .stretches
-                        .iter_mut()
-                        .find(|(_, stretch)| stretch.parties.contains_key(&party));
-                    match next {
-                        Some((later, stretch)) => {
-                            stretch.new += 1;
-                            self.first.insert(party, *later);
+                    let is_there = |stretch: &Stretch| stretch.parties.contains_key(&party);
+                    match self.stretches.iter().position(is_there) {
+                        Some(later) => {
+                            self.stretches[later].new += 1;
+                            self.first.insert(party, later);
                         }
                         None => {
                             self.first.remove(&party);
@@ -274,15 +275,15 @@ impl<R: Borrow<Registry>> Network<R> {
 
     /// The party has come into a stretch, or is gone from it: whoever is in two adjoining ones
     /// stayed in the later.
-    fn stays(&mut self, bucket: u64, party: Number, came: bool) {
-        let has = |network: &Self, at: u64| {
-            network.stretches.get(&at).is_some_and(|stretch| stretch.parties.contains_key(&party))
+    fn stays(&mut self, bucket: usize, party: Number, came: bool) {
+        let has = |network: &Self, at: usize| {
+            network.stretches.get(at).is_some_and(|stretch| stretch.parties.contains_key(&party))
         };
         let before = bucket.checked_sub(1).is_some_and(|earlier| has(self, earlier));
         let after = has(self, bucket + 1);
         for (is_so, later) in [(before, bucket), (after, bucket + 1)] {
             if is_so {
-                let stayed = &mut self.stretches.entry(later).or_default().stayed;
+                let stayed = &mut self.stretches[later].stayed;
                 *stayed = if came { *stayed + 1 } else { *stayed - 1 };
             }
         }
@@ -373,7 +374,8 @@ impl<R: Borrow<Registry>> Network<R> {
             })
             .take_while(|(_, from)| *from < end)
             .map(|(index, from)| {
-                let stretch = self.stretches.get(&index).unwrap_or(&none);
+                let known = usize::try_from(index).ok().and_then(|at| self.stretches.get(at));
+                let stretch = known.unwrap_or(&none);
                 let active = stretch.parties.len() as u64;
                 let earlier = std::mem::replace(&mut before, active);
                 Activity {

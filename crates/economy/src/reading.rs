@@ -28,7 +28,7 @@ use ledger::Kind;
 use money::Party;
 use serde::{Deserialize, Serialize};
 
-use crate::registry::{Place, Sides};
+use crate::registry::{InstitutionKind, Place, Sides};
 use crate::{EconomyError, Flow, Institution, Registry};
 
 /// For what a buyer buys, as its mandate declares it.
@@ -338,7 +338,7 @@ pub(crate) fn act_between(registry: &Registry, flow: &Flow, sides: Sides) -> Act
 
 fn wage(registry: &Registry, payer: Option<Place>, payee: Option<Place>) -> Act {
     let to_person =
-        payee.is_none_or(|place| matches!(registry.institution(place), Institution::Household));
+        payee.is_none_or(|place| matches!(registry.institution(place), InstitutionKind::Household));
     if !to_person {
         return sale(registry, payee, own_use(registry, payer));
     }
@@ -346,9 +346,9 @@ fn wage(registry: &Registry, payer: Option<Place>, payee: Option<Place>) -> Act 
         return Act::Neutral(Counted::NotProduction);
     };
     let output = match registry.institution(employer) {
-        Institution::Machine { .. } | Institution::Firm { .. } => LabourOutput::Sold,
-        Institution::Household => LabourOutput::Domestic,
-        Institution::Government => LabourOutput::Collective,
+        InstitutionKind::Machine | InstitutionKind::Firm => LabourOutput::Sold,
+        InstitutionKind::Household => LabourOutput::Domestic,
+        InstitutionKind::Government => LabourOutput::Collective,
     };
     Act::Labour { employer, output }
 }
@@ -357,9 +357,9 @@ fn wage(registry: &Registry, payer: Option<Place>, payee: Option<Place>) -> Act 
 fn own_use(registry: &Registry, payer: Option<Place>) -> Use {
     let Some(place) = payer else { return Use::Export };
     match registry.institution(place) {
-        Institution::Household => Use::Household,
-        Institution::Machine { .. } | Institution::Firm { .. } => Use::Intermediate(place),
-        Institution::Government => Use::Collective,
+        InstitutionKind::Household => Use::Household,
+        InstitutionKind::Machine | InstitutionKind::Firm => Use::Intermediate(place),
+        InstitutionKind::Government => Use::Collective,
     }
 }
 
@@ -367,8 +367,8 @@ fn own_use(registry: &Registry, payer: Option<Place>) -> Use {
 fn capital_use(registry: &Registry, payer: Option<Place>) -> Use {
     let Some(place) = payer else { return Use::Export };
     match registry.institution(place) {
-        Institution::Household => Use::Household,
-        Institution::Machine { .. } | Institution::Firm { .. } | Institution::Government => {
+        InstitutionKind::Household => Use::Household,
+        InstitutionKind::Machine | InstitutionKind::Firm | InstitutionKind::Government => {
             Use::Capital
         }
     }
@@ -377,9 +377,9 @@ fn capital_use(registry: &Registry, payer: Option<Place>) -> Use {
 /// What is consumed by whoever stands behind the resident `payer`.
 fn final_purchase(registry: &Registry, place: Place, payee: Option<Place>) -> Act {
     let buyer = match registry.principal_institution(place) {
-        Some(Institution::Household) => Use::Household,
-        Some(Institution::Government) => Use::Collective,
-        Some(Institution::Firm { .. } | Institution::Machine { .. }) => Use::Intermediate(place),
+        Some(InstitutionKind::Household) => Use::Household,
+        Some(InstitutionKind::Government) => Use::Collective,
+        Some(InstitutionKind::Firm | InstitutionKind::Machine) => Use::Intermediate(place),
         // A resident machine that shops for someone abroad.
         None => Use::Export,
     };
@@ -388,8 +388,8 @@ fn final_purchase(registry: &Registry, place: Place, payee: Option<Place>) -> Ac
 
 fn sale(registry: &Registry, payee: Option<Place>, buyer: Use) -> Act {
     let seller = payee.map(|place| match registry.institution(place) {
-        Institution::Government => Producer::Government(place),
-        Institution::Household | Institution::Machine { .. } | Institution::Firm { .. } => {
+        InstitutionKind::Government => Producer::Government(place),
+        InstitutionKind::Household | InstitutionKind::Machine | InstitutionKind::Firm => {
             Producer::Market(place)
         }
     });
@@ -401,13 +401,10 @@ fn sale(registry: &Registry, payee: Option<Place>, buyer: Use) -> Act {
 
 fn enterprise(registry: &Registry, place: Option<Place>) -> Option<Place> {
     place.filter(|place| {
-        matches!(
-            registry.institution(*place),
-            Institution::Machine { .. } | Institution::Firm { .. }
-        )
+        matches!(registry.institution(*place), InstitutionKind::Machine | InstitutionKind::Firm)
     })
 }
 
 fn government(registry: &Registry, place: Option<Place>) -> bool {
-    place.is_some_and(|place| matches!(registry.institution(place), Institution::Government))
+    place.is_some_and(|place| matches!(registry.institution(place), InstitutionKind::Government))
 }

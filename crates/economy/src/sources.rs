@@ -3,6 +3,10 @@
 //! An entry is known by its place in the order of entries, counted from 0, which whoever keeps the
 //! journal chooses. A place is listed under what its flow counted as, under imports if it is one, and
 //! under both of its parties as far as they are residents: four bytes a listing.
+//!
+//! What a figure has is a list in order, so that any page of it is found at once. What a party has is
+//! a chain from its latest entry back, for parties are many and an entry of each comes seldom: a page
+//! of it is found by going back from the latest.
 
 use money::Party;
 
@@ -66,8 +70,76 @@ pub(crate) struct Sources {
     imports: Places,
     imported: i128,
     imported_for_final_use: i128,
-    /// By place in the registry.
-    parties: Vec<Places>,
+    parties: Chains,
+}
+
+/// No entry: the end of a chain.
+const END: Link = Link(u32::MAX);
+
+/// Places from here on cannot be linked.
+const MOST_ENTRIES: u32 = 1 << 31;
+
+/// An entry in a party's chain, and on which of its two sides the party is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Link(u32);
+
+impl Link {
+    /// Of a place below [`MOST_ENTRIES`]; the end is the payee's side of a place that is not.
+    fn of(place: u32, payee: bool) -> Link {
+        Link(place << 1 | u32::from(payee))
+    }
+
+    fn place(self) -> u32 {
+        self.0 >> 1
+    }
+
+    fn side(self) -> usize {
+        (self.0 & 1) as usize
+    }
+}
+
+/// For each party its entries, from the latest back.
+#[derive(Debug, Clone)]
+struct Chains {
+    /// The latest entry of each party, by place in the registry, and how many it has.
+    parties: Vec<(Link, u32)>,
+    /// By place of the entry: the one before it in its payer's chain, and in its payee's.
+    before: Vec<[Link; 2]>,
+}
+
+impl Chains {
+    fn insert(&mut self, party: usize, place: u32, payee: bool) {
+        let at = place as usize;
+        if at >= self.before.len() {
+            self.before.resize(at + 1, [END; 2]);
+        }
+        let link = Link::of(place, payee);
+        // Entries come nearly in order, so the way back to where this one belongs is short.
+        let (mut later, mut earlier) = (END, self.parties[party].0);
+        while earlier != END && earlier.place() > place {
+            (later, earlier) = (earlier, self.next(earlier));
+        }
+        if earlier != END && earlier.place() == place {
+            return; // it is on both sides
+        }
+        self.before[at][link.side()] = earlier;
+        match later {
+            END => self.parties[party].0 = link,
+            later => self.before[later.place() as usize][later.side()] = link,
+        }
+        self.parties[party].1 += 1;
+    }
+
+    fn next(&self, link: Link) -> Link {
+        self.before[link.place() as usize][link.side()]
+    }
+
+    fn of(&self, party: usize) -> impl Iterator<Item = u32> {
+        let some = |link: Link| (link != END).then_some(link);
+        let chain =
+            std::iter::successors(some(self.parties[party].0), move |link| some(self.next(*link)));
+        chain.map(Link::place)
+    }
 }
 
 /// One page of the entries under a figure.
@@ -89,14 +161,14 @@ impl Sources {
             imports: Places::default(),
             imported: 0,
             imported_for_final_use: 0,
-            parties: vec![Places::default(); units],
+            parties: Chains { parties: vec![(END, 0); units], before: Vec::new() },
         }
     }
 
     /// The place as it is kept.
     pub(crate) fn check(flow: &Flow, place: u64) -> Result<u32, EconomyError> {
-        let too_many = |_| EconomyError::TooManyEntries { reference: flow.reference };
-        u32::try_from(place).map_err(too_many)
+        let short = u32::try_from(place).ok().filter(|place| *place < MOST_ENTRIES - 1);
+        short.ok_or(EconomyError::TooManyEntries { reference: flow.reference })
     }
 
     /// Lists an entry, or with the sign turned takes it from the figures' lists. Its parties stay
@@ -118,8 +190,10 @@ impl Sources {
     }
 
     pub(crate) fn of_parties(&mut self, place: u32, sides: Sides) {
-        for side in [sides.payer, sides.payee].into_iter().flatten() {
-            self.parties[side.index()].insert(place);
+        for (side, payee) in [(sides.payer, false), (sides.payee, true)] {
+            if let Some(party) = side {
+                self.parties.insert(party.index(), place, payee);
+            }
         }
     }
 
@@ -142,9 +216,9 @@ impl Sources {
         match figure {
             Figure::Counted(counted) => self.counted[counted.index()].has(place),
             Figure::Imports => self.imports.has(place),
-            Figure::Party(party) => {
-                registry.place(party).is_some_and(|unit| self.parties[unit.index()].has(place))
-            }
+            Figure::Party(party) => registry
+                .place(party)
+                .is_some_and(|unit| self.parties.of(unit.index()).any(|one| one == place)),
         }
     }
 
@@ -155,24 +229,36 @@ impl Sources {
         before: Option<u64>,
         limit: usize,
     ) -> Under {
-        let none = Places::default();
         let (places, sum) = match figure {
             Figure::Counted(counted) => {
                 (&self.counted[counted.index()], Some(self.sums[counted.index()]))
             }
             Figure::Imports => (&self.imports, Some(self.imported)),
-            Figure::Party(party) => {
-                let place = registry.place(party);
-                (place.map_or(&none, |place| &self.parties[place.index()]), None)
-            }
+            Figure::Party(party) => return self.under_party(registry, party, before, limit),
         };
         Under { sum, count: places.0.len() as u64, places: places.below(before, limit) }
+    }
+
+    fn under_party(
+        &self,
+        registry: &Registry,
+        party: Party,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Under {
+        let Some(party) = registry.place(party) else {
+            return Under { sum: None, count: 0, places: Vec::new() };
+        };
+        let chain = self.parties.of(party.index()).map(u64::from);
+        let places = chain.filter(|place| before.is_none_or(|before| *place < before));
+        let count = u64::from(self.parties.parties[party.index()].1);
+        Under { sum: None, count, places: places.take(limit).collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Places;
+    use super::{Chains, END, Places};
 
     #[test]
     fn places_stay_in_order_however_they_come_and_a_page_is_the_last_of_them() {
@@ -187,5 +273,17 @@ mod tests {
         assert_eq!(places.below(Some(7), 9), [3, 1]);
         assert_eq!(places.below(Some(u64::MAX), 1), [9]);
         assert_eq!(places.below(Some(0), 1), [0; 0]);
+    }
+
+    #[test]
+    fn a_partys_entries_are_a_chain_from_the_latest_back() {
+        let mut chains = Chains { parties: vec![(END, 0); 2], before: Vec::new() };
+        for (place, payer, payee) in [(0, 0, 1), (3, 1, 0), (2, 1, 1), (1, 0, 1)] {
+            chains.insert(payer, place, false);
+            chains.insert(payee, place, true);
+        }
+        assert_eq!(chains.of(0).collect::<Vec<_>>(), [3, 1, 0]);
+        assert_eq!(chains.of(1).collect::<Vec<_>>(), [3, 2, 1, 0]);
+        assert_eq!((chains.parties[0].1, chains.parties[1].1), (3, 4));
     }
 }

@@ -14,10 +14,15 @@ pub mod server;
 
 mod accounts;
 mod api;
+mod capital;
 mod money_chain;
+mod overrides;
+mod retyping;
 mod square;
 mod stalls;
+mod tasks;
 mod vision;
+mod workplace;
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
@@ -55,6 +60,7 @@ use measure::Measure;
 use money_chain::{open_chain, wallet_makers};
 use square::Square;
 use stalls::Stalls;
+use workplace::{Seat, Workplace};
 
 /// What one photograph costs, in whole dollars.
 const PRICE: &str = "0.01";
@@ -246,6 +252,13 @@ impl Assembly {
             facts: facts.clone(),
             offer: offer.clone(),
             working: vision.is_some(),
+            workplace: Workplace::new(
+                seats(vision.as_ref()),
+                // The market for jobs is not part of the program yet: nobody can leave one open.
+                Arc::new(|| Some(0)),
+                clock.clone(),
+                measure.lock().expect("nothing panics under this lock").added_before(),
+            ),
         });
 
         let stalls = Arc::new(Stalls::new(
@@ -456,6 +469,10 @@ impl Assembly {
         }
     }
 
+    fn with_measure<T>(&self, look: impl FnOnce(&Measure) -> T) -> T {
+        look(&self.measure.lock().expect("nothing panics under this lock"))
+    }
+
     /// Reads a party by name or address.
     fn party(&self, text: &str) -> Result<Party, Failure> {
         let known = self.cast.everyone();
@@ -618,6 +635,7 @@ impl Assembly {
                 velocity_income: accounts.velocity_income.to_string(),
                 turnover_to_value_added: accounts.turnover_to_value_added.to_string(),
                 trades: accounts.trades,
+                overridden: measure.all().overridden(),
             },
             accounts: serde_json::to_value(&accounts).map_err(Failure::new)?,
             books: facts.agree,
@@ -792,6 +810,12 @@ impl Assembly {
         let per_payment = limit(&grant.per_payment)?;
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
+}
+
+/// Who works in this process.
+fn seats(vision: Option<&Arc<VisionWorker>>) -> Vec<Seat> {
+    let lanes = u32::try_from(labour::vision::LANES).unwrap_or(1);
+    vision.map(|worker| Seat { worker: worker.clone(), lanes }).into_iter().collect()
 }
 
 /// How a fixed price is paid: at once by the token, at once by Permit2, or from a channel.

@@ -45,10 +45,24 @@ pub fn pdf(view: &AccountsView, made_at: Timestamp) -> Vec<u8> {
         let pair = format!("{} to {}", hiring.payer, hiring.payee);
         paper.line(&pair, &hiring.amount.number());
     }
-    for (title, figures) in
-        [("Labour", &view.labour), ("Money", &view.money), ("Network", &view.network)]
-    {
+    for (title, figures) in [
+        ("Labour", &view.labour),
+        ("Money", &view.money),
+        ("Capital", &view.capital),
+        ("Prices", &view.prices),
+        ("Network", &view.network),
+    ] {
         measures(&mut paper, title, figures);
+    }
+    if !view.overrides.is_empty() {
+        paper.head("Counted otherwise than declared");
+        paper.line("trades that count so now", &view.overridden.to_string());
+        for one in &view.overrides {
+            let what = format!("{} to {}, by {} {}", one.from, one.to, one.by, one.at);
+            paper.line(&what, &one.amount.number());
+            paper.line(&format!("  {}", one.trade), "");
+            paper.line(&format!("  {}", one.reason), "");
+        }
     }
     paper.finish()
 }
