@@ -5,7 +5,6 @@
 //! `bench_economy`.
 
 #[path = "../tests/fixture/mod.rs"]
-#[allow(dead_code)] // the tests' economy; here only its accounts
 mod fixture;
 
 use std::time::{Duration, Instant};

@@ -55,6 +55,8 @@ pub struct Beside<'a> {
     pub accounts: &'a Accounts,
     pub effort: Effort,
     pub locked: &'a Locked,
+    /// Money in anybody's hands but the issuer's, where that is known.
+    pub circulating: Option<Amount>,
 }
 
 /// The figure of this name in an address; parties are called as `name` says.
@@ -119,7 +121,7 @@ pub fn view(
             .collect(),
         other_hirings: Amount::from_minor(all.asset(), paid - shown),
         labour: labour(&employment(all, beside)),
-        money: money(accounts),
+        money: money(accounts, beside.circulating),
         capital: capital(accounts, beside.locked),
         prices: prices(accounts, all.real_gdp()?.as_ref()),
         network: network.map_or_else(
@@ -332,7 +334,7 @@ fn labour(labour: &Employment) -> Vec<MeasureView> {
         ),
         text(
             "Machine-hours",
-            labour.busy_ms.map_or_else(|| "n/a".to_string(), |ms| machine_hours(ms)),
+            labour.busy_ms.map_or_else(|| "n/a".to_string(), machine_hours),
             "How long the machines of this process have been at work since it began, all together.",
         ),
         text(
@@ -444,6 +446,8 @@ fn whole(minor: f64, accounts: &Accounts) -> f64 {
     minor / 10f64.powi(i32::from(accounts.asset.scale()))
 }
 
+const CIRCULATING: &str =
+    "The same less what its issuer holds itself; n/a where nobody here knows that.";
 const PER_YEAR: &str = "The same as if the whole year went like the period shown; n/a below a day, and to be read with care below a month.";
 
 fn per_year(accounts: &Accounts, velocity: &Ratio) -> String {
@@ -454,7 +458,7 @@ fn per_year(accounts: &Accounts, velocity: &Ratio) -> String {
     }
 }
 
-fn money(accounts: &Accounts) -> Vec<MeasureView> {
+fn money(accounts: &Accounts, circulating: Option<Amount>) -> Vec<MeasureView> {
     let finance = financial_share(accounts);
     let share = match finance.as_expected {
         Some(false) => format!("{} (outside 10–20 %)", percent(&finance.share)),
@@ -462,6 +466,10 @@ fn money(accounts: &Accounts) -> Vec<MeasureView> {
     };
     vec![
         amount("Money supply", accounts.money_stock, "All of the asset that there is."),
+        circulating.map_or_else(
+            || text("Circulating", "n/a", CIRCULATING),
+            |circulating| amount("Circulating", circulating, CIRCULATING),
+        ),
         amount("Turnover", accounts.turnover, "Gross payments for goods and services."),
         text(
             "Turnover / value added",

@@ -107,6 +107,8 @@ pub struct Assembly {
 #[derive(Debug, Clone)]
 struct Facts {
     supply: Amount,
+    /// What of it the issuer holds itself, where that is known: on the embedded chain.
+    issuer: Option<Amount>,
     /// Books less chain, over all parties.
     difference: Amount,
     agree: BooksAndChain,
@@ -240,6 +242,7 @@ impl Assembly {
         offer.extensions = payments::sponsoring::declaration();
         let facts = Arc::new(Mutex::new(Facts {
             supply: Amount::zero(asset),
+            issuer: None,
             difference: Amount::zero(asset),
             agree: BooksAndChain { state: "unknown".into(), ..BooksAndChain::default() },
         }));
@@ -378,6 +381,10 @@ impl Assembly {
     async fn compare(&self, at_rest: bool) -> Result<(), Failure> {
         let reconciled = self.bookkeeper.reconcile(at_rest).await?;
         let supply = self.chain.supply().await?;
+        let issuer = match &self.mint {
+            Some(_) => Some(self.chain.balance(self.cast.mint.party()).await?),
+            None => None,
+        };
         let mut difference = Amount::zero(supply.asset());
         for b in &reconciled.breaks {
             difference = difference.checked_add(b.books.checked_sub(b.chain)?)?;
@@ -409,6 +416,7 @@ impl Assembly {
         let mut facts = self.facts.lock().expect("nothing panics under this lock");
         *facts = Facts {
             supply,
+            issuer,
             difference,
             agree: BooksAndChain { state: state.into(), block: reconciled.block, detail },
         };

@@ -123,10 +123,16 @@ impl Square {
         let asset = facts.supply.asset();
         let locked = self.parts.ledger.read(|state| capital::of(state, asset))?;
         let effort = self.parts.workplace.effort();
+        let none = Amount::zero(asset);
+        let circulating = facts.issuer.and_then(|treasury| {
+            let supply =
+                economy::Supply { minted: facts.supply, burned: none, treasury, bridged: none };
+            supply.circulating().ok()
+        });
         let (mut contents, overrides) = self.measure(|measure| {
             let accounts = measure.accounts(facts.supply)?;
             let all = measure.all();
-            let beside = Beside { accounts: &accounts, effort, locked: &locked };
+            let beside = Beside { accounts: &accounts, effort, locked: &locked, circulating };
             let contents = Contents {
                 table: all.table(),
                 employment: accounts::employment(all, &beside),
@@ -134,6 +140,7 @@ impl Square {
                 view: accounts::view(all, &beside, |party| self.name(party))?,
                 overrides: Vec::new(),
                 locked: locked.clone(),
+                circulating,
                 accounts,
                 made_at,
             };

@@ -33,9 +33,8 @@ fn what_a_reader_types_anew_is_an_entry_that_counts_from_then_on_and_can_be_take
     gdp_is(&home, 60_000, 0);
     let trade = &bought(&home)[0];
     let why = "bought <b>for the shop</b> & not for her";
-    let retype = |kind: &str, why: &str| {
-        home.json(&["economy", "retype", trade, kind, "--reason", why])
-    };
+    let retype =
+        |kind: &str, why: &str| home.json(&["economy", "retype", trade, kind, "--reason", why]);
 
     let told = retype("intermediate", why);
     assert_eq!(told["countedBefore"], "household consumption");
@@ -124,7 +123,10 @@ fn prices_capital_and_busy_time_are_fed_by_the_program() {
     assert_ne!(report["employment"]["utilisation"]["text"], "n/a");
     assert_eq!(report["employment"]["vacancies"], 0);
     assert_eq!(minor(&report["locked"]["net"]), 0);
-    assert_eq!(report["accounts"]["velocity_income_per_year"]["text"], "n/a", "seconds are no year");
+    assert_eq!(
+        report["accounts"]["velocity_income_per_year"]["text"], "n/a",
+        "seconds are no year"
+    );
 
     // A channel locks capital, once, though it stands in two books.
     let photograph = crate::support::at_photograph("chelsea.png");

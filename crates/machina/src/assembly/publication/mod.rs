@@ -6,7 +6,7 @@ mod sdmx;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use economy::{Accounts, Employment, InputOutputTable, Locked, RealGdp};
-use money::Timestamp;
+use money::{Amount, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use web::AccountsView;
@@ -73,6 +73,8 @@ pub struct Contents {
     /// None until something was sold whose class and quantity are known.
     pub real_gdp: Option<RealGdp>,
     pub locked: Locked,
+    /// None where nobody here knows what the issuer holds.
+    pub circulating: Option<Amount>,
     /// What readers typed anew, newest first.
     pub overrides: Vec<OverrideReport>,
     pub view: AccountsView,
@@ -106,6 +108,7 @@ pub fn publish(contents: &Contents, form: Form) -> Result<Publication, Failure> 
                 "employment": contents.employment,
                 "realGdp": contents.real_gdp,
                 "locked": contents.locked,
+                "circulating": contents.circulating,
                 "overridden": contents.view.overridden,
                 "overrides": contents.overrides,
             });
