@@ -153,7 +153,7 @@ pub enum Command {
     Books(Books),
     /// Show the economy's accounts: GDP three ways, turnover, velocity.
     #[command(
-        after_help = "Examples:\n  machina economy                                    the headline figures\n  machina economy report --pdf --output report.pdf   all tables, for paper\n  machina economy report --csv                       SDMX-CSV"
+        after_help = "Examples:\n  machina economy                                    the headline figures\n  machina economy report --pdf --output report.pdf   all tables, for paper\n  machina economy report --csv                       SDMX-CSV\n  machina economy retype TRADE transfer --reason WHY count a trade otherwise than declared"
     )]
     Economy(Economy),
     /// Project machine GDP and the crypto market, beside every rival model.
@@ -376,6 +376,29 @@ pub struct Economy {
 pub enum EconomyCommand {
     /// Write all tables: sectors, parties, who uses whose product, labour, money.
     Report(EconomyReportOptions),
+    /// Count a trade as another kind than it was declared, and say why.
+    ///
+    /// The trade's entries stay as they are: the decision is an entry of its own in the journal, moves no
+    /// money, and shows in the accounts with its reason. Another one takes it back.
+    #[command(
+        after_help = "Examples:\n  machina economy retype 0x5f…c1 intermediate --reason \"Ada bought it for her shop\"\n  machina economy retype 0x5f…c1 declared --reason \"it was for herself after all\"\n`machina books` lists the trades."
+    )]
+    Retype(Retype),
+}
+
+/// What a trade shall count as.
+#[derive(Debug, Clone, Args)]
+pub struct Retype {
+    /// The trade's reference.
+    #[arg(value_name = "TRADE")]
+    pub trade: String,
+    /// What it was for: intermediate, final_household, final_collective, capital_formation, wage, tax,
+    /// subsidy, interest, transfer or financial; or declared, as it was.
+    #[arg(value_name = "KIND")]
+    pub kind: String,
+    /// Why, in a sentence.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// Options of `machina economy report`; JSON unless another form is named.

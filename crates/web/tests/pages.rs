@@ -558,3 +558,26 @@ async fn an_economy_before_its_first_trade_has_a_page_too() {
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.body.contains("Nobody has paid anybody"), "{}", page.body);
 }
+
+#[tokio::test]
+async fn what_somebody_says_of_an_override_is_text_and_nothing_else() {
+    let base = fixture::ledgers::village(1_000);
+    let one = OverrideView {
+        trade: format!("0x{}", "5f".repeat(32)),
+        amount: base.gdp,
+        from: "final household".into(),
+        to: "intermediate".into(),
+        reason: HOSTILE.into(),
+        by: HOSTILE.into(),
+        at: fixture::MORNING,
+    };
+    let odd = OverrideView { trade: "javascript:alert(1)".into(), ..one.clone() };
+    let mut accounts = AccountsView { overridden: 2, overrides: vec![one, odd], ..base };
+    accounts.expenditure[0].overrides = 1;
+    let page = economy_document(&accounts);
+    assert!(page.contains("2 trades count otherwise than declared"), "{page}");
+    assert!(page.contains("(1 override)"), "{page}");
+    assert!(page.contains("Counted otherwise than declared"));
+    assert!(!page.contains("<script>alert") && !page.contains("<img src=x"), "{page}");
+    assert!(!page.contains("href="), "a file alone leads nowhere");
+}

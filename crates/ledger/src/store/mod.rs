@@ -307,6 +307,22 @@ impl Ledger {
         journal::evidence_in(&reader, reference, &rows)
     }
 
+    /// The document of an act for one stage, if there is one. Reads the disk for it alone, however
+    /// large the act's other documents are.
+    ///
+    /// # Errors
+    /// [`LedgerError::Io`].
+    pub fn document(
+        &self,
+        reference: Reference,
+        stage: &str,
+    ) -> Result<Option<StoredEvidence>, LedgerError> {
+        let row = self.shared.shelf.read().expect("the shelf is sound").row_of(reference, stage);
+        let Some(row) = row else { return Ok(None) };
+        let reader = self.shared.reader.lock().expect("the store is sound");
+        Ok(journal::evidence_in(&reader, reference, &[row])?.pop())
+    }
+
     /// Hears of each commit from now on. A listener that falls more than a thousand behind misses
     /// some, is told so, and should read the books again.
     pub fn subscribe(&self) -> broadcast::Receiver<Committed> {

@@ -65,6 +65,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
         Router::new()
             .route("/economy/now", get(economy_now))
             .route("/economy/report/{form}", get(economy_report))
+            .route("/economy/retype", post(economy_retype))
             .route("/books", get(all_books))
             .route("/books/{party}", get(books))
             .route("/pay", post(pay))
@@ -137,6 +138,22 @@ async fn economy_report(
     Path(form): Path<Form>,
 ) -> Answer<Publication> {
     assembly.publish(form).await.map(Json)
+}
+
+/// What a trade shall count as.
+#[derive(Deserialize)]
+struct RetypeOrder {
+    trade: String,
+    kind: String,
+    reason: String,
+}
+
+async fn economy_retype(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<RetypeOrder>,
+) -> Answer<crate::report::RetypeReport> {
+    let RetypeOrder { trade, kind, reason } = order;
+    assembly.retype(&crate::cli::Retype { trade, kind, reason }).await.map(Json)
 }
 
 async fn all_books(

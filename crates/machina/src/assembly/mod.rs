@@ -16,10 +16,15 @@ pub mod server;
 
 mod accounts;
 mod api;
+mod capital;
 mod money_chain;
+mod overrides;
+mod retyping;
 mod square;
 mod stalls;
+mod tasks;
 mod vision;
+mod workplace;
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
@@ -59,6 +64,7 @@ use metrics::Metrics;
 use money_chain::{open_chain, wallet_makers};
 use square::Square;
 use stalls::Stalls;
+use workplace::{Seat, Workplace};
 
 /// What one photograph costs, in whole dollars.
 const PRICE: &str = "0.01";
@@ -106,6 +112,8 @@ pub struct Assembly {
 #[derive(Debug, Clone)]
 struct Facts {
     supply: Amount,
+    /// What of it the issuer holds itself, where that is known: on the embedded chain.
+    issuer: Option<Amount>,
     /// Books less chain, over all parties.
     difference: Amount,
     agree: BooksAndChain,
@@ -248,6 +256,7 @@ impl Assembly {
         offer.extensions = payments::sponsoring::declaration();
         let facts = Arc::new(Mutex::new(Facts {
             supply: Amount::zero(asset),
+            issuer: None,
             difference: Amount::zero(asset),
             agree: BooksAndChain { state: "unknown".into(), ..BooksAndChain::default() },
         }));
@@ -260,6 +269,13 @@ impl Assembly {
             facts: facts.clone(),
             offer: offer.clone(),
             working: vision.is_some(),
+            workplace: Workplace::new(
+                seats(vision.as_ref()),
+                // The market for jobs is not part of the program yet: nobody can leave one open.
+                Arc::new(|| Some(0)),
+                clock.clone(),
+                measure.lock().expect("nothing panics under this lock").added_before(),
+            ),
         });
 
         let stalls = Arc::new(Stalls::new(
@@ -376,6 +392,10 @@ impl Assembly {
     async fn compare(&self, at_rest: bool) -> Result<(), Failure> {
         let reconciled = self.bookkeeper.reconcile(at_rest).await?;
         let supply = self.chain.supply().await?;
+        let issuer = match &self.mint {
+            Some(_) => Some(self.chain.balance(self.cast.mint.party()).await?),
+            None => None,
+        };
         let mut difference = Amount::zero(supply.asset());
         for b in &reconciled.breaks {
             difference = difference.checked_add(b.books.checked_sub(b.chain)?)?;
@@ -407,6 +427,7 @@ impl Assembly {
         let mut facts = self.facts.lock().expect("nothing panics under this lock");
         *facts = Facts {
             supply,
+            issuer,
             difference,
             agree: BooksAndChain { state: state.into(), block: reconciled.block, detail },
         };
@@ -465,6 +486,10 @@ impl Assembly {
         if let Err(error) = self.ledger.clone().close().await {
             tracing::warn!(%error, "the books did not close cleanly; they are whole all the same");
         }
+    }
+
+    fn with_measure<T>(&self, look: impl FnOnce(&Measure) -> T) -> T {
+        look(&self.measure.lock().expect("nothing panics under this lock"))
     }
 
     /// Reads a party by name or address.
@@ -629,6 +654,7 @@ impl Assembly {
                 velocity_income: accounts.velocity_income.to_string(),
                 turnover_to_value_added: accounts.turnover_to_value_added.to_string(),
                 trades: accounts.trades,
+                overridden: measure.all().overridden(),
             },
             accounts: serde_json::to_value(&accounts).map_err(Failure::new)?,
             books: facts.agree,
@@ -803,6 +829,12 @@ impl Assembly {
         let per_payment = limit(&grant.per_payment)?;
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
+}
+
+/// Who works in this process.
+fn seats(vision: Option<&Arc<VisionWorker>>) -> Vec<Seat> {
+    let lanes = u32::try_from(labour::vision::LANES).unwrap_or(1);
+    vision.map(|worker| Seat { worker: worker.clone(), lanes }).into_iter().collect()
 }
 
 /// What a stall sells, route by route.

@@ -18,6 +18,7 @@ mod page;
 mod pay;
 mod reckoning;
 mod report;
+mod retype;
 mod support;
 mod trouble;
 mod up;
