@@ -9,6 +9,7 @@ pub mod cast;
 pub mod mcp;
 mod measure;
 mod notary;
+mod nowcast;
 pub mod publication;
 pub mod server;
 
@@ -53,6 +54,7 @@ use crate::report::{
 use cast::Cast;
 use measure::Measure;
 use money_chain::{open_chain, wallet_makers};
+use notary::Archive;
 use square::Square;
 use stalls::Stalls;
 
@@ -246,6 +248,8 @@ impl Assembly {
             facts: facts.clone(),
             offer: offer.clone(),
             working: vision.is_some(),
+            archive: Archive::new(home.home()),
+            clock: clock.clone(),
         });
 
         let stalls = Arc::new(Stalls::new(
