@@ -187,7 +187,7 @@ impl Fan {
         };
         let first = self.history.first().map_or_else(|| f64::from(self.years[0].0) + 1.0, |h| h.0);
         let end = f64::from(*last) + 1.0;
-        let x = |at: f64| (at - first) / (end - first).max(1e-9) * PLOT_WIDTH;
+        let x = |at: f64| LEFT + (at - first) / (end - first).max(1e-9) * (PLOT_WIDTH - LEFT);
         let y = |value: f64| TOP + (1.0 - axis.share(value)) * (BOTTOM - TOP);
         let mut svg = format!(
             "<svg class=\"fan\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}. {}\">",
@@ -198,9 +198,9 @@ impl Fan {
             let at = y(value);
             let _ = write!(
                 svg,
-                "<path class=\"tick\" d=\"M0 {at:.1}H{PLOT_WIDTH}\"/>\
+                "<path class=\"tick\" d=\"M{LEFT} {at:.1}H{PLOT_WIDTH}\"/>\
                  <text class=\"value\" x=\"0\" y=\"{:.1}\">{}</text>",
-                at - 4.0,
+                at + 5.0,
                 number::round_dollars(value)
             );
         }
@@ -240,17 +240,18 @@ impl Fan {
             if level.high.is_some() {
                 let _ = write!(
                     svg,
-                    "<rect class=\"claim\" x=\"0\" y=\"{high:.1}\" width=\"{PLOT_WIDTH}\" height=\"{:.1}\"/>\
-                     <path class=\"claim\" d=\"M0 {high:.1}H{PLOT_WIDTH}\"/>",
+                    "<rect class=\"claim\" x=\"{LEFT}\" y=\"{high:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\
+                     <path class=\"claim\" d=\"M{LEFT} {high:.1}H{PLOT_WIDTH}\"/>",
+                    PLOT_WIDTH - LEFT,
                     low - high
                 );
             }
             let top = if level.high.is_some() { high } else { low };
             let _ = write!(
                 svg,
-                "<path class=\"claim\" d=\"M0 {low:.1}H{PLOT_WIDTH}\"/>\
+                "<path class=\"claim\" d=\"M{LEFT} {low:.1}H{PLOT_WIDTH}\"/>\
                  <text class=\"claim\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                PLOT_WIDTH * 0.2,
+                LEFT + 12.0,
                 top - 6.0,
                 escaped(&level.name)
             );
@@ -303,9 +304,11 @@ impl Fan {
     }
 }
 
-/// Drawing units. The plot ends before the drawing does, so that the last figures stand beside it.
+/// Drawing units. The plot begins after the axis' figures, and ends before the last ones, which stand
+/// beside it.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 380.0;
+const LEFT: f64 = 64.0;
 const PLOT_WIDTH: f64 = 560.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 346.0;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use maud::{Markup, PreEscaped, html};
 use outlook::chart::Fan;
-use outlook::{CLAIMS, Frequency, LEVELS, Part, Quantity, Report, number};
+use outlook::{CLAIMS, Frequency, Part, Quantity, Report, number};
 
 use super::frame::{Live, Place, frame};
 use crate::digits::{SENTENCE, grouped, plain};
@@ -95,7 +95,6 @@ pub fn page(page: &Page) -> Markup {
             }
         }
         (sources())
-        p.quiet-note { "Every equation with its source: " code { "docs/outlook.md" } ". The same with a million draws: " code { "machina outlook --draws 1000000" } "." }
     };
     frame("The outlook", Place::Outlook, Live::Asking, main)
 }
@@ -140,7 +139,11 @@ fn claims(report: &Report) -> Markup {
                     p.grand { (chance(p.machine_gdp_claim)) }
                     p { "by the structural model, at the end of " (report.projection.year) "; " (sampling(p.machine_gdp_claim)) }
                     dl.purse {
+                        @if let Some(last) = p.fan.last() { div { dt { "half of all draws below" } dd { (number::dollars(last.machine_gdp[4])) } } }
                         div { dt { "2 or more" } dd { (chance(p.machine_gdp_at_least)) } }
+                        @if let (Some(least), Some(within)) = (p.machine_gdp_at_least.share(), p.machine_gdp_claim.share()) {
+                            div { dt { "more than 4" } dd { (number::chance((least - within).max(0.0))) } }
+                        }
                         div { dt { "other models" } dd { span.of { "silent: none speaks of it" } } }
                     }
                 }
@@ -149,6 +152,7 @@ fn claims(report: &Report) -> Markup {
                     p.grand { (chance(p.crypto_cap_claim)) }
                     p { "by the structural model, at the end of " (report.projection.year) "; " (sampling(p.crypto_cap_claim)) }
                     dl.purse {
+                        @if let Some(last) = p.fan.last() { div { dt { "half of all draws below" } dd { (number::dollars(last.crypto_cap[4])) } } }
                         @if let Some(pooled) = c.pool.probability {
                             div { dt { "the pool" } dd { (number::chance(pooled)) } }
                         }
@@ -307,24 +311,23 @@ fn target(asked: &Asked) -> Markup {
 
 /// Where the facts are from, and on which terms.
 fn sources() -> Markup {
-    let count = LEVELS.len();
     html! {
-        section.accounts #sources aria-labelledby="sources-head" {
-            h2 #sources-head { "Sources" }
-            details.twin #sources-table {
-                summary { "Where the facts of the past are from, and on which terms they are restated" }
-                div.scroll.tall tabindex="0" role="region" aria-label="Sources of facts" {
-                    table.figures {
-                        thead { tr { th scope="col" { "source" } th scope="col" { "terms" } th scope="col" { "read on" } } }
-                        tbody {
-                            @for source in PAST.facts.sources() {
-                                tr { td { (source.title) } td { (source.terms) } td { (source.retrieved) } }
+            section.accounts #sources aria-labelledby="sources-head" {
+                h2 #sources-head { "Sources" }
+                details.twin #sources-table {
+                    summary { "Where the facts of the past are from, and on which terms they are restated" }
+                    div.scroll.tall tabindex="0" role="region" aria-label="Sources of facts" {
+                        table.figures {
+                            thead { tr { th scope="col" { "source" } th scope="col" { "terms" } th scope="col" { "read on" } } }
+                            tbody {
+                                @for source in PAST.facts.sources() {
+                                    tr { td { (source.title) } td { (source.terms) } td { (source.retrieved) } }
+                                }
                             }
                         }
                     }
                 }
+    p.quiet-note { "Distributions of drivers are opinions, each with its source beside its slider. Every equation with its source: " code { "docs/outlook.md" } ". The same with a million draws: " code { "machina outlook --draws 1000000" } "." }
             }
-            p.quiet-note { "Distributions of drivers are opinions, each with its source beside its slider. The record keeps " (count) " quantiles of each projection." }
         }
-    }
 }

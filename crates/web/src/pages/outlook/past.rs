@@ -102,7 +102,7 @@ fn unused(test: &Backtest) -> Markup {
         HORIZONS.iter().find_map(|years| test.row(name, *years)?.result.as_ref().err().cloned())
     };
     html! {
-        p { strong { "Not used by default:" } }
+        p.unused-head { "Not used by default:" }
         ul.unused {
             @for rival in RIVALS.iter().filter(|r| !r.is_benchmark() && !used(test, r.name())) {
                 li {
@@ -112,7 +112,7 @@ fn unused(test: &Backtest) -> Markup {
                             ": raises CRPS by " (format!("{:.2}", fails.difference)) " at " (fails.years) " y against " (BENCHMARK)
                             ", which knows no driver."
                         }
-                        None => { ": not scored. " (plain(&silent(rival.name()).unwrap_or_default(), REASON)) "." }
+                        None => { ": not scored, since " (plain(&silent(rival.name()).unwrap_or_default(), REASON)) "." }
                     }
                 }
             }

@@ -41,8 +41,8 @@ fn line(text: &RecordedView, facts: &Facts, today: Date) -> Markup {
         tr {
             @match &entry {
                 Ok(entry) => {
-                    td { (entry.made) }
-                    td { "end of " (entry.year) }
+                    td.day { (entry.made) }
+                    td.day { "end of " (entry.year) }
                     td { (said(entry)) }
                     td { (became(&judge(entry, facts, today))) }
                 }
@@ -53,7 +53,7 @@ fn line(text: &RecordedView, facts: &Facts, today: Date) -> Markup {
                     td { (plain(&why.to_string(), SENTENCE)) }
                 }
             }
-            td { (ends(&text.hash)) }
+            td.day { (ends(&text.hash)) }
             td {
                 @match &text.inscribed {
                     Some(found) => {
