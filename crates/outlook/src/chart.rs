@@ -206,10 +206,9 @@ impl Fan {
         }
         for year in year_ticks(first, end) {
             let at = x(f64::from(year) + 1.0);
-            let anchor = if at > PLOT_WIDTH - 20.0 { "end" } else { "middle" };
             let _ = write!(
                 svg,
-                "<text class=\"year\" x=\"{at:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{year}</text>",
+                "<text class=\"year\" x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{year}</text>",
                 HEIGHT - 4.0
             );
         }
@@ -307,11 +306,11 @@ impl Fan {
 /// Drawing units. The plot begins after the axis' figures, and ends before the last ones, which stand
 /// beside it.
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 380.0;
+const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 64.0;
-const PLOT_WIDTH: f64 = 560.0;
+const PLOT_WIDTH: f64 = 550.0;
 const TOP: f64 = 24.0;
-const BOTTOM: f64 = 346.0;
+const BOTTOM: f64 = 384.0;
 
 impl Level {
     fn of(claim: &Claim) -> Level {
@@ -351,14 +350,11 @@ impl Axis {
     }
 }
 
-/// Years to write below the plot: at most eight, even steps back from the last.
+/// Years to write below the plot: at most six, even steps back from the last.
 fn year_ticks(first: f64, end: f64) -> impl Iterator<Item = i32> {
     let last = end as i32 - 1;
-    let step = ((end - first) / 7.0).ceil().max(1.0) as i32;
-    // Labels stand at years' ends; one too near the left edge would be cut.
-    (0..8)
-        .map(move |n| last - n * step)
-        .filter(move |year| f64::from(*year) + 1.0 >= first + 0.6 * f64::from(step) / 2.0)
+    let step = ((end - first) / 5.5).ceil().max(1.0) as i32;
+    (0..6).map(move |n| last - n * step).filter(move |year| f64::from(*year) + 1.0 >= first - 1e-9)
 }
 
 /// One year's figures, as they are told to whoever points at them.
@@ -474,7 +470,7 @@ mod tests {
         }
         for (first, end) in [(2017.2, 2035.0), (2028.0, 2028.0), (2028.0, 2051.0)] {
             let years: Vec<i32> = year_ticks(first, end).collect();
-            assert!(years.len() <= 8 && years.first() == Some(&(end as i32 - 1)), "{years:?}");
+            assert!(years.len() <= 6 && years.first() == Some(&(end as i32 - 1)), "{years:?}");
         }
     }
 

@@ -53,6 +53,7 @@
     if (target.type === "range") {
       const box = target.closest(".driver"), output = box.querySelector("output");
       output.value = show(Number(target.value), target.dataset.unit);
+      target.setAttribute("aria-valuetext", output.value);
       output.dataset.held = "";
       box.querySelector("[name=hold]").checked = true;
       const measured = box.querySelector("[name=measured]");

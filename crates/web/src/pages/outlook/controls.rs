@@ -2,7 +2,7 @@
 //! counts when it is ticked.
 
 use maud::{Markup, html};
-use outlook::{Describe, Driver, Drivers, Scenario, Unit};
+use outlook::{Describe, Driver, Scenario, Unit};
 
 use super::asked::{Asked, written};
 use crate::digits::{SENTENCE, plain};
@@ -96,7 +96,7 @@ fn slider(asked: &Asked, driver: Driver, measured: &[MeasuredView]) -> Markup {
     let d = driver.describe();
     let is_measured = asked.measured.contains(&driver);
     let held = asked.question.held(driver).filter(|_| !is_measured);
-    let median = Drivers::prior().of(driver).median();
+    let median = asked.question.drivers().of(driver).median();
     let value = held.unwrap_or(median);
     let (least, most, step) = span(driver);
     // A value typed into the address may lie beyond; the slider then reaches to it.
@@ -113,7 +113,7 @@ fn slider(asked: &Asked, driver: Driver, measured: &[MeasuredView]) -> Markup {
             output #(says) for=(id) data-held[held.is_some()] { (d.show(value)) }
             input #(id) type="range" form="ask" name=(d.name) aria-label={ (d.name) ", " (unit(d)) }
                 min=(written(least)) max=(written(most)) step=(written(step)) value=(written(value))
-                data-unit=(unit_word(d.unit));
+                aria-valuetext=(d.show(value)) data-unit=(unit_word(d.unit));
             p.range { span { (d.show(least)) } span { (d.show(most)) } }
             details.source {
                 summary { (d.shape()) }

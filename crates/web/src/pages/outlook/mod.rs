@@ -116,7 +116,7 @@ fn chance(frequency: Frequency) -> Markup {
     html! {
         @match frequency.share() {
             Some(p) => { (number::chance(p)) }
-            None => { "no draw" }
+            None => { "no draw has it" }
         }
     }
 }
@@ -157,7 +157,7 @@ fn claims(report: &Report) -> Markup {
                             div { dt { "the pool" } dd { (number::chance(pooled)) } }
                         }
                         @if let Some((least, most)) = spread(report) {
-                            div { dt { "all models" } dd { "from " (number::chance(least)) " to " (number::chance(most)) } }
+                            div { dt { "all models" } dd { (number::chance(least)) " to " (number::chance(most)) } }
                         }
                         div { dt { "where machines add 2 to 4" } dd { (chance(p.crypto_given_machine_gdp)) } }
                         div { dt { "with 30 % of gold's worth" } dd { (chance(p.crypto_given_share)) } }

@@ -62,7 +62,7 @@ fn summary(test: &Backtest, what: &str) -> Markup {
                         tr.used[rival.is_benchmark() || used(test, rival.name())] {
                             th scope="row" { span title=(plain(rival.about(), REASON)) { (rival.name()) } }
                             @for years in HORIZONS { (cell(test, rival.name(), years)) }
-                            td {
+                            td.said {
                                 @if rival.is_benchmark() { "yes, a benchmark" }
                                 @else if used(test, rival.name()) { "yes, it lowers CRPS" }
                                 @else { span.of { "no" } }

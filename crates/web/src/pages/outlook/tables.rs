@@ -28,9 +28,9 @@ pub fn models(projection: &Projection, c: &Comparison) -> Markup {
             table.figures.models {
                 thead { tr {
                     th scope="col" { "model" }
-                    th.number scope="col" { "machines add 2 to 4T" }
-                    th.number scope="col" { "crypto 17T or more" }
+                    th.number scope="col" { "17T in crypto" }
                     td {}
+                    th.number scope="col" { "2 to 4T by machines" }
                     th.number scope="col" { "10 %" }
                     th.number scope="col" { "half below" }
                     th.number scope="col" { "90 %" }
@@ -58,9 +58,9 @@ fn model(view: &View, machines: Option<f64>) -> Markup {
     html! {
         tr.used[used] {
             th scope="row" { span title=(plain(view.about, ABOUT)) { (view.name) } }
-            td.number { @match machines { Some(p) => { (number::chance(p)) } None => { span.of { "silent" } } } }
             td.number { @match view.probability { Some(p) => { (number::chance(p)) } None => { span.of { "silent" } } } }
             td.share aria-hidden="true" { @if let Some(p) = view.probability { (bar(thousandths(p))) } }
+            td.number { @match machines { Some(p) => { (number::chance(p)) } None => { span.of { "silent" } } } }
             @for place in 0..3 {
                 td.number { @match &quantiles { Some(q) => { (q[place]) } None => { "–" } } }
             }
@@ -92,7 +92,7 @@ pub fn anchors() -> Markup {
                                 (number::round_dollars(anchor.low))
                                 @if anchor.high > anchor.low { " to " (number::round_dollars(anchor.high)) }
                             }
-                            td { span.of { (anchor.kind) } }
+                            td.said { span.of { (anchor.kind) } }
                         }
                     }
                 }
@@ -138,10 +138,10 @@ pub fn scenarios(report: &Report, asked: &Asked) -> Markup {
             table.figures {
                 thead { tr {
                     th scope="col" { "scenario" }
-                    th scope="col" { "what it moves" }
-                    th.number scope="col" { "half below" }
                     th.number scope="col" { "17T or more" }
                     td {}
+                    th.number scope="col" { "half below" }
+                    th scope="col" { "what it moves" }
                 } }
                 tbody {
                     @for (scenario, line) in Scenario::ALL.into_iter().zip(&report.scenarios) {
@@ -149,10 +149,10 @@ pub fn scenarios(report: &Report, asked: &Asked) -> Markup {
                             th scope="row" {
                                 a href={ (asked.path_in(scenario)) "#scenarios" } { (line.name.replace('-', " ")) }
                             }
-                            td { (line.words) }
-                            td.number { (number::dollars(line.crypto_cap_median)) }
                             td.number { (number::chance(line.crypto_cap_claim)) }
                             td.share aria-hidden="true" { (bar(thousandths(line.crypto_cap_claim))) }
+                            td.number { (number::dollars(line.crypto_cap_median)) }
+                            td.said { (line.words) }
                         }
                     }
                 }
