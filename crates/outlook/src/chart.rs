@@ -149,7 +149,8 @@ impl Fan {
             let line: String = line.iter().collect();
             let _ = writeln!(text, "{label:>7} ┤{}", line.trim_end());
         }
-        let start = format!("{}", first.floor());
+        // The end of a year is written as that year.
+        let start = format!("{}", (first - 1e-3).floor());
         let gap = columns.saturating_sub(start.chars().count() + 4);
         let _ = writeln!(text, "        └{}", "─".repeat(columns));
         let _ = writeln!(text, "         {start}{}{last}", " ".repeat(gap));

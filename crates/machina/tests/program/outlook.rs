@@ -179,7 +179,7 @@ fn the_page_takes_what_the_economy_measures_once_it_has_traded() {
     assert!(before.contains("no ratio of payments to value added yet"), "{before}");
     home.run(&["demo"]).done();
     let after = up.get("/outlook?measured=turnover").text();
-    let ratio = home.json(&["economy"])["headline"]["turnover_to_value_added"].clone();
+    let ratio = home.json(&["economy"])["headline"]["turnoverToValueAdded"].clone();
     let ratio: f64 = ratio.as_str().and_then(|text| text.parse().ok()).expect("a ratio");
     assert!(after.contains(&format!("<code>turnover={ratio}</code>")), "{after}");
     let told = home.json(&["outlook", "--measured", "--draws", "5000"]);
