@@ -236,7 +236,7 @@ impl Fan {
             polyline("history", self.history.clone());
         }
         if let Some(level) = &self.claim {
-            let (low, high) = (y(level.low), level.high.map_or(0.0, |high| y(high)));
+            let (low, high) = (y(level.low), level.high.map_or(0.0, y));
             if level.high.is_some() {
                 let _ = write!(
                     svg,

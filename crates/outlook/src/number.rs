@@ -60,7 +60,7 @@ pub fn round_dollars(value: f64) -> String {
 pub fn chance(probability: f64) -> String {
     if probability > 0.0 && probability < 0.005 {
         "under 1 %".to_string()
-    } else if probability < 1.0 && probability >= 0.995 {
+    } else if (0.995..1.0).contains(&probability) {
         "over 99 %".to_string()
     } else {
         format!("{:.0} %", probability * 100.0)
