@@ -67,8 +67,10 @@ pub use predictive::{Normal, Predictive};
 pub use projection::{
     FAN_DRAWS, FanYear, Frequency, LEVELS, Medians, Projection, Quantiles, project, rank_r2,
 };
-pub use question::{MustBeTrue, Question, Report, SCENARIO_DRAWS, ScenarioLine, answer};
+pub use question::{
+    HASTY_DRAWS, MustBeTrue, Question, Report, SCENARIO_DRAWS, ScenarioLine, answer,
+};
 pub use scenario::Scenario;
 pub use simulation::{FEWEST_DRAWS, MOST_DRAWS, Plan, simulate};
 pub use solve::{Alone, Answer, Move, Together, solve};
-pub use variance::{BATCHES, Estimate, PAIRS, Part, parts, parts_of};
+pub use variance::{BATCHES, Estimate, FEW_PAIRS, PAIRS, Part, parts, parts_of};

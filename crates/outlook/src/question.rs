@@ -18,11 +18,14 @@ use crate::projection::{Projection, project};
 use crate::scenario::Scenario;
 use crate::simulation::{Plan, simulate};
 use crate::solve::{Answer, solve};
-use crate::variance::{Part, parts_of};
+use crate::variance::{FEW_PAIRS, PAIRS, Part, parts_of};
 use crate::{Date, OutlookError};
 
 /// Scenarios are drawn at most so often; they are compared with each other draw by draw.
 pub const SCENARIO_DRAWS: u32 = 100_000;
+
+/// Whoever draws less than this wants an answer at once, and gets the variance by fewer pairs, too.
+pub const HASTY_DRAWS: u32 = 50_000;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,10 +185,11 @@ pub fn answer(
 ) -> Result<Report, OutlookError> {
     let (drivers, horizon) = (question.drivers(), question.horizon);
     let quantities = [Quantity::MachineGdp, Quantity::CryptoCap];
+    let pairs = if plan.draws() < HASTY_DRAWS { FEW_PAIRS } else { PAIRS };
     // What needs no draws of the other is done beside it.
     let (projection, scenarios, [machine_gdp_parts, crypto_cap_parts]) =
         std::thread::scope(|scope| {
-            let parts = scope.spawn(|| parts_of(&drivers, horizon, quantities, plan.seed));
+            let parts = scope.spawn(|| parts_of(&drivers, horizon, quantities, plan.seed, pairs));
             let projection = project(&drivers, horizon, plan);
             let scenarios = scenarios(question, plan);
             (projection, scenarios, parts.join().expect("nothing panics there"))

@@ -12,7 +12,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::driver::{Driver, Drivers};
+use crate::driver::{Driver, Drivers, Values};
 use crate::model::{Horizon, Quantity, Year};
 use crate::simulation::uniforms;
 
@@ -20,6 +20,8 @@ use crate::simulation::uniforms;
 pub const BATCHES: u32 = 24;
 /// Pairs of draws in a batch; each is evaluated once more for every driver.
 pub const PAIRS: u32 = 1_024;
+/// The same where an answer is wanted at once: the error is then larger by a factor of √2.
+pub const FEW_PAIRS: u32 = 512;
 /// Streams of random numbers that no simulation uses.
 const FIRST_STREAM: u64 = 1 << 40;
 
@@ -46,17 +48,18 @@ pub struct Part {
 /// The parts of all drivers that are not fixed, the greatest total first.
 #[must_use]
 pub fn parts(drivers: &Drivers, horizon: Horizon, quantity: Quantity, seed: u64) -> Vec<Part> {
-    let [parts] = parts_of(drivers, horizon, [quantity], seed);
+    let [parts] = parts_of(drivers, horizon, [quantity], seed, PAIRS);
     parts
 }
 
-/// The same for several quantities, from the same draws.
+/// The same for several quantities from the same draws, with so many pairs in a batch.
 #[must_use]
 pub fn parts_of<const N: usize>(
     drivers: &Drivers,
     horizon: Horizon,
     quantities: [Quantity; N],
     seed: u64,
+    pairs: u32,
 ) -> [Vec<Part>; N] {
     let free: Vec<Driver> =
         Driver::ALL.into_iter().filter(|driver| !drivers.of(*driver).is_fixed()).collect();
@@ -65,8 +68,11 @@ pub fn parts_of<const N: usize>(
     for batch in 0..u64::from(BATCHES) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(FIRST_STREAM + batch);
+        let drawn: Vec<Pair> = (0..pairs.max(2))
+            .map(|_| (drivers.at(&uniforms(&mut random)), drivers.at(&uniforms(&mut random))))
+            .collect();
         for (kept, indices) in
-            batches.iter_mut().zip(batch_indices(drivers, &year, quantities, &free, &mut random))
+            batches.iter_mut().zip(batch_indices(&drawn, &year, quantities, &free))
         {
             kept.push(indices);
         }
@@ -86,26 +92,22 @@ pub fn parts_of<const N: usize>(
     })
 }
 
+/// Two draws, of which one lends the other its drivers, one by one.
+type Pair = (Values, Values);
+
 /// First-order and total index of each free driver for each quantity, from one batch.
 fn batch_indices<const N: usize>(
-    drivers: &Drivers,
+    drawn: &[Pair],
     year: &Year,
     quantities: [Quantity; N],
     free: &[Driver],
-    random: &mut ChaCha8Rng,
 ) -> Vec<[(f64, f64); N]> {
     let logs = |values: &_| {
         let outcome = year.outcome(values);
         quantities.map(|quantity| quantity.of(&outcome).ln())
     };
-    let pairs: Vec<_> = (0..PAIRS)
-        .map(|_| {
-            let a = drivers.at(&uniforms(random));
-            let b = drivers.at(&uniforms(random));
-            (logs(&a), logs(&b), a, b)
-        })
-        .collect();
-    let n = f64::from(PAIRS);
+    let pairs: Vec<_> = drawn.iter().map(|(a, b)| (logs(a), logs(b), a, b)).collect();
+    let n = pairs.len() as f64;
     let moments: [(f64, f64); N] = std::array::from_fn(|q| {
         let mean = pairs.iter().map(|p| p.0[q] + p.1[q]).sum::<f64>() / (2.0 * n);
         let squares = pairs.iter().map(|p| (p.0[q] - mean).powi(2) + (p.1[q] - mean).powi(2));
@@ -115,7 +117,7 @@ fn batch_indices<const N: usize>(
         .map(|driver| {
             let mut sums = [(0.0, 0.0); N];
             for (a, b, values, others) in &pairs {
-                let mut mixed = *values;
+                let mut mixed = **values;
                 mixed[driver.index()] = others[driver.index()];
                 let mixed = logs(&mixed);
                 for (q, (first, total)) in sums.iter_mut().enumerate() {
