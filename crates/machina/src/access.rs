@@ -14,7 +14,8 @@ use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::report::{
     Books, ChannelReport, ClosedReport, EconomyReport, FundReport, Info, InscribedReport,
-    MandateReport, PayOrder, PayReport, QuoteReport, RetypeReport, StallOrder, StallReport,
+    MandateReport, MeasuredReport, PayOrder, PayReport, QuoteReport, RetypeReport, StallOrder,
+    StallReport,
 };
 
 /// An economy, wherever it is.
@@ -104,6 +105,17 @@ impl Access {
         match self {
             Access::Running(client) => client.get("economy/now").await,
             Access::Here(assembly) => assembly.economy_now().await,
+        }
+    }
+
+    /// What the economy measures of the outlook's drivers.
+    ///
+    /// # Errors
+    /// If the chain does not answer.
+    pub async fn measured(&self) -> Result<MeasuredReport, Failure> {
+        match self {
+            Access::Running(client) => client.get("outlook/measured").await,
+            Access::Here(assembly) => assembly.measured().await,
         }
     }
 

@@ -285,9 +285,19 @@ pub struct OutlookQuestion {
     /// What must be true for a quantity to reach a value: `crypto_cap=17e12@2034`.
     #[arg(long, value_name = "QUANTITY=VALUE@YEAR")]
     pub solve: Option<String>,
-    /// Take from this home's economy what it measures, in place of opinions.
-    #[arg(long, global = true)]
-    pub measured: bool,
+    /// Take from this home's economy what it measures, in place of opinions: `turnover` if nothing else
+    /// is said; `--measured=turnover,velocity,take`.
+    #[arg(
+        long,
+        global = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "turnover",
+        value_delimiter = ',',
+        value_name = "DRIVERS",
+        value_parser = ["turnover", "velocity", "take"]
+    )]
+    pub measured: Vec<String>,
     /// How often the model is drawn.
     #[arg(long, global = true, default_value_t = 200_000, value_name = "N")]
     pub draws: u32,

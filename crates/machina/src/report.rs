@@ -10,6 +10,7 @@ use money::{Amount, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::failure::Failure;
 use crate::say;
 
 /// A service to sell.
@@ -541,6 +542,41 @@ pub struct InscribedReport {
     pub transaction: String,
     /// In which block.
     pub block: u64,
+}
+
+/// What an economy measures of the outlook's drivers: ratios, and no amounts.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MeasuredReport {
+    /// A figure for each driver that its accounts speak of.
+    pub figures: Vec<MeasuredFigure>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MeasuredFigure {
+    /// Which driver of the outlook.
+    pub driver: String,
+    /// How it is computed, in a few words.
+    pub means: String,
+    /// Its value; none if it cannot be measured yet.
+    pub value: Option<f64>,
+    /// Why there is none.
+    pub lacks: Option<String>,
+}
+
+impl MeasuredReport {
+    /// The figure of one driver.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn value(&self, driver: outlook::Driver) -> Result<f64, Failure> {
+        let figure = self.figures.iter().find(|figure| figure.driver == driver.name());
+        figure.and_then(|figure| figure.value).ok_or_else(|| {
+            let lacks = figure.and_then(|figure| figure.lacks.clone());
+            Failure::new(lacks.unwrap_or_else(|| format!("this economy does not measure {driver}")))
+                .hint("let machines trade first, for example with `machina demo`")
+        })
+    }
 }
 
 /// A table with right-aligned columns where asked; widths follow the content.

@@ -73,6 +73,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/fund", post(fund))
             .route("/grant", post(grant))
             .route("/outlook/inscribe", post(inscribe))
+            .route("/outlook/measured", get(measured))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
@@ -196,6 +197,10 @@ async fn inscribe(
     Json(order): Json<InscribeOrder>,
 ) -> Result<Json<InscribedReport>, Failure> {
     assembly.inscribe(&order.digest).await.map(Json)
+}
+
+async fn measured(State(assembly): State<Arc<Assembly>>) -> Answer<crate::report::MeasuredReport> {
+    assembly.measured().await.map(Json)
 }
 
 async fn fund(

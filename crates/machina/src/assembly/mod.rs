@@ -11,6 +11,7 @@ pub mod mcp;
 mod measure;
 mod metrics;
 mod notary;
+mod nowcast;
 pub mod publication;
 pub mod server;
 
@@ -62,6 +63,7 @@ use cast::Cast;
 use measure::Measure;
 use metrics::Metrics;
 use money_chain::{open_chain, wallet_makers};
+use notary::Archive;
 use square::Square;
 use stalls::Stalls;
 use workplace::{Seat, Workplace};
@@ -276,6 +278,8 @@ impl Assembly {
                 clock.clone(),
                 measure.lock().expect("nothing panics under this lock").added_before(),
             ),
+            archive: Archive::new(home.home()),
+            clock: clock.clone(),
         });
 
         let stalls = Arc::new(Stalls::new(

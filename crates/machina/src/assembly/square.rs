@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ledger::{Ledger, Reference, State, Status, StoredEvidence, TransferRecord};
 use mandates::Mandates;
 use mandates::books::{self, Line};
-use money::{Amount, Party, Timestamp};
+use money::{Amount, Clock, Party, Timestamp};
 use payments::wire::{PaymentPayload, PaymentRequired, SettleResponse};
 use payments::{Offer, buyer, exact, gate};
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use super::accounts::Beside;
 use super::cast::Cast;
 use super::measure::{Measure, Progress, Trade, trade_of};
 use super::overrides::{self, Override};
+use super::notary::Archive;
 use super::publication::Contents;
 use super::workplace::Workplace;
 use super::{Facts, accounts, capital};
@@ -47,6 +48,8 @@ pub struct Parts {
     pub offer: Offer,
     pub working: bool,
     pub workplace: Workplace,
+    pub archive: Archive,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The economy as its pages see it.
@@ -693,6 +696,14 @@ impl web::Economy for Square {
             overrides,
             trades: wanted.into_iter().filter_map(|(place, of)| self.view(place, of)).collect(),
         })
+    }
+
+    fn outlook(&self) -> web::OutlookView {
+        let supply = self.parts.facts.lock().expect("nothing panics under this lock").supply;
+        let accounts = self.measure(|measure| measure.accounts(supply).ok());
+        let today = outlook::Date::of_unix(self.parts.clock.now().as_secs());
+        let view = self.parts.archive.view(accounts.as_ref(), &self.parts.chain, today);
+        self.runtime.block_on(view)
     }
 
     fn subscribe(&self) -> broadcast::Receiver<TradeView> {
