@@ -208,6 +208,11 @@ impl Outcome {
     }
 }
 
+/// What a task says while its payment is checked and its work is done.
+pub fn submitted() -> Map<String, Value> {
+    Map::from_iter([(STATUS.to_string(), Value::from("payment-submitted"))])
+}
+
 /// What a declined quote is told as.
 pub fn declined() -> Map<String, Value> {
     Map::from_iter([(STATUS.to_string(), Value::from("payment-rejected"))])

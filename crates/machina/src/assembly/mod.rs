@@ -5,6 +5,8 @@
 //! resolved before anything else happens. [`server`] puts it on the network; [`Assembly::close`]
 //! takes it down in the opposite order.
 
+pub mod a2a;
+pub mod agents;
 pub mod cast;
 pub mod mcp;
 mod measure;
@@ -50,6 +52,7 @@ use crate::report::{
     FundReport, Headline, Info, MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder,
     PayReport, QuoteReport, TokenInfo, WayReport,
 };
+use agents::Agents;
 use cast::Cast;
 use measure::Measure;
 use money_chain::{open_chain, wallet_makers};
@@ -94,6 +97,7 @@ pub struct Assembly {
     vision: Option<Arc<VisionWorker>>,
     square: Arc<Square>,
     stalls: Arc<Stalls>,
+    agents: Arc<Agents>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -133,6 +137,10 @@ impl Assembly {
         let chain = connect(cast.senders()).await?;
         let mint = match &node {
             Some(_) => Some(connect(cast.mint.transaction_signer().into()).await?),
+            None => None,
+        };
+        let registrar = match &node {
+            Some(_) => Some(connect(cast.machines()).await?),
             None => None,
         };
         let asset = chain.token().asset;
@@ -261,6 +269,14 @@ impl Assembly {
             ],
         )?);
 
+        let agents = Agents::new(agents::Parts {
+            machines: vision::known(&cast, &offer, vision.is_some()),
+            registrar,
+            chain: chain.clone(),
+            port: place.port,
+            clock: clock.clone(),
+        })?;
+
         let assembly = Arc::new(Assembly {
             _home: home,
             place,
@@ -281,6 +297,7 @@ impl Assembly {
             vision,
             square,
             stalls,
+            agents,
             tasks: Mutex::default(),
         });
         assembly.resolve_leftovers().await?;
@@ -430,7 +447,11 @@ impl Assembly {
             }
         });
         let tell = self.square.follow();
-        self.tasks.lock().expect("nothing panics under this lock").extend([compare, tell]);
+        self.tasks.lock().expect("nothing panics under this lock").extend([
+            compare,
+            tell,
+            self.agents.watch(),
+        ]);
     }
 
     /// Takes the economy down: no more work, then the chain, then the books.
