@@ -34,7 +34,7 @@ use settlement::Settlement;
 use settlement::registries::{AGENTS_AT_ONCE, Agent};
 use url::Host;
 
-use super::a2a;
+use super::{Assembly, a2a};
 use crate::failure::Failure;
 
 /// How many agents are listed: the first that registered.
@@ -51,6 +51,9 @@ const MOST_READ: usize = LONGEST_REGISTRATION;
 const ASK_EVERY: Duration = Duration::from_secs(30);
 /// How soon registering is tried again if the chain did not take it.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// What is asked for: what programs read, and what people do.
+const JSON: &str = "application/json, */*;q=0.5";
+const PAGE: &str = "text/html, */*;q=0.5";
 /// How many agents are on one page of the list, unless `limit` says otherwise, and at most.
 const USUAL_PAGE: usize = 50;
 
@@ -63,6 +66,8 @@ pub struct Known {
     pub address: Party,
     /// What it does, for people.
     pub description: String,
+    /// Where people read of it, below the economy's address.
+    pub page: String,
     /// It sells by x402.
     pub sells: bool,
     /// Tools of its own are sold at `/mcp`.
@@ -142,6 +147,15 @@ pub struct Answered {
     pub version: String,
     /// When it last answered, in Unix milliseconds.
     pub answered_at: u64,
+}
+
+impl Assembly {
+    /// Each machine gets its agent on the embedded chain, if it has none (ERC-8004).
+    pub async fn register_machines(&self) {
+        if let Err(error) = self.agents.register().await {
+            tracing::warn!(%error, "not all machines are registered; it is tried again");
+        }
+    }
 }
 
 impl Agents {
@@ -240,7 +254,7 @@ impl Agents {
             endpoint: format!("{base}{path}"),
             version: version.into(),
         };
-        let mut services = vec![service("web", format!("/m/{name}"), "")];
+        let mut services = vec![service("web", machine.page.clone(), "")];
         if state.talks.iter().any(|talks| talks == name) {
             services.push(service("A2A", a2a::card_path(name), ::a2a::VERSION));
         }
@@ -294,7 +308,7 @@ impl Agents {
             services: Vec::new(),
             silent: 0,
         };
-        let Some((_, body)) = self.get(&listed.agent_uri).await else { return listed };
+        let Some((_, body)) = self.get(&listed.agent_uri, JSON).await else { return listed };
         let Ok(file) = Registration::read(&body) else { return listed };
         let chain_id = self.parts.chain.token().chain_id;
         listed.names_its_registry = file.names(chain_id, IDENTITY_REGISTRY, agent.id);
@@ -318,8 +332,10 @@ impl Agents {
     /// Whether somebody is there who speaks what the service says: a card for A2A; for everything
     /// else an answer that is neither `not found` nor a failure.
     async fn answers(&self, service: &Service) -> bool {
-        let Some((status, body)) = self.get(&service.endpoint).await else { return false };
-        if service.name.eq_ignore_ascii_case("A2A") {
+        let is = |name: &str| service.name.eq_ignore_ascii_case(name);
+        let wanted = if is("web") { PAGE } else { JSON };
+        let Some((status, body)) = self.get(&service.endpoint, wanted).await else { return false };
+        if is("A2A") {
             return status.is_success()
                 && serde_json::from_slice::<::a2a::AgentCard>(&body).is_ok();
         }
@@ -327,11 +343,10 @@ impl Agents {
     }
 
     /// What an address answers to a plain question, if it may be asked.
-    async fn get(&self, address: &str) -> Option<(StatusCode, Vec<u8>)> {
+    async fn get(&self, address: &str, wanted: &'static str) -> Option<(StatusCode, Vec<u8>)> {
         let own_chain = self.parts.registrar.is_some();
         let url = may_be_asked(address, self.parts.port, own_chain)?;
-        let question = self.http.get(url).header(header::ACCEPT, "application/json, */*;q=0.5");
-        let mut answer = question.send().await.ok()?;
+        let mut answer = self.http.get(url).header(header::ACCEPT, wanted).send().await.ok()?;
         let mut body = Vec::new();
         // The client's time bounds this too.
         while let Ok(Some(part)) = answer.chunk().await {

@@ -91,17 +91,16 @@ pub fn known(cast: &Cast, offer: &Offer, working: bool) -> Vec<Known> {
         name: name.into(),
         address: key.party(),
         description: description.into(),
+        page: format!("/m/{name}"),
         sells,
         tools: false,
     };
     let sees = Known { tools: working, ..machine(&cast.vision, NAME, &offer.description, working) };
     let resells = "Sells services that run elsewhere, for whoever opened a stall here.";
     let buys = "Buys work for its owner, under a mandate.";
-    vec![
-        sees,
-        machine(&cast.seller, "seller", resells, true),
-        machine(&cast.shopper, "shopper", buys, false),
-    ]
+    // Its stalls are in the square; it has no page of its own.
+    let seller = Known { page: "/".into(), ..machine(&cast.seller, "seller", resells, true) };
+    vec![sees, seller, machine(&cast.shopper, "shopper", buys, false)]
 }
 
 /// The machine's counter, behind the gate: on the web, as a tool, and as an agent that others talk to.

@@ -172,7 +172,10 @@ impl Agent {
         self: &Arc<Self>,
         request: SendMessageRequest,
     ) -> Result<SendMessageResponse, A2AError> {
-        let message = request.message;
+        let mut message = request.message;
+        // Some clients write what they leave out as an empty text.
+        message.task_id = message.task_id.filter(|id| !id.is_empty());
+        message.context_id = message.context_id.filter(|id| !id.is_empty());
         check(&message)?;
         if request.configuration.as_ref().is_some_and(|c| c.task_push_notification_config.is_some())
         {
@@ -383,7 +386,8 @@ impl Agent {
         };
         // Nobody shows who they are: whose tasks they are is shown by the number of their context.
         let context = request.context_id.unwrap_or_default();
-        let (state, after) = (request.status, request.status_timestamp_after);
+        let state = request.status.filter(|state| *state != TaskState::Unspecified);
+        let after = request.status_timestamp_after;
         let found = self.tasks.list(&context, |task| {
             state.as_ref().is_none_or(|state| task.status.state == *state)
                 && after.is_none_or(|after| task.status.timestamp.is_some_and(|at| at >= after))
