@@ -130,6 +130,8 @@ pub enum Outcome {
 /// What becomes of the task at once, if the payment cannot be read, or nothing is asked for.
 pub fn request(offer: &Offer, call: Call<'_>) -> Result<Request<Body>, Outcome> {
     let Call { target, media_type, body, payment } = call;
+    let payment = payment.cloned().map(whole_numbers);
+    let payment = payment.as_ref();
     envelope::request(Asked { target, media_type, body, payment }).map_err(|why| match why {
         Unreadable::Request => Outcome::Failed {
             code: "invalid_request".into(),
@@ -208,6 +210,28 @@ impl Outcome {
     }
 }
 
+/// The same JSON with whole numbers for what clients wrote as `2.0`: metadata of A2A is a protobuf
+/// `Struct`, all of whose numbers are floats, and some SDKs write them out so. No amount is among
+/// them: those are texts.
+pub fn whole_numbers(value: Value) -> Value {
+    /// Above it a float does not tell each whole number from the next.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or(f64::NAN);
+            match float.trunc() == float && float.abs() <= MOST {
+                true => Value::from(float as i64),
+                false => Value::Number(number),
+            }
+        }
+        Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (name, whole_numbers(value))).collect()
+        }
+        other => other,
+    }
+}
+
 /// What a task says while its payment is checked and its work is done.
 pub fn submitted() -> Map<String, Value> {
     Map::from_iter([(STATUS.to_string(), Value::from("payment-submitted"))])
@@ -256,6 +280,16 @@ mod tests {
         {
             assert!(matches!(read(&unclear), Intent::Unclear(_)), "{unclear}");
         }
+    }
+
+    #[test]
+    fn what_an_sdk_wrote_as_a_float_is_read_as_it_was_meant() {
+        let sent =
+            json!({ "x402Version": 2.0, "a": [60.0, 0.5, 1e300, "1.0", null], "b": { "c": -3.0 } });
+        let meant =
+            json!({ "x402Version": 2, "a": [60, 0.5, 1e300, "1.0", null], "b": { "c": -3 } });
+        assert_eq!(whole_numbers(sent), meant);
+        assert_eq!(whole_numbers(json!(18_446_744_073_709_551_615u64)), json!(u64::MAX));
     }
 
     #[test]

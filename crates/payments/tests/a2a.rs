@@ -99,9 +99,14 @@ async fn a_task_asks_for_its_price_and_is_done_once_it_is_paid() {
     assert_eq!((agent.count(), town.owns(seller()).await), (0, 0));
 
     let payment = town.payment(&payer, 1);
-    // The same payment again gives the same answer, and is paid once.
-    for _ in 0..2 {
-        let done = agent.pay(&payment, "hello").await;
+    // The same payment again gives the same answer, and is paid once; also as an SDK writes it whose
+    // metadata knows no whole numbers.
+    let mut floats = json!(payment);
+    floats["x402Version"] = json!(2.0);
+    floats["accepted"]["maxTimeoutSeconds"] =
+        json!(floats["accepted"]["maxTimeoutSeconds"].as_f64().unwrap());
+    for sent in [json!(payment), floats] {
+        let done = agent.outcome(&json!({ PAYLOAD: sent }), "hello").await;
         let Outcome::Delivered { media_type, body, settlement: Some(settled) } = &done else {
             panic!("{done:?}")
         };

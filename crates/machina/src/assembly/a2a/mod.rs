@@ -344,6 +344,7 @@ impl Agent {
 
     fn numbers(&self, data: &Value) -> Result<Vec<String>, A2AError> {
         let known = || format!("a part with data may set {}", self.skill.numbers.join(", "));
+        let data = payments::a2a::whole_numbers(data.clone());
         let said = data.as_object().ok_or_else(|| A2AError::invalid_params(known()))?;
         let mut query = Vec::new();
         for (name, value) in said {
