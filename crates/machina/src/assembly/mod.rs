@@ -272,7 +272,7 @@ impl Assembly {
         let agents = Agents::new(agents::Parts {
             machines: vision::known(&cast, &offer, vision.is_some()),
             registrar,
-            chain: chain.clone(),
+            chain_id: chain.token().chain_id,
             port: place.port,
             clock: clock.clone(),
         })?;

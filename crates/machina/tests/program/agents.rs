@@ -88,6 +88,7 @@ fn an_agent_is_asked_for_a_price_and_told_no_by_name() {
     let home = Home::new();
     let up = home.up();
     let card = up.get("/m/vision/.well-known/agent-card.json").json();
+    assert_eq!(up.get("/.well-known/agent-card.json").json(), card);
     let url = card["supportedInterfaces"][0]["url"].as_str().expect("where it answers");
     assert_eq!(url, format!("http://localhost:{}/m/vision/a2a", up.port));
     let call = |method: &str, params: Value| {
@@ -138,6 +139,9 @@ fn an_agent_is_asked_for_a_price_and_told_no_by_name() {
     ] {
         assert_eq!(send(parts.clone())["error"]["code"], code, "{parts}");
     }
+    // What was sent is not thrown back, however wrong.
+    let shout = call("GetTask", json!({ "id": { "x".repeat(100_000): 1 } }));
+    assert!(shout.to_string().len() < 2_000 && shout["error"]["code"] == -32602);
     let torn = HTTP.post(up.url("/m/vision/a2a")).header("a2a-version", "1.0").body("{\"jsonrpc\"");
     assert_eq!(ask(torn).json()["error"]["code"], -32700);
     let huge = HTTP.post(up.url("/m/vision/a2a")).body(vec![b' '; 12 << 20]);

@@ -12,7 +12,8 @@
 //! command anything.
 //!
 //! Bounds: a request by the offer's largest input, calls at once by [`AT_ONCE`], each by
-//! [`LONGEST_CALL`], streams by [`MOST_STREAMS`]; tasks by [`tasks`].
+//! [`LONGEST_CALL`], what is worked on by [`MOST_WORKS`], streams by [`MOST_STREAMS`]; tasks by
+//! [`tasks`].
 
 mod card;
 mod tasks;
@@ -42,13 +43,14 @@ use payments::a2a::{Call, Intent, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tower::ServiceExt as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::util::BoxCloneSyncService;
 use tower_http::timeout::TimeoutLayer;
 
-use tasks::{Input, Said, Taken, Tasks, rests};
+use tasks::{Input, PaymentName, Said, Taken, Tasks, rests};
 
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -58,6 +60,10 @@ const ROOM: usize = 256 * 1024;
 const AT_ONCE: usize = 16;
 /// How long a call may take: the gate's waits for work and settlement, and the way of its input.
 const LONGEST_CALL: Duration = Duration::from_secs(120);
+/// How many tasks are put through the gate at once, whether their clients wait or not.
+const MOST_WORKS: usize = 2 * AT_ONCE;
+/// The most of a fault's words that is told: they may repeat what was sent.
+const LONGEST_FAULT: usize = 300;
 /// How many streams are open at once.
 const MOST_STREAMS: usize = 64;
 /// How long a stream stays open on a task of which nothing is heard.
@@ -111,6 +117,7 @@ pub struct Agent {
     clock: Arc<dyn Clock>,
     entropy: fn() -> [u8; 32],
     streams: Arc<Semaphore>,
+    works: Arc<Semaphore>,
 }
 
 /// Where a machine's card is, below the economy's address.
@@ -134,8 +141,9 @@ impl Agent {
         entropy: fn() -> [u8; 32],
     ) -> Arc<Agent> {
         let streams = Arc::new(Semaphore::new(MOST_STREAMS));
+        let works = Arc::new(Semaphore::new(MOST_WORKS));
         let tasks = Tasks::default();
-        Arc::new(Agent { base, skill, offer, paid, tasks, clock, entropy, streams })
+        Arc::new(Agent { base, skill, offer, paid, tasks, clock, entropy, streams, works })
     }
 
     /// Its routes: its card, and where it answers.
@@ -151,6 +159,11 @@ impl Agent {
             .route(&card_path(&self.skill.machine), get(card))
             .merge(calls)
             .with_state(self.clone())
+    }
+
+    /// What it tells of itself.
+    pub fn card(&self) -> ::a2a::AgentCard {
+        card::of(&self.base, &self.skill, &self.offer)
     }
 
     /// Ends all streams and forgets all tasks.
@@ -189,6 +202,10 @@ impl Agent {
             Intent::Unclear(said) => return Err(A2AError::invalid_params(said)),
         };
         let input = self.input(&message)?;
+        // Taken before anything changes: who finds no place finds its task as it was.
+        let place = self.works.clone().try_acquire_owned().map_err(|_| {
+            A2AError::internal("too much is being worked on; send the same again in a moment")
+        })?;
         let id = match message.task_id.clone() {
             None => match input {
                 None => return Ok(SendMessageResponse::Message(self.introduction(&message))),
@@ -208,11 +225,16 @@ impl Agent {
             }
         };
         match payment {
-            None => self.ask(&id)?,
-            Some(payment) => match self.tasks.take(&id, &payment, self.clock.now())? {
-                Taken::Known => {}
-                Taken::Work(input) => self.work(id.clone(), input, Some(payment)),
-            },
+            None => self.ask(&id, place)?,
+            Some(payment) => {
+                let name = Sha256::digest(payment.to_string()).into();
+                match self.tasks.take(&id, name, self.clock.now())? {
+                    Taken::Known => {}
+                    Taken::Work(input) => {
+                        self.work(id.clone(), input, Some((payment, name)), place);
+                    }
+                }
+            }
         }
         self.tasks.get(&id).map(SendMessageResponse::Task)
     }
@@ -225,10 +247,10 @@ impl Agent {
     }
 
     /// Asks the gate for the price of a task that waits for it.
-    fn ask(self: &Arc<Self>, id: &str) -> Result<(), A2AError> {
+    fn ask(self: &Arc<Self>, id: &str, place: OwnedSemaphorePermit) -> Result<(), A2AError> {
         match (self.tasks.get(id)?.status.state, self.tasks.input(id)?) {
             (TaskState::Submitted | TaskState::InputRequired, Some(input)) => {
-                self.work(id.to_string(), input, None);
+                self.work(id.to_string(), input, None, place);
                 Ok(())
             }
             (TaskState::Working, _) => {
@@ -241,16 +263,24 @@ impl Agent {
     }
 
     /// Puts a task through the gate, whoever hangs up.
-    fn work(self: &Arc<Self>, id: String, input: Input, payment: Option<Value>) {
+    fn work(
+        self: &Arc<Self>,
+        id: String,
+        input: Input,
+        paid: Option<(Value, PaymentName)>,
+        place: OwnedSemaphorePermit,
+    ) {
         let agent = self.clone();
         tokio::spawn(async move {
+            let _place = place;
+            let (payment, name) = paid.unzip();
             let outcome = agent.outcome(input, payment.as_ref()).await;
             let network = payments::wire::network(agent.offer.token.chain_id);
             let receipt = payment.as_ref().and_then(|_| outcome.receipt(&network));
             let artifact = agent.artifact(&outcome);
             let said = |receipts: &[Value]| said(&outcome, receipts);
             let now = agent.clock.now();
-            agent.tasks.tell(&id, payment.as_ref(), receipt, artifact, said, now);
+            agent.tasks.tell(&id, name, receipt, artifact, said, now);
         });
     }
 
@@ -480,7 +510,7 @@ impl Listening {
 
 async fn card(State(agent): State<Arc<Agent>>) -> Response {
     let cached = [(header::CACHE_CONTROL, "public, max-age=60")];
-    (cached, Json(card::of(&agent.base, &agent.skill, &agent.offer))).into_response()
+    (cached, Json(agent.card())).into_response()
 }
 
 async fn answer(State(agent): State<Arc<Agent>>, headers: HeaderMap, body: Bytes) -> Response {
@@ -504,8 +534,8 @@ async fn answer(State(agent): State<Arc<Agent>>, headers: HeaderMap, body: Bytes
 fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<JsonRpcRequest, (JsonRpcId, A2AError)> {
     let request: JsonRpcRequest = serde_json::from_slice(body).map_err(|fault| {
         let error = match fault.is_data() {
-            true => A2AError::invalid_request(format!("this is no request: {fault}")),
-            false => A2AError::parse_error(format!("this is not JSON: {fault}")),
+            true => A2AError::invalid_request(format!("this is no request: {}", words(&fault))),
+            false => A2AError::parse_error(format!("this is not JSON: {}", words(&fault))),
         };
         let id = serde_json::from_slice::<Value>(body).ok();
         let id = id.and_then(|said| serde_json::from_value(said.get("id")?.clone()).ok());
@@ -587,8 +617,14 @@ async fn dispatch(agent: &Arc<Agent>, request: JsonRpcRequest) -> Result<Respons
 }
 
 fn read<T: DeserializeOwned>(params: Option<Value>) -> Result<T, A2AError> {
-    serde_json::from_value(params.unwrap_or_else(|| Value::Object(Map::new())))
-        .map_err(|fault| A2AError::invalid_params(format!("`params` cannot be read: {fault}")))
+    serde_json::from_value(params.unwrap_or_else(|| Value::Object(Map::new()))).map_err(|fault| {
+        A2AError::invalid_params(format!("`params` cannot be read: {}", words(&fault)))
+    })
+}
+
+/// What is wrong, without all that was sent.
+fn words(fault: &serde_json::Error) -> String {
+    fault.to_string().chars().take(LONGEST_FAULT).collect()
 }
 
 fn result(id: JsonRpcId, told: &impl Serialize) -> Result<Response, A2AError> {

@@ -5,7 +5,7 @@
 //! answer. Who knows a task's number may read it; numbers cannot be guessed, and lists are of one
 //! context, whose number cannot be guessed either unless a client chose it so.
 //!
-//! Bounds: [`MOST_TASKS`] and [`MOST_BYTES`]; what was not paid is kept for [`UNPAID_FOR`], what is
+//! Bounds: [`MOST_TASKS`] and [`MOST_BYTES`], what is worked on besides; what was not paid is kept for [`UNPAID_FOR`], what is
 //! over for [`KEPT_FOR`]. Where there is no more room, the oldest makes place that is not worked on.
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,8 +30,15 @@ pub const MOST_BYTES: usize = 128 << 20;
 pub const UNPAID_FOR: Duration = Duration::from_secs(15 * 60);
 /// How long a task that is over is kept.
 pub const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+/// How many receipts a task keeps: of more payments that were no good the oldest are dropped.
+const MOST_RECEIPTS: usize = 16;
+/// The longest words of a client that a task remembers, in bytes.
+const LONGEST_WORDS: usize = 4_096;
 /// How many events a listener may fall behind; a task has four.
 const EVENTS: usize = 16;
+
+/// What tells a payment from any other: the SHA-256 of what a client sent.
+pub type PaymentName = [u8; 32];
 
 /// What is to be worked on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +71,7 @@ struct Entry {
     task: Task,
     input: Option<Input>,
     /// The payment that it is worked for, or was.
-    payment: Option<Value>,
+    payment: Option<PaymentName>,
     receipts: Vec<Value>,
     events: broadcast::Sender<StreamResponse>,
     changed: Timestamp,
@@ -95,25 +102,24 @@ impl Tasks {
         &self,
         id: String,
         context: String,
-        mut message: Message,
+        message: Message,
         input: Input,
         now: Timestamp,
     ) -> Task {
-        message.task_id = Some(id.clone());
-        message.context_id = Some(context.clone());
-        // What was sent is in the task's own keeping; a history of pictures helps nobody.
-        message.parts.retain(|part| part.as_text().is_some_and(|text| text.len() <= 4_096));
-        if message.parts.is_empty() {
-            let text = format!("{} of {} bytes", input.media_type, input.body.len());
-            message.parts.push(Part::text(text));
-        }
-        message.metadata = None;
+        // What was sent is in the task's own keeping; of the message its words are remembered.
+        let words = message.parts.iter().filter_map(Part::as_text);
+        let first = words.filter(|text| text.len() <= LONGEST_WORDS).map(str::to_string).next();
+        let about = || format!("{} of {} bytes", input.media_type, input.body.len());
+        let mut kept = Message::new(Role::User, vec![Part::text(first.unwrap_or_else(about))]);
+        kept.message_id = message.message_id;
+        kept.task_id = Some(id.clone());
+        kept.context_id = Some(context.clone());
         let task = Task {
             id: id.clone(),
             context_id: context,
             status: TaskStatus { state: TaskState::Submitted, message: None, timestamp: at(now) },
             artifacts: None,
-            history: Some(vec![message]),
+            history: Some(vec![kept]),
             metadata: None,
         };
         let mut kept = self.kept.lock().expect("nothing panics under this lock");
@@ -167,9 +173,9 @@ impl Tasks {
     ///
     /// # Errors
     /// There is none of this number; it is over; another payment is being worked for.
-    pub fn take(&self, id: &str, payment: &Value, now: Timestamp) -> Result<Taken, A2AError> {
+    pub fn take(&self, id: &str, payment: PaymentName, now: Timestamp) -> Result<Taken, A2AError> {
         self.with(id, |entry| {
-            let same = entry.payment.as_ref() == Some(payment);
+            let same = entry.payment == Some(payment);
             match entry.task.status.state {
                 TaskState::Submitted | TaskState::InputRequired => {}
                 _ if same => return Ok(Taken::Known),
@@ -181,7 +187,7 @@ impl Tasks {
                 _ => return Err(over(id)),
             }
             let input = entry.input.clone().ok_or_else(|| over(id))?;
-            entry.payment = Some(payment.clone());
+            entry.payment = Some(payment);
             let text = "The payment is here; it is checked, and then the work begins.";
             let metadata = payments::a2a::submitted();
             entry.say(Said { state: TaskState::Working, text: text.into(), metadata }, now);
@@ -221,7 +227,7 @@ impl Tasks {
     pub fn tell(
         &self,
         id: &str,
-        payment: Option<&Value>,
+        payment: Option<PaymentName>,
         receipt: Option<Value>,
         artifact: Option<Artifact>,
         said: impl FnOnce(&[Value]) -> Said,
@@ -233,13 +239,15 @@ impl Tasks {
         let Ok(entry) = kept.entry(id) else { return };
         let is_its = match entry.task.status.state {
             TaskState::Submitted | TaskState::InputRequired => payment.is_none(),
-            TaskState::Working => payment.is_some() && entry.payment.as_ref() == payment,
+            TaskState::Working => payment.is_some() && entry.payment == payment,
             _ => false,
         };
         if !is_its {
             return;
         }
         entry.receipts.extend(receipt);
+        let beyond = entry.receipts.len().saturating_sub(MOST_RECEIPTS);
+        entry.receipts.drain(..beyond);
         let said = said(&entry.receipts);
         let before = entry.bytes;
         if let Some(artifact) = artifact {
@@ -435,19 +443,19 @@ mod tests {
     fn a_payment_is_taken_once_and_known_again() {
         let tasks = Tasks::default();
         begin(&tasks, "a", 3, NOW);
-        let (payment, other) = (Value::from("one"), Value::from("two"));
-        assert!(matches!(tasks.take("a", &payment, NOW), Ok(Taken::Work(_))));
-        assert!(matches!(tasks.take("a", &payment, NOW), Ok(Taken::Known)));
-        assert!(tasks.take("a", &other, NOW).is_err(), "one at a time");
+        let (payment, other) = ([1; 32], [2; 32]);
+        assert!(matches!(tasks.take("a", payment, NOW), Ok(Taken::Work(_))));
+        assert!(matches!(tasks.take("a", payment, NOW), Ok(Taken::Known)));
+        assert!(tasks.take("a", other, NOW).is_err(), "one at a time");
         assert!(tasks.cancel("a", said(TaskState::Canceled), NOW).is_err(), "money may move");
         tasks.tell("a", None, None, None, |_| said(TaskState::InputRequired), NOW);
         assert_eq!(tasks.get("a").unwrap().status.state, TaskState::Working, "it moved on");
         let receipt = Some(Value::from("receipt"));
-        tasks.tell("a", Some(&payment), receipt, None, |_| said(TaskState::Completed), NOW);
-        assert!(matches!(tasks.take("a", &payment, NOW), Ok(Taken::Known)));
-        assert!(tasks.take("a", &other, NOW).is_err(), "it is over");
+        tasks.tell("a", Some(payment), receipt, None, |_| said(TaskState::Completed), NOW);
+        assert!(matches!(tasks.take("a", payment, NOW), Ok(Taken::Known)));
+        assert!(tasks.take("a", other, NOW).is_err(), "it is over");
         assert_eq!(tasks.input("a").unwrap(), None, "what was worked on is not kept");
-        assert!(tasks.take("b", &payment, NOW).is_err());
+        assert!(tasks.take("b", payment, NOW).is_err());
     }
 
     #[test]
@@ -468,7 +476,7 @@ mod tests {
     fn there_is_room_for_so_many_and_what_is_worked_on_stays() {
         let tasks = Tasks::default();
         begin(&tasks, "worked", 3, NOW);
-        tasks.take("worked", &Value::from("paid"), NOW).unwrap();
+        tasks.take("worked", [1; 32], NOW).unwrap();
         for number in 0..MOST_TASKS + 10 {
             begin(&tasks, &format!("{number}"), 3, NOW);
         }
