@@ -1,6 +1,7 @@
 //! The tests of the payments, one file a subject, in one program: they share the town, and what a town
 //! needs is compiled once instead of once a file.
 
+mod a2a;
 mod auth_capture;
 mod auth_capture_codes;
 mod auth_capture_faults;

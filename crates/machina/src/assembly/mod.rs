@@ -5,6 +5,8 @@
 //! resolved before anything else happens. [`server`] puts it on the network; [`Assembly::close`]
 //! takes it down in the opposite order.
 
+pub mod a2a;
+pub mod agents;
 mod carrier;
 pub mod cast;
 pub mod mcp;
@@ -58,6 +60,7 @@ use crate::report::{
     FundReport, Headline, Info, MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder,
     PayReport, QuoteReport, TokenInfo, WayReport,
 };
+use agents::Agents;
 use carrier::Carrier;
 use cast::Cast;
 use measure::Measure;
@@ -107,6 +110,7 @@ pub struct Assembly {
     vision: Option<Arc<VisionWorker>>,
     square: Arc<Square>,
     stalls: Arc<Stalls>,
+    agents: Arc<Agents>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -148,6 +152,10 @@ impl Assembly {
         let chain = connect(cast.senders()).await?;
         let mint = match &node {
             Some(_) => Some(connect(cast.mint.transaction_signer().into()).await?),
+            None => None,
+        };
+        let registrar = match &node {
+            Some(_) => Some(connect(cast.machines()).await?),
             None => None,
         };
         let asset = chain.token().asset;
@@ -291,6 +299,14 @@ impl Assembly {
             carrier.by_use(&cast.seller),
         )?);
 
+        let agents = Agents::new(agents::Parts {
+            machines: vision::known(&cast, &offer, vision.is_some()),
+            registrar,
+            chain_id: chain.token().chain_id,
+            port: place.port,
+            clock: clock.clone(),
+        })?;
+
         let assembly = Arc::new(Assembly {
             _home: home,
             place,
@@ -312,6 +328,7 @@ impl Assembly {
             vision,
             square,
             stalls,
+            agents,
             tasks: Mutex::default(),
         });
         assembly.resolve_leftovers().await?;
@@ -466,7 +483,11 @@ impl Assembly {
             }
         });
         let tell = self.square.follow();
-        self.tasks.lock().expect("nothing panics under this lock").extend([compare, tell]);
+        self.tasks.lock().expect("nothing panics under this lock").extend([
+            compare,
+            tell,
+            self.agents.watch(),
+        ]);
     }
 
     /// Takes the economy down: no more work, then the chain, then the books.

@@ -44,6 +44,7 @@ pub async fn start(arguments: &Arguments) -> Result<Open, Failure> {
     let running = held.announce(port)?;
     let progress = Progress::start("opening chain and books");
     let assembly = Assembly::open(held, place, Some(worker)).await?;
+    assembly.register_machines().await;
     drop(progress);
     Ok(doors.open(assembly, &running))
 }

@@ -4,6 +4,7 @@
 //! One file, one subject. [`support`] starts and ends processes; nothing here knows the program's
 //! types, only what it prints, serves and leaves on disk.
 
+mod agents;
 mod apart;
 mod commands;
 mod crash;
