@@ -240,6 +240,7 @@ pub fn manifests() -> &'static [Manifest] {
             include_str!("../../../models/efficientnet-lite2.toml"),
             include_str!("../../../models/imagenet-classes.toml"),
             include_str!("../../../models/magika.toml"),
+            include_str!("../../../models/minilm-l6.toml"),
             include_str!("../../../models/smollm2-135m.toml"),
             include_str!("../../../models/onnxruntime.toml"),
             include_str!("../../../models/llama.cpp.toml"),

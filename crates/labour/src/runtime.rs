@@ -81,6 +81,15 @@ pub(crate) struct Network {
 impl Network {
     /// Makes a network of an ONNX model.
     pub(crate) fn load(library: &Path, model: &[u8]) -> Result<Self, LabourError> {
+        Self::load_planning(library, model, true)
+    }
+
+    /// Makes a network whose input may be of any length: no plan of memory is kept for each.
+    pub(crate) fn load_for_any_length(library: &Path, model: &[u8]) -> Result<Self, LabourError> {
+        Self::load_planning(library, model, false)
+    }
+
+    fn load_planning(library: &Path, model: &[u8], plan: bool) -> Result<Self, LabourError> {
         let environment = environment(library)?;
         let session = (|| -> ort::Result<Session> {
             Session::builder(&environment)?
@@ -88,6 +97,7 @@ impl Network {
                 .with_inter_threads(1)?
                 .with_parallel_execution(false)?
                 .with_deterministic_compute(true)?
+                .with_memory_pattern(plan)?
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .commit_from_memory(model)
         })();
