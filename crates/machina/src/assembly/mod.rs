@@ -15,6 +15,7 @@ pub mod server;
 mod accounts;
 mod api;
 mod money_chain;
+mod openai;
 mod square;
 mod stalls;
 mod vision;
@@ -94,6 +95,8 @@ pub struct Assembly {
     vision: Option<Arc<VisionWorker>>,
     square: Arc<Square>,
     stalls: Arc<Stalls>,
+    /// None where the asset cannot say prices so small.
+    openai: Option<Arc<openai::Endpoints>>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -248,17 +251,27 @@ impl Assembly {
             working: vision.is_some(),
         });
 
+        let metered = vec![
+            Way::UpTo { facilitator: chain.sender() },
+            Way::Channel(channel_terms(&cast.seller)),
+            Way::Escrow(EscrowTerms::new(chain.sender())),
+        ];
+        let base = format!("http://localhost:{}", place.port);
+        let openai = openai::open(openai::Parts {
+            base: base.clone(),
+            payee: cast.seller.party(),
+            token: chain.token().clone(),
+            ways: metered.iter().cloned().chain([Way::Authorization, Way::Permit]).collect(),
+            clock: clock.clone(),
+            model: place.model.clone(),
+        });
         let stalls = Arc::new(Stalls::new(
             gate.clone(),
             cast.seller.party(),
             chain.token().clone(),
-            format!("http://localhost:{}", place.port),
+            base,
             fixed_price(&cast.seller, chain.sender()),
-            vec![
-                Way::UpTo { facilitator: chain.sender() },
-                Way::Channel(channel_terms(&cast.seller)),
-                Way::Escrow(EscrowTerms::new(chain.sender())),
-            ],
+            metered,
         )?);
 
         let assembly = Arc::new(Assembly {
@@ -281,6 +294,7 @@ impl Assembly {
             vision,
             square,
             stalls,
+            openai,
             tasks: Mutex::default(),
         });
         assembly.resolve_leftovers().await?;
@@ -503,6 +517,7 @@ impl Assembly {
                 takes: ["image/jpeg", "image/png", "image/webp"].map(str::to_string).to_vec(),
             }]
             .into_iter()
+            .chain(self.openai.iter().flat_map(|openai| openai.told()))
             .chain(self.stalls.list().into_iter().flat_map(stall_offers))
             .collect(),
             parties: self.cast.everyone(),

@@ -125,6 +125,9 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
         router =
             router.merge(vision::counter(&assembly.gate, assembly.offer.clone(), worker.clone()));
     }
+    if let Some(openai) = &assembly.openai {
+        router = router.merge(openai.router(&assembly.gate));
+    }
     router
         .merge(web::router(assembly.square.clone()))
         .layer(RequestBodyTimeoutLayer::new(SLOWEST_BODY))

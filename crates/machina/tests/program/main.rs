@@ -11,6 +11,7 @@ mod elsewhere;
 mod full;
 mod http;
 mod mcp;
+mod openai;
 mod outlook;
 mod page;
 mod pay;
