@@ -17,7 +17,7 @@
 //!
 //! The others are its siblings, each a [`Worker`] and a manifest: [`FileKindWorker`] tells kinds of
 //! file apart, [`LanguageWorker`] answers chats (on llama.cpp, which is loaded like onnxruntime),
-//! [`MeaningWorker`] turns texts into vectors that are near where the texts mean alike, and
+//! [`ReadingWorker`] reads a page, [`MeaningWorker`] turns texts into vectors that are near where the texts mean alike, and
 //! [`efficientnet::Variant`] names rivals in seeing.
 
 #![deny(unsafe_code)]
@@ -38,8 +38,10 @@ mod onnx;
 pub mod photographs;
 pub mod pickle;
 pub mod picture;
+pub mod reading;
 pub mod runtime;
 pub mod tensor;
+mod text_lines;
 pub mod vision;
 pub mod worker;
 
@@ -52,6 +54,7 @@ pub use manifest::{Manifest, manifest, manifests};
 pub use meaning::{Embedding, MeaningWorker};
 pub use meter::Measured;
 pub use photographs::{Photograph, sample_photographs};
+pub use reading::{Page, ReadingWorker, TextLine};
 pub use tensor::Tensor;
 pub use vision::{Classification, Guess, PictureInfo, VisionWorker};
 pub use worker::{Pins, Work, Worker, WorkerInfo};

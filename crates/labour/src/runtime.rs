@@ -119,11 +119,22 @@ impl Network {
 
     /// Runs the network once.
     pub(crate) fn run(&mut self, input: &Tensor) -> Result<Vec<f32>, LabourError> {
+        Ok(self.run_shaped(input)?.data)
+    }
+
+    /// Runs a network once whose answer's shape depends on the input's.
+    pub(crate) fn run_shaped(&mut self, input: &Tensor) -> Result<Tensor, LabourError> {
         let run = |e: ort::Error| failed("run the network", &e);
         let shape = input.shape.as_slice();
         let input = TensorRef::from_array_view((shape, input.data.as_slice())).map_err(run)?;
         let outputs = self.session.run(ort::inputs![input]).map_err(run)?;
-        let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
-        Ok(values.to_vec())
+        let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
+        let shape = shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
+        Ok(Tensor { shape, data: values.to_vec() })
+    }
+
+    /// What its maker wrote into the model under this key.
+    pub(crate) fn note(&self, key: &str) -> Option<String> {
+        self.session.metadata().ok()?.custom(key)
     }
 }
