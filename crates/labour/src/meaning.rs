@@ -25,6 +25,7 @@ use crate::manifest::manifest;
 use crate::meter::{Measured, Meter};
 use crate::minilm::{PLACES, Table, WIDTH, Weights, build};
 use crate::runtime::{Network, pins};
+use crate::tensor::Tensor;
 use crate::worker::{Pins, Work, Worker, WorkerInfo};
 
 /// Numbers in a vector.
@@ -141,16 +142,16 @@ impl MeaningWorker {
     /// [`LabourError::BadText`] for no text or too many bytes, [`LabourError::TextTooLong`] for more
     /// than [`MAX_TOKENS`]; both input errors.
     pub fn embed(&self, text: &str) -> Result<Embedding, LabourError> {
-        let tokens = self.tokens(text)?;
-        let rows = self.table.rows(&tokens).ok_or_else(|| unusable("a token has no row"))?;
+        let rows = self.rows(text)?;
+        let tokens = rows.shape[0];
         let sum = self.lanes.with(|network| {
             let started = Instant::now();
             let sum = network.run(&rows);
-            self.meter.add(tokens.len(), started.elapsed());
+            self.meter.add(tokens, started.elapsed());
             sum
         })?;
         let millionths = of_length_one(&sum).ok_or_else(|| unusable("no vector has a length"))?;
-        Ok(Embedding { model: self.info.model.clone(), tokens: tokens.len(), millionths })
+        Ok(Embedding { model: self.info.model.clone(), tokens, millionths })
     }
 
     /// The same for many texts, on all lanes: the answers in the texts' order, each as if alone.
@@ -181,6 +182,23 @@ impl MeaningWorker {
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(at, _)| *at);
         done.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// The rows that the network is given for a text: tokens×[`DIMENSIONS`]. For measurements.
+    ///
+    /// # Errors
+    /// As [`MeaningWorker::embed`].
+    pub fn rows(&self, text: &str) -> Result<Tensor, LabourError> {
+        let tokens = self.tokens(text)?;
+        self.table.rows(&tokens).ok_or_else(|| unusable("a token has no row"))
+    }
+
+    /// The network alone: rows in, their mean out, not yet of length one. For measurements.
+    ///
+    /// # Errors
+    /// [`LabourError::Runtime`] if the rows are not [`DIMENSIONS`] long.
+    pub fn infer(&self, rows: &Tensor) -> Result<Vec<f32>, LabourError> {
+        self.lanes.with(|network| network.run(rows))
     }
 
     /// How many tokens a text has, with the two marks around it; looks at words only.
@@ -229,6 +247,14 @@ impl Worker for MeaningWorker {
         let bytes = self.embed(text)?.to_json();
         Ok(Work { media_type: self.info.gives, bytes })
     }
+}
+
+/// The network as an ONNX file: what a lane runs, and what a peer can be measured with.
+///
+/// # Errors
+/// [`LabourError::BrokenModel`] or [`LabourError::MissingWeight`].
+pub fn network_file(weights: &[u8], name: &str) -> Result<Vec<u8>, LabourError> {
+    build(&Weights::read(weights, name)?)
 }
 
 /// Reads the tokenizer that comes with the weights. What it would cut off or fill up is left alone.
