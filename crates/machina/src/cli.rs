@@ -108,13 +108,25 @@ pub struct Place {
         value_delimiter = ','
     )]
     pub wallet_makers: Vec<String>,
+
+    /// What [`Up::model`] says.
+    #[arg(skip)]
+    pub model: Option<PathBuf>,
+}
+
+/// How an economy runs.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Let the language machine at /v1 speak with this GGUF file instead of its own model.
+    #[arg(long, env = "MACHINA_MODEL", value_name = "FILE")]
+    pub model: Option<PathBuf>,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start an economy and keep it running until Ctrl-C.
-    Up,
+    Up(Up),
     /// Watch the first trade: a shopper machine buys the names of what photographs show.
     Demo,
     /// Pay for a request and print the answer.

@@ -21,6 +21,7 @@ mod accounts;
 mod api;
 mod capital;
 mod money_chain;
+mod openai;
 mod overrides;
 mod retyping;
 mod square;
@@ -111,6 +112,8 @@ pub struct Assembly {
     square: Arc<Square>,
     stalls: Arc<Stalls>,
     agents: Arc<Agents>,
+    /// None where the asset cannot say prices so small.
+    openai: Option<Arc<openai::Endpoints>>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -290,13 +293,23 @@ impl Assembly {
             clock: clock.clone(),
         });
 
+        let metered = carrier.by_use(&cast.seller);
+        let base = format!("http://localhost:{}", place.port);
+        let openai = openai::open(openai::Parts {
+            base: base.clone(),
+            payee: cast.seller.party(),
+            token: chain.token().clone(),
+            ways: metered.iter().cloned().chain([Way::Authorization, Way::Permit]).collect(),
+            clock: clock.clone(),
+            model: place.model.clone(),
+        });
         let stalls = Arc::new(Stalls::new(
             gate.clone(),
             cast.seller.party(),
             chain.token().clone(),
-            format!("http://localhost:{}", place.port),
+            base,
             carrier.fixed_price(&cast.seller),
-            carrier.by_use(&cast.seller),
+            metered,
         )?);
 
         let agents = Agents::new(agents::Parts {
@@ -329,6 +342,7 @@ impl Assembly {
             square,
             stalls,
             agents,
+            openai,
             tasks: Mutex::default(),
         });
         assembly.resolve_leftovers().await?;
@@ -564,6 +578,7 @@ impl Assembly {
                 takes: ["image/jpeg", "image/png", "image/webp"].map(str::to_string).to_vec(),
             }]
             .into_iter()
+            .chain(self.openai.iter().flat_map(|openai| openai.told()))
             .chain(self.stalls.list().into_iter().flat_map(stall_offers))
             .collect(),
             parties: self.cast.everyone(),

@@ -125,6 +125,9 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
     if let Some(worker) = &assembly.vision {
         router = router.merge(vision::counter(assembly, worker.clone()));
     }
+    if let Some(openai) = &assembly.openai {
+        router = router.merge(openai.router(&assembly.gate));
+    }
     router
         .merge(assembly.agents.router())
         .merge(web::router(assembly.square.clone()))

@@ -14,6 +14,7 @@ mod full;
 mod http;
 mod mcp;
 mod metrics;
+mod openai;
 mod outlook;
 mod page;
 mod pay;
