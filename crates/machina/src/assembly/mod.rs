@@ -299,7 +299,7 @@ impl Assembly {
             base: base.clone(),
             payee: cast.seller.party(),
             token: chain.token().clone(),
-            ways: metered.iter().cloned().chain([Way::Authorization, Way::Permit]).collect(),
+            ways: metered.iter().cloned().chain([payments::Way::Authorization, payments::Way::Permit]).collect(),
             clock: clock.clone(),
             model: place.model.clone(),
         });
