@@ -48,6 +48,17 @@ impl State {
         self.jobs.iter()
     }
 
+    /// The jobs that the last operation brought to another stage, those included that ended because
+    /// time passed; a job may stand here more than once.
+    pub fn changed(&self) -> impl Iterator<Item = &Job> {
+        self.changed.iter().map(|at| &self.jobs[*at])
+    }
+
+    /// The jobs that the last operation ended, each once, in the order of their ends.
+    pub fn ended(&self) -> impl Iterator<Item = &Job> {
+        self.ended.iter().map(|at| &self.jobs[*at])
+    }
+
     /// Where a job comes from: itself, the job that hired it, and so on to the one that a client
     /// outside opened. Empty if there is no such job.
     pub fn provenance(&self, job: JobId) -> Vec<&Job> {

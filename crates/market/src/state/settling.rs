@@ -313,6 +313,8 @@ impl State {
             let offer_at = slot.offer_at;
             self.offers[offer_at].busy -= 1;
         }
+        self.changed.push(at);
+        self.ended.push(at);
     }
 }
 
