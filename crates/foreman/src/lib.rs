@@ -2,9 +2,10 @@
 //!
 //! The crate knows how a person's words and files become pieces of work that are for sale ([`Plan`]),
 //! what each of them may cost ([`budget`]), which check suits it ([`checking`]), and how the answers
-//! become one ([`Step`]). It knows no market, no chain and no model, reads no clock and draws nothing.
+//! become one ([`Step`]). It knows no chain, no model and no HTTP. Around the core, two parties work at
+//! a market's desk: the foreman ([`agent`]), and who hires ([`hiring`]).
 //!
-//! Start at [`Order::plan`], then [`Plan::next`]: given what was delivered so far, it says what to hire
+//! Its core is pure: start at [`Order::plan`], then [`Plan::next`]: given what was delivered so far, it says what to hire
 //! next, or what to deliver. A foreman calls it until it delivers; whoever checks the foreman calls it
 //! once, on the same deliveries, and compares the bytes.
 //!
@@ -19,9 +20,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 mod answer;
 pub mod budget;
 pub mod checking;
+pub mod hiring;
 mod order;
 mod plan;
 pub mod quoted;

@@ -13,6 +13,10 @@ use crate::terms::{Check, Delivery, Report, Terms};
 pub struct Job {
     /// What was agreed; it never changes, and is shared.
     pub terms: Arc<Terms>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
     /// Where it stands.
     pub stage: Stage,
     /// When the stage ends by itself; nothing ends an open job or one that has ended.

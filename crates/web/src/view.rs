@@ -9,8 +9,10 @@
 //! made into text only on the page.
 
 mod accounts;
+mod market;
 
 pub use accounts::*;
+pub use market::*;
 
 use bytes::Bytes;
 use money::{Amount, Party, Timestamp};
@@ -54,6 +56,32 @@ pub trait Economy: Send + Sync + 'static {
     /// there is no figure of that name.
     fn counted(&self, figure: &str, before: Option<u64>, limit: usize) -> Option<CountedView>;
 
+    /// The labour market; `None` where there is none.
+    fn market(&self, _question: &MarketQuestion) -> Option<MarketView> {
+        None
+    }
+
+    /// Jobs that no other job hired, newest first: at most `limit`, after so many that are left out.
+    fn jobs(&self, _skip: usize, _limit: usize) -> Vec<JobLineView> {
+        Vec::new()
+    }
+
+    /// The job of this name: 32 hexadecimal digits.
+    fn job(&self, _id: &str) -> Option<JobView> {
+        None
+    }
+
+    /// The picture that a job is about, if it may be shown.
+    fn job_picture(&self, _id: &str) -> Option<Picture> {
+        None
+    }
+
+    /// The name of the first job of a tree, whenever a job of that tree changes; `None` where there is
+    /// no market. Closing it ends every reader's stream, as with [`subscribe`](Economy::subscribe).
+    fn subscribe_jobs(&self) -> Option<broadcast::Receiver<String>> {
+        None
+    }
+
     /// Each trade when it first appears, and again whenever its state changes.
     ///
     /// Closing the channel (dropping its sender) ends every reader's stream: do that before a
@@ -87,6 +115,10 @@ pub struct MachineView {
     pub mandate: Option<MandateView>,
     /// What it is doing.
     pub status: MachineStatus,
+    /// What it does on the labour market, and how well.
+    pub skills: Vec<SkillView>,
+    /// Since when it has been up without a break; `None` if it is not.
+    pub up_since: Option<Timestamp>,
 }
 
 /// What a machine sells.

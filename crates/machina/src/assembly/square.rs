@@ -257,6 +257,8 @@ impl Square {
                 limit: mandate.lifetime,
             }),
             status,
+            skills: Vec::new(),
+            up_since: None,
         }
     }
 

@@ -77,6 +77,8 @@ impl State {
         self.job_index.insert(terms.id, self.jobs.len());
         self.jobs.push(Job {
             terms: Arc::new(terms.clone()),
+            opened_at: self.now,
+            ended_at: None,
             stage: Stage::Open,
             deadline: None,
             ends_by,

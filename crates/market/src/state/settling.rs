@@ -300,6 +300,7 @@ impl State {
         );
         slot.stage = stage;
         slot.deadline = None;
+        slot.ended_at = Some(self.now);
         // Labels are up to 256 KiB a job, and the journal has them.
         if let Some(Delivery::Open(report)) = &mut slot.delivery {
             *report = report.shortened();

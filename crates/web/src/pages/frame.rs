@@ -12,6 +12,8 @@ pub enum Place {
     Square,
     /// `/trades` and what is below it.
     Trades,
+    /// The labour market, its jobs, and each of them.
+    Market,
     /// The economy and what its figures are made of.
     Economy,
     /// None of them.
@@ -28,6 +30,13 @@ pub enum Live<'a> {
         /// The sequence of the newest trade shown; 0 if none is.
         since: u64,
     },
+    /// News of any job; trades do not matter to it.
+    Jobs,
+    /// News of the tree of jobs that begins with this one.
+    Job {
+        /// The first job's name.
+        id: &'a str,
+    },
     /// News of this one trade.
     Trade {
         /// Its reference.
@@ -39,11 +48,16 @@ pub enum Live<'a> {
 
 /// The page, whole.
 pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup {
-    let (since, trade) = match live {
-        Live::Still => (None, None),
-        Live::Feed { since } => (Some(since), None),
+    let (since, trade, jobs) = match live {
+        Live::Still => (None, None, None),
+        Live::Feed { since } => (Some(since.to_string()), None, None),
+        // The page is read again when its stream opens, so no place in it is needed.
+        Live::Jobs => (Some(String::new()), None, Some("all")),
+        Live::Job { id } => (Some(String::new()), None, Some(id)),
         // Its own news must come even if the trade changed before the page was opened.
-        Live::Trade { id, sequence } => (Some(sequence.saturating_sub(1)), Some(id)),
+        Live::Trade { id, sequence } => {
+            (Some(sequence.saturating_sub(1).to_string()), Some(id), None)
+        }
     };
     html! {
         (DOCTYPE)
@@ -59,7 +73,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                 link rel="stylesheet" href=(STYLE.path);
                 @if since.is_some() { script src=(SCRIPT.path) defer {} }
             }
-            body data-since=[since] data-trade=[trade] {
+            body data-since=[since.as_deref()] data-trade=[trade] data-jobs=[jobs] {
                 a.skip href="#main" { "Skip to the content" }
                 header.masthead {
                     div.wide {
@@ -67,6 +81,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                         nav aria-label="Pages" {
                             (link("/", "Square", place == Place::Square))
                             (link("/trades", "Trades", place == Place::Trades))
+                            (link("/market", "Market", place == Place::Market))
                             (link("/economy", "Economy", place == Place::Economy))
                         }
                         @if since.is_some() {
