@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use market::desk::{Change, Desk, DeskError, Document, MAX_PAGE};
 use market::{
-    Amount, Check, CheckKind, Delivery, Digest, Job, JobId, MILLION, Offer, OfferId, Operation,
-    Outcome, Party, Pricing, Refusal, Report, Skill, Stage, State, Terms,
+    Amount, Check, CheckKind, Delivery, Digest, Job, JobId, MAX_MINOR, MILLION, Offer, OfferId,
+    Operation, Outcome, Party, Pricing, Refusal, Report, Rules, Skill, Stage, State, Terms,
 };
 use money::Clock;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -32,9 +32,21 @@ use crate::service::Service;
 pub const WORK_MS: u64 = 60_000;
 /// How long checkers have for one piece of work, in milliseconds.
 pub const CHECK_MS: u64 = 10_000;
-/// The least time that a foreman has for a job, in milliseconds: all tries of the first step and of the
-/// last, each with its work, its round and two panels, and some room. Most jobs take seconds.
-pub const COMPOSE_MS: u64 = 25 * 60_000;
+/// How many times its budget a piece of work is worth to who hires for it. A newcomer's quality is drawn from
+/// nothing to one and it is hired only for less than its worth, so one that bids alone at its price goes unhired
+/// with a chance of at most one in this many.
+pub const WORTH: i128 = 8;
+/// From when a piece of work is hired for until it must be delivered, in milliseconds: its round first.
+pub fn deliver_ms(rules: &Rules) -> u64 {
+    rules.bid_ms + rules.reveal_ms + rules.entropy_ms + WORK_MS
+}
+
+/// The least time that a foreman needs for a job, in milliseconds: all tries of the first step and of the
+/// last, each with its round, its work and two panels. Most jobs take seconds.
+pub fn compose_ms(rules: &Rules) -> u64 {
+    let panels = 2 * (rules.entropy_ms + CHECK_MS.max(rules.least_check_ms) + rules.report_ms);
+    2 * u64::from(MAX_TRIES) * (deliver_ms(rules) + panels)
+}
 
 /// How a foreman works.
 #[derive(Debug, Clone)]
@@ -75,8 +87,7 @@ impl Agent {
         ]);
         Offer {
             capacity: self.settings.capacity,
-            // What its hires need, and some room.
-            least_ms: COMPOSE_MS,
+            least_ms: self.desk.read(|state| compose_ms(state.rules())),
             checks: [CheckKind::Exact, CheckKind::Optimistic].into(),
             ..Offer::standard(id, self.party, skill, price)
         }
@@ -273,6 +284,10 @@ impl Agent {
         let asset = job.terms.budget.asset();
         let amount = |minor| Amount::from_minor(asset, minor);
         let above = &job.terms;
+        let (time, check_ms) = self.desk.read(|state| {
+            let rules = state.rules();
+            (deliver_ms(rules), CHECK_MS.max(rules.least_check_ms))
+        });
         Terms {
             id: JobId::derive(&[
                 b"foreman",
@@ -286,7 +301,7 @@ impl Agent {
             skill: work.service.skill(),
             brief: work.brief,
             budget: amount(share),
-            worth: amount(share * 2),
+            worth: amount(share.saturating_mul(WORTH).min(MAX_MINOR)),
             quality: above.quality,
             pricing: Pricing::Auction { committed: false, bond: amount(0) },
             check: above.check,
@@ -294,8 +309,8 @@ impl Agent {
             checker_fee: above.checker_fee,
             appeals: 0,
             stake: amount(stake(&above.check, above.checker_fee.minor(), price)),
-            deliver_by: self.clock.now().plus(Duration::from_millis(WORK_MS)),
-            check_ms: CHECK_MS,
+            deliver_by: self.clock.now().plus(Duration::from_millis(time)),
+            check_ms,
         }
     }
 

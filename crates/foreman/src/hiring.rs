@@ -16,7 +16,9 @@ use market::{
 use money::Clock;
 use thiserror::Error;
 
-use crate::agent::{CHECK_MS, COMPOSE_MS, Heard, WORK_MS, heard, prices, stake, tariff};
+use crate::agent::{
+    CHECK_MS, Heard, WORK_MS, WORTH, compose_ms, deliver_ms, heard, prices, stake, tariff,
+};
 use crate::budget::NoQuote;
 use crate::checking::{CheckProblem, Chosen, Wish, check};
 use crate::order::{Input, Order, OrderProblem};
@@ -130,18 +132,25 @@ impl Hiring {
         let checkers = self.desk.read(market::State::checkers);
         let chosen = check(wish, checkers, fee)?;
         let works = plan.works();
+        let rules = self.desk.read(|state| state.rules().clone());
         let asset = budget.asset();
         let amount = |minor| Amount::from_minor(asset, minor);
         let alone = plan.alone();
         let (service, brief, written, pricing, time) = match &alone {
             Some(work) => {
                 let pricing = Pricing::Auction { committed: false, bond: amount(0) };
-                (work.service, work.brief, None, pricing, WORK_MS)
+                (work.service, work.brief, None, pricing, deliver_ms(&rules))
             }
             None => {
                 let written = order.to_json();
                 let brief = market::Digest::of(&written);
-                (Service::Compose, brief, Some(written), Pricing::Quotes, COMPOSE_MS + WORK_MS)
+                (
+                    Service::Compose,
+                    brief,
+                    Some(written),
+                    Pricing::Quotes,
+                    compose_ms(&rules) + WORK_MS,
+                )
             }
         };
         let price = *sold.get(&service).ok_or(HireProblem::NotForSale(service))?;
@@ -156,7 +165,7 @@ impl Hiring {
             skill: service.skill(),
             brief,
             budget,
-            worth: amount(budget.minor().saturating_mul(2).min(market::MAX_MINOR)),
+            worth: amount(budget.minor().saturating_mul(WORTH).min(market::MAX_MINOR)),
             quality: 0,
             pricing,
             check: chosen.check,
@@ -165,7 +174,7 @@ impl Hiring {
             appeals: 0,
             stake: amount(self::stake(&chosen.check, fee, stake)),
             deliver_by: self.clock.now().plus(Duration::from_millis(time)),
-            check_ms: CHECK_MS,
+            check_ms: CHECK_MS.max(rules.least_check_ms),
         };
         let tariff = self.desk.read(|state| tariff(state, &terms, USUAL_MARGIN_BPS));
         let least =

@@ -81,6 +81,8 @@ pub struct Bid {
     pub state: BidState,
     /// What the bidder has at stake in it.
     pub bond: i128,
+    /// The quality that was drawn for it when its round was cleared, in millionths.
+    pub drawn: Option<u32>,
     pub(crate) offer_at: usize,
 }
 
