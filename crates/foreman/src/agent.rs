@@ -231,7 +231,16 @@ impl Agent {
                 open -= 1;
                 continue;
             }
-            let lost = tries.iter().filter(|child| child.stage.is_final()).count();
+            // Described and without money: what kept its money back may be over, or its time is.
+            if let Some(child) = tries.iter().find(|child| child.stage == Stage::Open) {
+                match self.fund_or_cancel(child).await? {
+                    Some(now) => next = now,
+                    None => return Ok(Next::Wait),
+                }
+                open -= 1;
+                continue;
+            }
+            let lost = tries.iter().filter(|child| child.was_funded()).count();
             let Some(price) = prices.get(&work.service).copied() else {
                 return self.give_up(job).await;
             };
@@ -277,6 +286,20 @@ impl Agent {
             }
         }
         Ok(next)
+    }
+
+    /// Funds a job that could not be funded before; `None` if it was taken back, and another can be opened.
+    async fn fund_or_cancel(&self, child: &Job) -> Result<Option<Next>, DeskError> {
+        let job = child.terms.id;
+        match self.desk.submit(Operation::Fund { job }).await? {
+            Outcome::Applied | Outcome::Exists => Ok(Some(Next::Hear)),
+            Outcome::Refused(refusal) if refusal.can_retry() => Ok(Some(Next::Wait)),
+            Outcome::Refused(_) => {
+                let cancel = Operation::Cancel { job, by: self.party };
+                let _ = self.desk.submit(cancel).await?;
+                Ok(None)
+            }
+        }
     }
 
     /// The terms of one hire. The same try has the same name and the same terms, but for its time.

@@ -370,7 +370,7 @@ async fn too_little_money_hires_nobody_and_says_what_would_do() {
     let mut done = false;
     for words in [ASKED, "what do these pictures show?"] {
         let id = town.hire(words, &PICTURES, least).await.expect("the least does");
-        done = done || town.end(id).await.stage == Stage::Completed;
+        done |= town.end(id).await.stage == Stage::Completed;
     }
     assert!(done, "the least budget that was told does not do");
     town.assert_sound();

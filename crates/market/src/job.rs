@@ -58,6 +58,8 @@ pub struct Job {
     /// What the worker has at stake now: what the terms ask, and as much again as was given to children
     /// and did not come back.
     pub stake: i128,
+    /// What came back at its end, to its client or into its parent's escrow.
+    pub refunded: i128,
     /// What its children took for good.
     pub spent: i128,
     /// What open children have in their escrow, or have spent of it.
@@ -160,6 +162,11 @@ impl Job {
             Check::Optimistic { .. } => 0,
             check => check.most_fees() * self.terms.checker_fee.minor(),
         }
+    }
+
+    /// Whether its budget was ever set aside.
+    pub fn was_funded(&self) -> bool {
+        self.funded
     }
 
     /// What was delivered, if it may be seen.

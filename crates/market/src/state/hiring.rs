@@ -99,6 +99,7 @@ impl State {
             verdict: None,
             escrow: 0,
             stake: 0,
+            refunded: 0,
             spent: 0,
             allotted: 0,
             funded: false,

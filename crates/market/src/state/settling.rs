@@ -142,6 +142,7 @@ impl State {
     fn refund(&mut self, at: usize) {
         let slot = &mut self.jobs[at];
         let left = std::mem::take(&mut slot.escrow);
+        slot.refunded = left;
         let client = slot.terms.client;
         match slot.parent_at.filter(|_| slot.funded) {
             None => self.give(Movement::Refund, Some(at), Pot::Escrow, client, client, left),
