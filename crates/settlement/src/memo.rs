@@ -4,7 +4,9 @@
 //! part, so it works on every chain; whoever has the text can hash it, and find the transaction.
 
 use alloy_primitives::B256;
+use alloy_provider::Provider as _;
 
+use crate::endpoint::failure;
 use crate::error::SettlementError;
 use crate::sender::Receipt;
 use crate::token::Settlement;
@@ -20,5 +22,21 @@ impl Settlement {
     pub async fn inscribe(&self, digest: B256) -> Result<Receipt, SettlementError> {
         let own = self.sender();
         self.send_from(own, own, digest.to_vec().into(), MEMO_GAS).await
+    }
+
+    /// The hash of a block: nobody could know it before the block was made.
+    ///
+    /// # Errors
+    /// As every reading; [`SettlementError::Unreadable`] if there is no such block yet.
+    pub async fn block_hash(&self, number: u64) -> Result<B256, SettlementError> {
+        let block = self
+            .provider
+            .get_block_by_number(number.into())
+            .await
+            .map_err(|e| failure(&self.endpoint, "a block", e))?;
+        block.map(|block| block.header.hash).ok_or_else(|| SettlementError::Unreadable {
+            what: "a block",
+            cause: format!("there is no block {number}"),
+        })
     }
 }

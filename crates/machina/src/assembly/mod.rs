@@ -14,6 +14,7 @@ pub mod server;
 
 mod accounts;
 mod api;
+mod market;
 mod money_chain;
 mod square;
 mod stalls;
@@ -29,7 +30,7 @@ use base64::engine::general_purpose::STANDARD;
 use labour::VisionWorker;
 use ledger::{Kind, Ledger, Status};
 use mandates::books::Line;
-use mandates::{Mandate, Mandates, Purpose, SignedMandate};
+use mandates::{Key, Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
 use payments::channel::wallet::{ChannelPolicy, Closed};
@@ -51,6 +52,7 @@ use crate::report::{
     PayReport, QuoteReport, TokenInfo, WayReport,
 };
 use cast::Cast;
+use market::Market;
 use measure::Measure;
 use money_chain::{open_chain, wallet_makers};
 use square::Square;
@@ -94,6 +96,7 @@ pub struct Assembly {
     vision: Option<Arc<VisionWorker>>,
     square: Arc<Square>,
     stalls: Arc<Stalls>,
+    market: Arc<Market>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -139,6 +142,7 @@ impl Assembly {
 
         let books = home.books_file(chain.token(), node.is_some());
         let catalogue_file = home.catalogue_file(&books);
+        let market_file = home.market_file(&books);
         let ledger_clock = clock.clone();
         let ledger = tokio::task::spawn_blocking(move || Ledger::open(&books, ledger_clock))
             .await
@@ -160,14 +164,13 @@ impl Assembly {
         };
         let facilitator = EmbeddedFacilitator::new(chain.clone(), clock.clone())
             .with_receiver_authorizer(cast.facilitator.transaction_signer());
-        let facilitator = Arc::new(
-            facilitator
-                .listing(catalogue)
-                .with_factories(makers)
-                .with_payees(vec![cast.vision.address(), cast.seller.address()]),
-        );
+        let facilitator =
+            Arc::new(facilitator.listing(catalogue).with_factories(makers).with_payees(
+                [&cast.vision, &cast.seller, &cast.market].map(|k| k.address()).to_vec(),
+            ));
         let classify = {
-            let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
+            let (registry, mandates) = (registry.clone(), mandates.clone());
+            let seller = cast.vision.party();
             Arc::new(move |payer: Party| -> Kind {
                 let purpose = match mandates.purpose(payer) {
                     Some(Purpose::Household) => economy::Purpose::Household,
@@ -207,23 +210,51 @@ impl Assembly {
             cast.booked(),
             from_block,
         ));
-        let buyer = Buyer::new(Parts {
-            key: cast.shopper.clone(),
-            mandates: mandates.clone(),
-            ledger: ledger.clone(),
-            chain: chain.clone(),
-            clock: clock.clone(),
-            entropy: Arc::new(home::entropy),
-            http: reqwest::Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .map_err(Failure::new)?,
-            limits: BuyerLimits {
-                channels: ChannelPolicy { open_after: OPEN_AFTER, ..ChannelPolicy::default() },
-                ..BuyerLimits::default()
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(Failure::new)?;
+        let buyers = {
+            let (mandates, ledger) = (mandates.clone(), ledger.clone());
+            let (chain, clock, market) = (chain.clone(), clock.clone(), cast.market.party());
+            move |key: &Key| {
+                let limits = BuyerLimits {
+                    channels: ChannelPolicy { open_after: OPEN_AFTER, ..ChannelPolicy::default() },
+                    ..BuyerLimits::default()
+                };
+                let parts = Parts {
+                    key: key.clone(),
+                    mandates: mandates.clone(),
+                    ledger: ledger.clone(),
+                    chain: chain.clone(),
+                    clock: clock.clone(),
+                    entropy: Arc::new(home::entropy),
+                    http: http.clone(),
+                    limits,
+                };
+                Buyer::new(parts).with_market(market)
+            }
+        };
+        let buyer = buyers(&cast.shopper);
+        let market = Market::open(
+            &market_file,
+            market::Parts {
+                cast: cast.clone(),
+                ledger: ledger.clone(),
+                mandates: mandates.clone(),
+                chain: chain.clone(),
+                mint: mint.clone(),
+                clock: clock.clone(),
+                gate: gate.clone(),
+                registry: registry.clone(),
+                base: format!("http://localhost:{}", place.port),
+                vision: vision.clone(),
+                bookkeeper: bookkeeper.clone(),
+                buyer: Box::new(buyers),
             },
-        });
+        )
+        .await?;
         let mut offer = vision::offer(
             format!("http://localhost:{}", place.port),
             Amount::parse(asset, PRICE)?,
@@ -281,6 +312,7 @@ impl Assembly {
             vision,
             square,
             stalls,
+            market,
             tasks: Mutex::default(),
         });
         assembly.resolve_leftovers().await?;
@@ -304,12 +336,25 @@ impl Assembly {
     /// Resolves the sales of every seller here that were left held: how many, and how many stay.
     async fn recover_sales(&self) -> (usize, usize) {
         let (mut resolved, mut open) = (0, 0);
-        for payee in [self.cast.vision.party(), self.cast.seller.party()] {
+        for payee in [&self.cast.vision, &self.cast.seller, &self.cast.market].map(Key::party) {
             let (now, still) = self.gate.recover(payee).await;
             resolved += now;
             open += still;
         }
         (resolved, open)
+    }
+
+    /// The labour market.
+    pub fn market(&self) -> &Arc<Market> {
+        &self.market
+    }
+
+    /// The shopper pays money in at the labour market, under its mandate.
+    ///
+    /// # Errors
+    /// If it is refused; the message says what became of the money.
+    pub async fn deposit(&self, amount: Amount) -> Result<market::Deposited, Failure> {
+        self.market.deposit(&self.buyer, amount).await
     }
 
     /// The services that run elsewhere and are sold here.
@@ -369,7 +414,7 @@ impl Assembly {
         for b in &reconciled.breaks {
             difference = difference.checked_add(b.books.checked_sub(b.chain)?)?;
         }
-        let detail: Vec<String> = reconciled
+        let mut detail: Vec<String> = reconciled
             .breaks
             .iter()
             .map(|b| {
@@ -381,6 +426,7 @@ impl Assembly {
                 )
             })
             .collect();
+        detail.extend(self.market.difference());
         if !detail.is_empty() {
             tracing::error!(breaks = ?detail, "books and chain differ");
         }
@@ -430,6 +476,7 @@ impl Assembly {
             }
         });
         let tell = self.square.follow();
+        self.market.watch();
         self.tasks.lock().expect("nothing panics under this lock").extend([compare, tell]);
     }
 
@@ -442,6 +489,7 @@ impl Assembly {
             task.abort();
             let _ = task.await;
         }
+        self.market.close().await;
         let collecting = self.gate.collect(Collect::All);
         if tokio::time::timeout(LAST_CLAIMS, collecting).await.is_err() {
             tracing::warn!(

@@ -10,6 +10,7 @@ mod demo;
 mod elsewhere;
 mod full;
 mod http;
+mod market;
 mod mcp;
 mod outlook;
 mod page;

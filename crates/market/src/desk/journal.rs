@@ -14,9 +14,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::error::DeskError;
-use super::{Document, Ended};
+use super::{Document, Moved};
 use crate::id::Digest;
-use crate::operation::{Effect, Operation, Outcome};
+use crate::operation::{Operation, Outcome};
 use crate::rules::Rules;
 use crate::state::State;
 
@@ -179,7 +179,7 @@ pub(super) fn replay(
     state: &mut State,
     head: &mut Head,
     last: u64,
-    mut watch: impl FnMut(u64, Timestamp, &State, Vec<Effect>, Vec<Ended>),
+    mut watch: impl FnMut(Moved),
 ) -> Result<(), DeskError> {
     let mut statement = connection.prepare_cached(
         "SELECT row, at, operations, chain FROM journal WHERE row > ?1 AND row <= ?2 ORDER BY row",
@@ -204,16 +204,16 @@ pub(super) fn replay(
         }
         let operations: Vec<Operation> = serde_json::from_slice(bytes)
             .map_err(|error| corrupt(format!("its operations cannot be read: {error}")))?;
-        let (mut effects, mut ended) = (Vec::new(), Vec::new());
+        let mut moved = Moved { row: number, at, ..Moved::default() };
         for operation in &operations {
-            match state.apply(at, operation, &mut effects) {
-                Outcome::Applied => ended.extend(super::ended(state)),
+            match state.apply(at, operation, &mut moved.effects) {
+                Outcome::Applied => moved.note(state, operation),
                 Outcome::Exists => return Err(corrupt("it happened before".into())),
                 Outcome::Refused(refusal) => return Err(corrupt(refusal.to_string())),
             }
         }
         *head = next;
-        watch(number, at, state, effects, ended);
+        watch(moved);
     }
     Ok(())
 }

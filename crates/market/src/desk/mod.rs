@@ -43,7 +43,7 @@ use tokio::sync::{Semaphore, broadcast, oneshot};
 
 pub use error::DeskError;
 
-use crate::id::{Digest, JobId, Skill};
+use crate::id::{Digest, JobId, MoveId, Skill};
 use crate::job::Job;
 use crate::operation::{Effect, Operation, Outcome, Stage};
 use crate::rules::Rules;
@@ -117,7 +117,7 @@ pub struct Ended {
 }
 
 /// What one row of the journal has moved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Moved {
     /// The row.
     pub row: u64,
@@ -127,6 +127,33 @@ pub struct Moved {
     pub effects: Vec<Effect>,
     /// Jobs that ended, in order.
     pub ended: Vec<Ended>,
+    /// Money that its owners took back, in order: it is to be paid out.
+    pub withdrawn: Vec<Withdrawn>,
+}
+
+impl Moved {
+    fn is_empty(&self) -> bool {
+        self.effects.is_empty() && self.ended.is_empty() && self.withdrawn.is_empty()
+    }
+
+    /// What an operation that was applied has ended and taken out.
+    fn note(&mut self, state: &State, operation: &Operation) {
+        self.ended.extend(ended(state));
+        if let Operation::Withdraw { id, party, amount } = *operation {
+            self.withdrawn.push(Withdrawn { id, party, amount });
+        }
+    }
+}
+
+/// Money that its owner took back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// The withdrawal's name.
+    pub id: MoveId,
+    /// Whose it is.
+    pub party: Party,
+    /// How much.
+    pub amount: Amount,
 }
 
 /// What [`Desk::verify`] found to be true.
@@ -191,9 +218,9 @@ impl Desk {
         let booked = journal::booked(&connection)?;
         let (mut state, mut head) = (State::new(rules).map_err(DeskError::Rules)?, Head::default());
         let mut unbooked = VecDeque::new();
-        let keep = |row: u64, at, _: &State, effects: Vec<Effect>, ended: Vec<Ended>| {
-            if settings.books && row > booked && !(effects.is_empty() && ended.is_empty()) {
-                unbooked.push_back(Moved { row, at, effects, ended });
+        let keep = |moved: Moved| {
+            if settings.books && moved.row > booked && !moved.is_empty() {
+                unbooked.push_back(moved);
             }
         };
         journal::replay(&connection, &mut state, &mut head, journal::EVERYTHING, keep)?;
@@ -375,10 +402,12 @@ impl Desk {
         self.shared.changes.subscribe()
     }
 
-    /// What has moved and is not in books elsewhere yet, in order; at most so many rows.
-    pub fn unbooked(&self, limit: usize) -> Vec<Moved> {
+    /// What has moved after this row of the journal and is not noted to be in books elsewhere, in
+    /// order; at most so many rows.
+    pub fn unbooked(&self, after: u64, limit: usize) -> Vec<Moved> {
         let unbooked = self.shared.unbooked.lock().expect("nothing panics under this lock");
-        unbooked.iter().take(limit).cloned().collect()
+        let first = unbooked.partition_point(|moved| moved.row <= after);
+        unbooked.iter().skip(first).take(limit).cloned().collect()
     }
 
     /// A document by its digest, whoever asks: for those who run the market. Reads the disk.
@@ -453,7 +482,7 @@ impl Desk {
         let mut replayed = State::new(rules).map_err(DeskError::Rules)?;
         let mut found = Head::default();
         let reader = self.shared.reader.lock().expect("the store is sound");
-        journal::replay(&reader, &mut replayed, &mut found, head.row, |_, _, _, _, _| {})?;
+        journal::replay(&reader, &mut replayed, &mut found, head.row, |_| {})?;
         if found != head || replayed.digest() != digest {
             return Err(DeskError::Diverged);
         }

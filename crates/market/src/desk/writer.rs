@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
 
 use super::error::DeskError;
 use super::journal::{self, Head};
-use super::{Change, Document, MAX_BATCH, Moved, ended};
+use super::{Change, Document, MAX_BATCH, Moved};
 use crate::id::{Digest, JobId};
 use crate::operation::{Operation, Outcome};
 use crate::state::State;
@@ -209,10 +209,9 @@ impl Writer {
         let mut state = self.state.write().expect("the market is sound");
         let mut head = self.head.lock().expect("the head is sound");
         let unbooked = self.unbooked.clone();
-        let keep = |row, at, _: &State, effects: Vec<_>, ended: Vec<_>| {
+        let keep = |moved: Moved| {
             if let Some(unbooked) = &unbooked {
-                let mut unbooked = unbooked.lock().expect("nothing panics under this lock");
-                unbooked.push_back(Moved { row, at, effects, ended });
+                unbooked.lock().expect("nothing panics under this lock").push_back(moved);
             }
         };
         journal::replay(connection, &mut state, &mut head, journal::EVERYTHING, keep)?;
@@ -240,17 +239,17 @@ impl Writer {
             for (row, size) in (before + 1..).zip(sizes) {
                 let (group, later) = rest.split_at(*size);
                 rest = later;
-                let (mut effects, mut over) = (Vec::new(), Vec::new());
+                let mut moved = Moved { row, at, ..Moved::default() };
                 for operation in group {
-                    let outcome = state.apply(at, operation, &mut effects);
+                    let outcome = state.apply(at, operation, &mut moved.effects);
                     assert_eq!(outcome, Outcome::Applied, "what was decided is what happens");
                     jobs.extend(job_of(operation));
                     jobs.extend(state.changed().map(|job| job.terms.id));
-                    over.extend(ended(&state));
+                    moved.note(&state, operation);
                 }
-                all_effects.extend_from_slice(&effects);
-                if !(effects.is_empty() && over.is_empty()) {
-                    kept.push(Moved { row, at, effects, ended: over });
+                all_effects.extend_from_slice(&moved.effects);
+                if !moved.is_empty() {
+                    kept.push(moved);
                 }
             }
             *self.head.lock().expect("the head is sound") = head;
