@@ -32,6 +32,9 @@ const SILENCE_MS: u64 = 10_000;
 /// The margin that foremen here take, in basis points: what the least budget is computed with.
 pub const USUAL_MARGIN_BPS: u16 = 1_000;
 
+/// What the names of jobs begin with that are opened here: `hire`.
+const MARK: u128 = 0x6869_7265;
+
 /// A party that hires.
 #[derive(Clone)]
 pub struct Hiring {
@@ -104,6 +107,18 @@ impl Hiring {
         Hiring { desk, party, clock }
     }
 
+    /// The name of the job that this party opens under a name of its own. It begins with a mark, so that
+    /// what was opened here is known from what the party opened elsewhere.
+    fn job_id(&self, name: &[u8]) -> JobId {
+        let derived = JobId::derive(&[b"hire", self.party.as_bytes(), name]).as_u128();
+        JobId::from_u128(MARK << 96 | derived >> 32)
+    }
+
+    /// Whether this party opened the job here.
+    pub fn is_own(&self, job: &Job) -> bool {
+        job.terms.client == self.party && job.terms.id.as_u128() >> 96 == MARK
+    }
+
     /// What a checker gets here: half a thousandth of the asset's unit, which is less than the cheapest
     /// work costs and more than nothing.
     pub fn checker_fee(&self) -> i128 {
@@ -159,7 +174,7 @@ impl Hiring {
             None => budget.minor() / 10,
         };
         let terms = Terms {
-            id: JobId::derive(&[b"hire", self.party.as_bytes(), name]),
+            id: self.job_id(name),
             client: self.party,
             parent: None,
             skill: service.skill(),

@@ -17,7 +17,8 @@ use super::Assembly;
 use super::publication::{Form, Publication};
 use crate::failure::Failure;
 use crate::report::{
-    ChannelReport, ClosedReport, InscribedReport, PayOrder, StallOrder, StallReport,
+    ChannelReport, ClosedReport, HireOrder, HirePlan, HireStarted, InscribedReport, JobReport,
+    PayOrder, StallOrder, StallReport,
 };
 
 /// The largest request: a picture in base64, and some room.
@@ -72,6 +73,10 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/fund", post(fund))
             .route("/grant", post(grant))
             .route("/outlook/inscribe", post(inscribe))
+            .route("/hire", post(hire))
+            .route("/hire/plan", post(plan_hire))
+            .route("/jobs", get(jobs))
+            .route("/jobs/{id}", get(job))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
@@ -191,6 +196,50 @@ async fn fund(
     Json(order): Json<FundOrder>,
 ) -> Answer<crate::report::FundReport> {
     assembly.fund(&order.to, &order.amount).await.map(Json)
+}
+
+async fn plan_hire(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<HireOrder>,
+) -> Answer<HirePlan> {
+    assembly.plan_hire(&order).await.map(Json)
+}
+
+async fn hire(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<HireOrder>,
+) -> Answer<HireStarted> {
+    // Money that is on its way goes on, whoever hangs up.
+    tokio::spawn(async move { assembly.hire(order).await }).await.map_err(Failure::new)?.map(Json)
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    #[serde(default)]
+    limit: usize,
+}
+
+async fn jobs(
+    State(assembly): State<Arc<Assembly>>,
+    Query(wanted): Query<Limit>,
+) -> Answer<Vec<JobReport>> {
+    let list = move || assembly.job_reports(wanted.limit);
+    tokio::task::spawn_blocking(list).await.map_err(Failure::new)?.map(Json)
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    /// How long to wait for news, in milliseconds.
+    #[serde(default)]
+    wait: u64,
+}
+
+async fn job(
+    State(assembly): State<Arc<Assembly>>,
+    Path(id): Path<String>,
+    Query(Wait { wait }): Query<Wait>,
+) -> Answer<JobReport> {
+    assembly.job_news(&id, std::time::Duration::from_millis(wait)).await.map(Json)
 }
 
 async fn channels(State(assembly): State<Arc<Assembly>>) -> Answer<Vec<ChannelReport>> {

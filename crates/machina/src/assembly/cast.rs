@@ -87,6 +87,15 @@ impl Cast {
         worker.or_else(|| Some(&self.vision).filter(|_| name == "vision"))
     }
 
+    /// The machines that only the labour market sees: each with its owner's name.
+    pub fn at_market(&self) -> Vec<(String, Party, &'static str)> {
+        let workers =
+            self.workers.iter().map(|(name, key)| ((*name).to_owned(), key.party(), "grace"));
+        let checkers = (1..).zip(&self.checkers);
+        let checkers = checkers.map(|(n, key)| (checker_name(n), key.party(), "barbara"));
+        workers.chain(checkers).collect()
+    }
+
     /// Who owns a machine that works or checks at the market.
     pub fn owner_of(&self, machine: Party) -> Option<&Key> {
         let is = |key: &Key| key.party() == machine;

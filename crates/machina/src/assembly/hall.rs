@@ -8,7 +8,8 @@ use std::sync::Arc;
 use ::market::desk::{Desk, Document};
 use ::market::reputation::{Counts, beta};
 use ::market::{
-    BidState, Check, Digest, Job, JobId, Offer, OfferId, Party, Pricing, Report, Skill, Stage, State,
+    BidState, Check, Digest, Job, JobId, Offer, OfferId, Party, Pricing, Report, Skill, Stage,
+    State,
 };
 use ::money::{Amount, Timestamp};
 use bytes::Bytes;
@@ -17,7 +18,8 @@ use tokio::sync::broadcast;
 use web::{
     AnswerView, BidView, CheckView, DrawnView, InputView, JobLineView, JobStageView, JobView,
     LabourView, MandateView, MarketFiguresView, MarketOfferView, MarketQuestion, MarketView,
-    MoneyView, MoneyWay, PAGE_OFFERS, PanelView, Picture, RecordView, RoundView, SeatView, SkillView,
+    MoneyView, MoneyWay, PAGE_OFFERS, PanelView, Picture, RecordView, RoundView, SeatView,
+    SkillView,
 };
 
 use super::cast::Cast;
@@ -134,8 +136,8 @@ impl Hall {
         }
         let above = job.terms.parent.and_then(|parent| self.desk().job(parent));
         let order = above.and_then(|above| self.order(above.terms.brief));
-        let input = order
-            .and_then(|order| order.inputs.into_iter().find(|i| i.digest == job.terms.brief));
+        let input =
+            order.and_then(|order| order.inputs.into_iter().find(|i| i.digest == job.terms.brief));
         match (input, service) {
             (Some(input), _) => input.name,
             (None, Some(service)) => service.title().into(),
@@ -200,11 +202,9 @@ impl Hall {
             .drain(..)
             .map(|(offer, counts, busy)| {
                 let mut view = self.offer(&offer, counts, busy);
-                let about = format!(
-                    "{} {} {} {}",
-                    view.service, view.title, view.machine, view.model
-                )
-                .to_lowercase();
+                let about =
+                    format!("{} {} {} {}", view.service, view.title, view.machine, view.model)
+                        .to_lowercase();
                 let met = words.iter().filter(|word| about.contains(word.as_str())).count();
                 view.reasons = reasons(&view, met, cheapest.get(&offer.skill).copied());
                 (met, view)
@@ -213,15 +213,10 @@ impl Hall {
             .collect();
         // The most words met, then the surest record, then the lowest price.
         listed.sort_by_key(|(met, view)| {
-            (
-                std::cmp::Reverse(*met),
-                std::cmp::Reverse(view.record.low_ppm),
-                view.price.minor(),
-            )
+            (std::cmp::Reverse(*met), std::cmp::Reverse(view.record.low_ppm), view.price.minor())
         });
         let found = listed.len() as u64;
-        let offers =
-            listed.into_iter().skip(question.skip).take(PAGE_OFFERS).map(|(_, view)| view);
+        let offers = listed.into_iter().skip(question.skip).take(PAGE_OFFERS).map(|(_, view)| view);
         MarketView {
             offers: offers.collect(),
             found,
@@ -330,11 +325,10 @@ impl Hall {
         let job = self.desk().job(id)?;
         let tree = self.tree(self.first(id));
         let line = self.line(&job);
-        let mandate = self
-            .mandates
-            .of(job.terms.client)
-            .zip(self.mandates.left(job.terms.client))
-            .map(|(mandate, left)| MandateView { left: left.lifetime, limit: mandate.lifetime });
+        let mandate =
+            self.mandates.of(job.terms.client).zip(self.mandates.left(job.terms.client)).map(
+                |(mandate, left)| MandateView { left: left.lifetime, limit: mandate.lifetime },
+            );
         Some(JobView {
             tree: tree.iter().map(|job| self.line(job)).collect(),
             inputs: self.inputs(&job, &line),
@@ -472,7 +466,9 @@ impl Hall {
                     said: seat.report.as_ref().map(|report| match report {
                         Report::Digest(digest) => digest.to_string(),
                         Report::Labels(_) => "labels".into(),
-                        Report::Vote(vote) => if *vote { "it is right" } else { "it is wrong" }.into(),
+                        Report::Vote(vote) => {
+                            if *vote { "it is right" } else { "it is wrong" }.into()
+                        }
                     }),
                     agreed: job
                         .verdict
@@ -481,7 +477,8 @@ impl Hall {
                 })
                 .collect(),
         };
-        let cost = if over { self.check_cost(job) } else { job.terms.budget.minor() - job.most_price() };
+        let cost =
+            if over { self.check_cost(job) } else { job.terms.budget.minor() - job.most_price() };
         CheckView {
             name: job.terms.check.name().into(),
             about: about(&job.terms.check),
@@ -559,13 +556,19 @@ fn why(job: &Job, bids: &[BidView]) -> String {
             format!("{name} had the best of {} quotes by price and record: {paid}.", bids.len())
         }
         (Pricing::Auction { .. }, _) if job.price == job.most_price() => {
-            format!("{name} had the best score, and is paid {paid}, the most that the budget leaves after its check.")
+            format!(
+                "{name} had the best score, and is paid {paid}, the most that the budget leaves after its check."
+            )
         }
         (Pricing::Auction { .. }, Some((_, second))) => {
-            format!("{name} had the best score, and is paid {paid}, at which {second} would have done as well.")
+            format!(
+                "{name} had the best score, and is paid {paid}, at which {second} would have done as well."
+            )
         }
         (Pricing::Auction { .. }, None) => {
-            format!("{name} bid alone, and is paid {paid}, all that its work is worth by its record.")
+            format!(
+                "{name} bid alone, and is paid {paid}, all that its work is worth by its record."
+            )
         }
     }
 }
@@ -577,19 +580,30 @@ fn about(check: &Check) -> String {
     };
     match check {
         Check::Exact { .. } => {
-            format!("{} drawn by lot do the work again with the same model, and equal bytes pass", seats("executor", "executors"))
+            format!(
+                "{} drawn by lot do the work again with the same model, and equal bytes pass",
+                seats("executor", "executors")
+            )
         }
         Check::Gold { .. } => "hidden tasks with known answers were mixed in".into(),
         Check::Redundant { .. } => {
-            format!("{} do the work too, and a vote by their records decides", seats("other", "others"))
+            format!(
+                "{} do the work too, and a vote by their records decides",
+                seats("other", "others")
+            )
         }
         Check::Peer { .. } => {
-            format!("{} label the same, and agreement beyond chance passes", seats("other", "others"))
+            format!(
+                "{} label the same, and agreement beyond chance passes",
+                seats("other", "others")
+            )
         }
         Check::Optimistic { .. } => {
             "silence passes; a challenge with a bond calls executors drawn by lot".into()
         }
-        Check::Juror { .. } => format!("{} drawn by lot look at it and vote", seats("juror", "jurors")),
+        Check::Juror { .. } => {
+            format!("{} drawn by lot look at it and vote", seats("juror", "jurors"))
+        }
     }
 }
 

@@ -14,6 +14,9 @@ pub mod server;
 
 mod accounts;
 mod api;
+mod channels;
+mod hall;
+mod hire;
 mod market;
 mod money_chain;
 mod square;
@@ -33,7 +36,7 @@ use mandates::books::Line;
 use mandates::{Key, Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
-use payments::channel::wallet::{ChannelPolicy, Closed};
+use payments::channel::wallet::ChannelPolicy;
 use payments::channel::{Collect, Terms, TillLimits};
 use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
@@ -47,9 +50,9 @@ use crate::cli::Place;
 use crate::failure::Failure;
 use crate::home::{self, Held};
 use crate::report::{
-    BookLine, Books, BooksAndChain, ChannelReport, ClosedReport, EconomyReport, EntryLine,
-    FundReport, Headline, Info, MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder,
-    PayReport, QuoteReport, TokenInfo, WayReport,
+    BookLine, Books, BooksAndChain, EconomyReport, EntryLine, FundReport, Headline, Info,
+    MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder, PayReport, QuoteReport, TokenInfo,
+    WayReport,
 };
 use cast::Cast;
 use market::Market;
@@ -277,6 +280,8 @@ impl Assembly {
             facts: facts.clone(),
             offer: offer.clone(),
             working: vision.is_some(),
+            market: market.clone(),
+            opened_at: clock.now(),
         });
 
         let stalls = Arc::new(Stalls::new(
@@ -477,7 +482,9 @@ impl Assembly {
         });
         let tell = self.square.follow();
         self.market.watch();
-        self.tasks.lock().expect("nothing panics under this lock").extend([compare, tell]);
+        let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
+        tasks.extend([compare, tell, self.square.hall().follow()]);
+        tasks.extend(self.watch_hiring());
     }
 
     /// Takes the economy down: no more work, then the chain, then the books.
@@ -762,48 +769,6 @@ impl Assembly {
         let asset = self.chain.token().asset;
         let max = order.max.as_deref().map(|text| positive(asset, text)).transpose()?;
         Ok(Purchase { method, url, media_type: order.media_type, body: body.into(), max })
-    }
-
-    /// The shopper's payment channels.
-    ///
-    /// # Errors
-    /// If the books cannot be read.
-    pub fn channels(&self) -> Result<Vec<ChannelReport>, Failure> {
-        let report = |channel: payments::channel::wallet::Channel| ChannelReport {
-            id: channel.id.to_string(),
-            payee: channel.payee,
-            name: self.who(channel.payee),
-            paid_in: channel.book.balance,
-            charged: channel.book.charged,
-            left: channel.book.available(),
-            stopped: channel.stopped,
-        };
-        Ok(self.buyer.channels()?.into_iter().map(report).collect())
-    }
-
-    /// Gets back what a channel of the shopper's holds.
-    ///
-    /// # Errors
-    /// If there is no such channel, or the chain does not answer.
-    pub async fn close_channel(&self, id: &str) -> Result<ClosedReport, Failure> {
-        let channel = id.parse().map_err(|_| {
-            Failure::misuse(format!("`{}` is no channel", id.chars().take(80).collect::<String>()))
-                .hint("`machina channels` lists them")
-        })?;
-        let closed = self.buyer.close_channel(channel, None).await?;
-        // The books follow the chain.
-        self.compare(false).await?;
-        Ok(match closed {
-            Closed::Refunded { amount } => ClosedReport { amount, until: None, cause: None },
-            Closed::Withdrawn { amount } => ClosedReport { amount, until: None, cause: None },
-            Closed::Waiting { amount, until, cause } => {
-                ClosedReport { amount, until: Some(until), cause }
-            }
-            Closed::Empty => {
-                let amount = Amount::zero(self.chain.token().asset);
-                ClosedReport { amount, until: None, cause: None }
-            }
-        })
     }
 
     /// Makes play dollars for somebody.

@@ -123,6 +123,8 @@ pub struct JobReport {
     pub spent: Option<Amount>,
     /// What came back, when it is over.
     pub back: Option<Amount>,
+    /// By which transaction that was paid out again.
+    pub returned: Option<String>,
     /// What the client's mandate leaves, if it has one here.
     pub mandate_left: Option<Amount>,
     /// Its page.
@@ -236,11 +238,8 @@ impl HirePlan {
         let left = self
             .mandate_left
             .map_or_else(String::new, |left| format!("; the mandate leaves {left}"));
-        let _ = writeln!(
-            text,
-            "  at most {} is spent, and {} would do{left}",
-            self.budget, self.least
-        );
+        let _ =
+            writeln!(text, "  at most {} is spent, and {} would do{left}", self.budget, self.least);
         text
     }
 }
@@ -347,6 +346,9 @@ impl JobReport {
                 say::strong(&back.to_string())
             );
         }
+        if let Some(transaction) = &self.returned {
+            let _ = writeln!(text, "  {}", say::dim(&format!("by transaction {transaction}")));
+        }
         if let Some(left) = self.mandate_left {
             let _ = writeln!(text, "  the mandate leaves {left}");
         }
@@ -383,7 +385,8 @@ impl JobBranch {
             .iter()
             .map(|bid| {
                 let price = bid.price.map_or_else(|| "sealed".into(), |price| price.number());
-                let drawn = bid.drawn_ppm.map_or_else(String::new, |q| format!(" × {}", percent(q)));
+                let drawn =
+                    bid.drawn_ppm.map_or_else(String::new, |q| format!(" × {}", percent(q)));
                 let mark = if bid.hired { "*" } else { "" };
                 format!("{}{mark} {price}{drawn}", bid.machine)
             })

@@ -8,6 +8,7 @@ use mandates::Key;
 
 use super::Market;
 use super::machines::{Workshop, is_done_again, salt};
+use crate::failure::Failure;
 
 impl Workshop {
     /// What a checker does next in a job, if anything; the work itself is done in a task.
@@ -40,12 +41,12 @@ impl Workshop {
     /// Does the work again, and seals or opens what comes of it.
     async fn report(&self, market: &Market, key: &Key, job: &Job) -> Option<Operation> {
         let (id, by) = (job.terms.id, key.party());
-        let Some(model) = self.model_of(job) else {
-            tracing::warn!(job = %id, "nobody here can do this work again");
-            return None;
-        };
-        let found = match self.answer(market, model, job).await {
-            Ok((_, body)) => Report::Digest(Digest::of(&body)),
+        let found = match self.found_again(market, job).await {
+            Ok(Some(body)) => Report::Digest(Digest::of(&body)),
+            Ok(None) => {
+                tracing::warn!(job = %id, "nobody here can do this work again");
+                return None;
+            }
             Err(failure) => {
                 tracing::error!(error = failure.message, job = %id, "work could not be done again");
                 return None;
@@ -64,5 +65,17 @@ impl Workshop {
             }
             _ => Operation::RevealReport { job: id, by, report, salt },
         })
+    }
+
+    /// What the work of this job gives when it is done again. A foreman's work is putting together: what
+    /// its hires delivered is put together again.
+    async fn found_again(&self, market: &Market, job: &Job) -> Result<Option<Vec<u8>>, Failure> {
+        if job.terms.skill == foreman::Service::Compose.skill() {
+            return foreman::agent::again(market.desk(), job.terms.id).map_err(Failure::new);
+        }
+        match self.model_of(job) {
+            Some(model) => Ok(Some(self.answer(market, model, job).await?.1)),
+            None => Ok(None),
+        }
     }
 }

@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ::market::desk::{Desk, Settings};
-use ::market::{Outcome, Rules};
-use ::money::{Clock, Party};
+use ::market::{OfferId, Outcome, Rules};
+use ::money::{Amount, Clock, Party};
 use economy::Registry;
 use labour::VisionWorker;
 use ledger::Ledger;
@@ -35,6 +35,7 @@ use settlement::Settlement;
 use tokio::sync::OnceCell;
 
 use super::cast::Cast;
+use super::hire::Hires;
 use crate::failure::Failure;
 use machines::Workshop;
 
@@ -47,6 +48,11 @@ const ROUND_MS: u64 = 400;
 const REPORT_MS: u64 = 15_000;
 /// How long entropy may take on a chain whose blocks are not made at once, in milliseconds.
 const ENTROPY_ELSEWHERE_MS: u64 = 60_000;
+
+/// How many composite jobs the foreman takes at a time: it answers for what it hires with its own money.
+const FOREMAN_CAPACITY: u32 = 4;
+/// What the foreman takes where it is hired at a posted price, in whole dollars.
+const FOREMAN_PRICE: &str = "0.05";
 
 /// What a market is made of.
 pub struct Parts {
@@ -86,6 +92,7 @@ pub struct Market {
     workshop: OnceLock<Arc<Workshop>>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     bounds: doors::Bounds,
+    hires: Hires,
 }
 
 impl Market {
@@ -127,6 +134,7 @@ impl Market {
             workshop: OnceLock::new(),
             tasks: Mutex::default(),
             bounds: doors::Bounds::default(),
+            hires: Hires::default(),
         }))
     }
 
@@ -134,6 +142,18 @@ impl Market {
     /// that an operation comes from the party that it names.
     pub fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// What hires of this process share.
+    pub fn hires(&self) -> &Hires {
+        &self.hires
+    }
+
+    /// The model behind an offer of this home's machines, by name; none before they woke.
+    pub fn model(&self, offer: OfferId) -> Option<String> {
+        let machines = &self.workshop.get()?.machines;
+        let machine = machines.iter().find(|machine| machine.offer.id == offer)?;
+        Some(machine.worker.describe().model.clone())
     }
 
     /// The market's own party: where deposits are paid, and its treasury.
@@ -171,10 +191,25 @@ impl Market {
                 let _ = self.workshop.set(Arc::clone(&workshop));
                 let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
                 tasks.push(workshop.start(self));
+                tasks.extend(self.foreman());
                 Ok(())
             })
             .await
             .copied()
+    }
+
+    /// The foreman of this home, at work.
+    fn foreman(&self) -> Option<tokio::task::JoinHandle<()>> {
+        let key = self.parts.cast.machine("foreman")?;
+        let settings = foreman::agent::Settings {
+            margin_bps: foreman::hiring::USUAL_MARGIN_BPS,
+            capacity: FOREMAN_CAPACITY,
+            posted: Amount::parse(self.parts.chain.token().asset, FOREMAN_PRICE).ok()?,
+            secret: key.secret_for("foreman"),
+        };
+        let (desk, clock) = (self.desk.clone(), self.parts.clock.clone());
+        let agent = foreman::agent::Agent::new(desk, key.party(), clock, settings);
+        Some(tokio::spawn(agent.run()))
     }
 
     /// Ends what runs, and closes the desk.
