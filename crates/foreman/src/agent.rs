@@ -93,14 +93,21 @@ impl Agent {
         }
     }
 
+    /// Offers its work. The same again changes nothing.
+    ///
+    /// # Errors
+    /// If the market cannot be written. A refusal is noted: it is a bug, or the foreman has too many offers.
+    pub async fn publish(&self) -> Result<(), DeskError> {
+        let outcome = self.desk.submit(Operation::Publish(self.offer())).await?;
+        if !outcome.holds() {
+            tracing::error!(?outcome, "the foreman's offer was refused");
+        }
+        Ok(())
+    }
+
     /// Works until the desk closes.
     pub async fn run(self) {
         let mut changes = self.desk.subscribe();
-        match self.desk.submit(Operation::Publish(self.offer())).await {
-            Ok(outcome) if outcome.holds() => {}
-            Ok(outcome) => tracing::error!(?outcome, "the foreman's offer was refused"),
-            Err(error) => tracing::error!(%error, "the foreman's offer could not be made"),
-        }
         let mut looking = self.all();
         let mut waiting: BTreeSet<JobId> = BTreeSet::new();
         loop {

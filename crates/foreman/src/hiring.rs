@@ -82,7 +82,7 @@ pub enum HireProblem {
         least: Amount,
     },
     /// Nobody sells what the plan needs.
-    #[error("nobody here sells `{}` now: `machina models --fetch` fetches what machines here need", .0.name())]
+    #[error("nobody here sells `{}` now", .0.name())]
     NotForSale(Service),
     /// The market refused.
     #[error(transparent)]

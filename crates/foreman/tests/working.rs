@@ -102,13 +102,10 @@ impl Town {
         let town = Town { desk, clock, hiring };
         tokio::spawn(town.hiring.clone().run());
         tokio::spawn(crowd(town.desk.clone(), machines.to_vec()));
-        tokio::spawn(town.foreman().run());
+        let foreman = town.foreman();
+        foreman.publish().await.expect("the desk works");
+        tokio::spawn(foreman.run());
         tokio::spawn(time(town.desk.clone(), town.clock.clone()));
-        // The foreman's offer is there.
-        let mut changes = town.desk.subscribe();
-        while town.desk.offers(Some(Service::Compose.skill()), 0, 1).is_empty() {
-            let _ = changes.recv().await;
-        }
         town
     }
 

@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod elsewhere;
 mod full;
+mod hire;
 mod http;
 mod market;
 mod mcp;

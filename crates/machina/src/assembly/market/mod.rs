@@ -189,27 +189,29 @@ impl Market {
             .get_or_try_init(|| async {
                 let workshop = machines::open(self).await?;
                 let _ = self.workshop.set(Arc::clone(&workshop));
+                let foreman = self.foreman().await?;
                 let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
                 tasks.push(workshop.start(self));
-                tasks.extend(self.foreman());
+                tasks.extend(foreman);
                 Ok(())
             })
             .await
             .copied()
     }
 
-    /// The foreman of this home, at work.
-    fn foreman(&self) -> Option<tokio::task::JoinHandle<()>> {
-        let key = self.parts.cast.machine("foreman")?;
+    /// The foreman of this home, at work: its offer stands when this returns.
+    async fn foreman(&self) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
+        let Some(key) = self.parts.cast.machine("foreman") else { return Ok(None) };
         let settings = foreman::agent::Settings {
             margin_bps: foreman::hiring::USUAL_MARGIN_BPS,
             capacity: FOREMAN_CAPACITY,
-            posted: Amount::parse(self.parts.chain.token().asset, FOREMAN_PRICE).ok()?,
+            posted: Amount::parse(self.parts.chain.token().asset, FOREMAN_PRICE)?,
             secret: key.secret_for("foreman"),
         };
         let (desk, clock) = (self.desk.clone(), self.parts.clock.clone());
         let agent = foreman::agent::Agent::new(desk, key.party(), clock, settings);
-        Some(tokio::spawn(agent.run()))
+        agent.publish().await.map_err(Failure::new)?;
+        Ok(Some(tokio::spawn(agent.run())))
     }
 
     /// Ends what runs, and closes the desk.
