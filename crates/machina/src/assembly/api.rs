@@ -72,6 +72,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/fund", post(fund))
             .route("/grant", post(grant))
             .route("/outlook/inscribe", post(inscribe))
+            .route("/market/deposit", post(deposit))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
@@ -191,6 +192,21 @@ async fn fund(
     Json(order): Json<FundOrder>,
 ) -> Answer<crate::report::FundReport> {
     assembly.fund(&order.to, &order.amount).await.map(Json)
+}
+
+/// What the shopper pays in at the labour market.
+#[derive(Deserialize)]
+struct DepositOrder {
+    /// Whole dollars.
+    amount: String,
+}
+
+async fn deposit(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<DepositOrder>,
+) -> Answer<super::market::Deposited> {
+    let paying = tokio::spawn(async move { assembly.deposit(&order.amount).await });
+    paying.await.map_err(Failure::new)?.map(Json)
 }
 
 async fn channels(State(assembly): State<Arc<Assembly>>) -> Answer<Vec<ChannelReport>> {

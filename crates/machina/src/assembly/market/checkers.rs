@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::market::{Digest, Job, Operation, Report, Stage};
+use ::market::{Job, Operation, Report, Stage};
 use mandates::Key;
 
 use super::Market;
@@ -44,8 +44,8 @@ impl Workshop {
             tracing::warn!(job = %id, "nobody here can do this work again");
             return None;
         };
-        let found = match self.answer(market, model, job).await {
-            Ok((_, body)) => Report::Digest(Digest::of(&body)),
+        let found = match self.digest(market, model, job, by).await {
+            Ok(digest) => Report::Digest(digest),
             Err(failure) => {
                 tracing::error!(error = failure.message, job = %id, "work could not be done again");
                 return None;
