@@ -17,6 +17,7 @@ mod extensions;
 mod facilitating;
 mod faults;
 mod histories;
+mod markets;
 mod mcp;
 mod mpp;
 mod once;

@@ -77,6 +77,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/hire/plan", post(plan_hire))
             .route("/jobs", get(jobs))
             .route("/jobs/{id}", get(job))
+            .route("/market/deposit", post(deposit))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
@@ -240,6 +241,21 @@ async fn job(
     Query(Wait { wait }): Query<Wait>,
 ) -> Answer<JobReport> {
     assembly.job_news(&id, std::time::Duration::from_millis(wait)).await.map(Json)
+}
+
+/// What the shopper pays in at the labour market.
+#[derive(Deserialize)]
+struct DepositOrder {
+    /// Whole dollars.
+    amount: String,
+}
+
+async fn deposit(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<DepositOrder>,
+) -> Answer<super::market::Deposited> {
+    let paying = tokio::spawn(async move { assembly.deposit(&order.amount).await });
+    paying.await.map_err(Failure::new)?.map(Json)
 }
 
 async fn channels(State(assembly): State<Arc<Assembly>>) -> Answer<Vec<ChannelReport>> {

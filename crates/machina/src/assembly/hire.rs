@@ -84,7 +84,7 @@ impl Assembly {
             let missing = wanted.budget.checked_sub(free)?;
             if missing.is_positive() {
                 self.may_spend(missing)?;
-                self.deposit(missing).await?;
+                self.market().deposit(&self.buyer, missing).await?;
             }
         }
         let job = self.hiring().open(prepared, wanted.files).await?;

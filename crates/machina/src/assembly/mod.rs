@@ -358,7 +358,8 @@ impl Assembly {
     ///
     /// # Errors
     /// If it is refused; the message says what became of the money.
-    pub async fn deposit(&self, amount: Amount) -> Result<market::Deposited, Failure> {
+    pub async fn deposit(&self, amount: &str) -> Result<market::Deposited, Failure> {
+        let amount = positive(self.chain.token().asset, amount)?;
         self.market.deposit(&self.buyer, amount).await
     }
 

@@ -1,7 +1,9 @@
 //! The labour market through the real program: money in, a round, work, checks, money out, and books
 //! that are equal to the chain.
 
+use alloy_signer::SignerSync as _;
 use serde_json::{Value, json};
+use sha2::Digest as _;
 
 use crate::support::{Answer, HTTP, Home, Up, ask, line, minor, order, party, photograph, until};
 
@@ -31,6 +33,12 @@ impl Client<'_> {
 
     fn post(&self, path: &str, body: &Value) -> Answer {
         self.request(HTTP.post(self.up.url(path)).json(body))
+    }
+
+    /// Pays in and waits for the credit, as commands do.
+    fn pay_in(&self, amount: &str) {
+        let paid = self.post("/api/v1/market/deposit", &json!({ "amount": amount }));
+        assert_eq!(paid.status, 200, "{paid}");
     }
 
     /// Pays in, as the shopper pays for anything.
@@ -207,5 +215,80 @@ fn what_the_market_is_asked_wrongly_is_refused_with_the_reason() {
     assert_eq!(kept.status, 402, "{kept}");
     assert_eq!(up.get("/market/jobs/none").status, 404);
     assert_eq!(shopper.post("/market/withdrawals", &json!({ "amount": musd(1) })).status, 422);
+    up.stop();
+}
+
+#[test]
+fn a_power_failure_in_the_middle_of_jobs_leaves_nobodys_money_stuck() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let offers = up.get("/market/offers?skill=file/kind").json();
+    let skill = offers[0]["offer"]["skill"].clone();
+    shopper.pay_in("0.08");
+    assert_eq!(shopper.free(), 80_000, "a deposit that is answered is credited");
+    let brief = shopper.keep(b"#!/bin/sh\necho hello\n".to_vec());
+    let id = |n: u8| format!("{n:032x}");
+    for n in 1..=3 {
+        shopper.hire(&id(n), &skill, &brief, json!({}));
+    }
+    // One is at work, or bid for, or done: whatever it is at, the power fails.
+    up.kill();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let mut cost = 0;
+    for n in 1..=3 {
+        let done = ended(&up, &id(n));
+        if done["stage"] == "completed" {
+            cost += minor(&done["price"]) + 3 * 200;
+        }
+    }
+    assert_eq!(shopper.free(), 80_000 - cost);
+    let back = shopper.post("/market/withdrawals", &json!({}));
+    assert_eq!(back.status, 200, "{back}");
+    up.kill();
+    let up = home.up();
+    all_agrees(&home);
+    let of_shopper = home.json(&["books", "shopper"])[0].clone();
+    assert_eq!(line(&of_shopper, "cash"), 5_000_000 - cost);
+    assert_eq!(up.on_chain(party(&up.info, "shopper")), 5_000_000 - cost);
+    up.stop();
+}
+
+#[test]
+fn a_worker_from_outside_offers_by_its_signature() {
+    let home = Home::new();
+    let up = home.up();
+    let key = alloy_signer_local::PrivateKeySigner::from_bytes(&[7; 32].into()).unwrap();
+    let worker = key.address().to_string();
+    let offer = json!([{ "publish": {
+        "id": "0".repeat(31) + "7", "worker": worker, "skill": "0".repeat(31) + "1",
+        "price": musd(100), "capacity": 1, "most_stake": musd(100), "least_ms": 1_000,
+        "checks": ["exact"], "most_mark": 800_000,
+    } }]);
+    let publish = |signed: &Value, sent: &Value| {
+        let body = sent.to_string();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let at = now.as_millis().to_string();
+        let digest = hex::encode(sha2::Sha256::digest(signed.to_string()));
+        let text =
+            format!("Machina market\nPOST /market/operations\nchain 402402\nat {at}\n{digest}");
+        let signature = key.sign_message_sync(text.as_bytes()).unwrap();
+        let request = HTTP.post(up.url("/market/operations")).body(body);
+        ask(request
+            .header("machina-party", &worker)
+            .header("machina-at", at)
+            .header("machina-signature", signature.to_string()))
+    };
+    let changed = json!([{ "leave": { "party": worker } }]);
+    assert_eq!(publish(&offer, &changed).status, 401, "it was signed for another request");
+    for outcome in ["applied", "exists"] {
+        let said = publish(&offer, &offer);
+        assert_eq!(said.status, 200, "{said}");
+        assert_eq!(said.json()[0]["outcome"], outcome);
+    }
+    let listed = up.get("/market/offers?limit=200").json();
+    let found = listed.as_array().unwrap().iter().any(|o| o["offer"]["worker"] == worker.as_str());
+    assert!(found, "{listed}");
     up.stop();
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use money::Party;
 use thiserror::Error;
 
-use super::{MAX_BATCH, MAX_DOCUMENT};
-use crate::id::Digest;
+use super::{MAX_BATCH, MAX_DOCUMENT, MAX_KEPT, MAX_KEPT_IN_ALL};
 
 /// Why the desk could not do its work. That an operation is refused is no error but an
 /// [`Outcome`](crate::Outcome).
@@ -80,15 +80,17 @@ pub enum DeskError {
         /// How long it is.
         bytes: usize,
     },
+    /// A party, or all together, have as many documents here as they may.
+    #[error(
+        "no more documents of {party} are kept: a party may have {MAX_KEPT} bytes here, and all together {MAX_KEPT_IN_ALL}"
+    )]
+    DocumentsFull {
+        /// Whose document it was.
+        party: Party,
+    },
     /// A document's media type is none.
     #[error("a media type has 1 to 128 printable ASCII characters, as in `image/jpeg`")]
     MediaType,
-    /// Nobody has handed in this document.
-    #[error("document {digest} is not here: hand it in first")]
-    DocumentNotFound {
-        /// Which.
-        digest: Digest,
-    },
     /// The market was closed, or its writer died.
     #[error("the market is closed")]
     Closed,

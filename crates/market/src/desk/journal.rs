@@ -7,6 +7,7 @@
 //!
 //! *Durability.* Write-ahead log with `synchronous=FULL`: a commit returns after its fsync.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use money::{Party, Timestamp};
@@ -254,14 +255,23 @@ pub(super) fn append<'a>(
     Ok((head, sizes))
 }
 
-/// Keeps a document, once.
+/// How many bytes of documents each party has here.
+pub(super) fn kept(connection: &Connection) -> Result<BTreeMap<Party, u64>, DeskError> {
+    let mut statement =
+        connection.prepare("SELECT author, sum(length(body)) FROM document GROUP BY author")?;
+    let rows =
+        statement.query_map([], |row| Ok((Party::new(row.get(0)?), from_sql(row.get(1)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Keeps a document, once: whether it was new.
 pub(super) fn keep(
     connection: &Connection,
     at: Timestamp,
     digest: Digest,
     document: &Document,
-) -> Result<(), DeskError> {
-    connection
+) -> Result<bool, DeskError> {
+    let rows = connection
         .prepare_cached(
             "INSERT OR IGNORE INTO document (digest, at, author, media_type, body) \
              VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -273,7 +283,7 @@ pub(super) fn keep(
             document.media_type,
             document.body
         ])?;
-    Ok(())
+    Ok(rows > 0)
 }
 
 /// The document with this digest.

@@ -16,7 +16,8 @@
 //! one batch stay together. All of a group carry the same moment.
 //!
 //! *Bounds.* [`MAX_BATCH`] operations and 256 MiB of documents wait at most; submitters wait for
-//! room. A document has at most [`MAX_DOCUMENT`] bytes.
+//! room. A document has at most [`MAX_DOCUMENT`] bytes, a party's documents together [`MAX_KEPT`], all
+//! together [`MAX_KEPT_IN_ALL`].
 //!
 //! *Who may.* The desk believes that an operation comes from the party that it names: whoever calls
 //! has made sure. Who may read a brief or a deliverable it decides itself ([`Desk::brief`],
@@ -56,6 +57,10 @@ use writer::{Task, Writer};
 pub const MAX_BATCH: usize = 8192;
 /// The most bytes of a document: 8 MiB.
 pub const MAX_DOCUMENT: usize = 8 << 20;
+/// The most bytes of documents that one party may have here: 512 MiB.
+pub const MAX_KEPT: u64 = 512 << 20;
+/// The most bytes of all documents: 8 GiB.
+pub const MAX_KEPT_IN_ALL: u64 = 8 << 30;
 /// The most entries of one page of a list.
 pub const MAX_PAGE: usize = 200;
 /// Room in the queue is counted in units of 32 KiB; each operation takes at least one.
@@ -224,6 +229,7 @@ impl Desk {
             }
         };
         journal::replay(&connection, &mut state, &mut head, journal::EVERYTHING, keep)?;
+        let kept = journal::kept(&connection)?;
         let connection = Arc::new(Mutex::new(connection));
         let reader = reader.map_or_else(|| Arc::clone(&connection), |c| Arc::new(Mutex::new(c)));
         let (sender, tasks) = mpsc::channel();
@@ -238,6 +244,7 @@ impl Desk {
             state: Arc::clone(&state),
             head: Arc::clone(&head),
             unbooked: settings.books.then(|| Arc::clone(&unbooked)),
+            kept,
             clock,
             changes: changes.clone(),
             in_doubt: false,
@@ -309,7 +316,8 @@ impl Desk {
     /// change nothing: the first author and media type stand.
     ///
     /// # Errors
-    /// [`DeskError::DocumentTooLarge`], [`DeskError::MediaType`]; as [`submit`](Desk::submit).
+    /// [`DeskError::DocumentTooLarge`], [`DeskError::MediaType`], [`DeskError::DocumentsFull`]; as
+    /// [`submit`](Desk::submit).
     pub async fn keep(&self, document: Document) -> Result<Digest, DeskError> {
         if document.body.len() > MAX_DOCUMENT {
             return Err(DeskError::DocumentTooLarge { bytes: document.body.len() });

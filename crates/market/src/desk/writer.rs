@@ -10,18 +10,18 @@
 //! Readers are kept out only while step 3 runs. If step 2 fails, the writer's market is thrown away
 //! and made anew from the one that everybody reads.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use money::{Clock, Timestamp};
+use money::{Clock, Party, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
 
 use super::error::DeskError;
 use super::journal::{self, Head};
-use super::{Change, Document, MAX_BATCH, Moved};
+use super::{Change, Document, MAX_BATCH, MAX_KEPT, MAX_KEPT_IN_ALL, Moved};
 use crate::id::{Digest, JobId};
 use crate::operation::{Operation, Outcome};
 use crate::state::State;
@@ -68,6 +68,8 @@ pub(super) struct Writer {
     pub(super) head: Arc<Mutex<Head>>,
     /// Where what has moved is kept for books elsewhere.
     pub(super) unbooked: Option<Arc<Mutex<VecDeque<Moved>>>>,
+    /// How many bytes of documents each party has here.
+    pub(super) kept: BTreeMap<Party, u64>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) changes: broadcast::Sender<Arc<Change>>,
     /// After a failure it is not known what the file holds; it is read before it is written.
@@ -84,7 +86,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let tasks = self.gather(first);
+            let tasks = self.admit(self.gather(first));
             let result = self.commit(&tasks);
             failed = result.is_err();
             if let Err(error) = &result {
@@ -147,6 +149,30 @@ impl Writer {
         tasks
     }
 
+    /// Refuses documents for which there is no room; in one group a few too many may pass.
+    fn admit(&self, tasks: Vec<Task>) -> Vec<Task> {
+        let all: u64 = match tasks.iter().any(|task| matches!(task, Task::Keep { .. })) {
+            true => self.kept.values().sum(),
+            false => return tasks,
+        };
+        let mut admitted = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            match task {
+                Task::Keep { document, reply, .. } if !self.has_room(all, &document) => {
+                    let _ = reply.send(Err(DeskError::DocumentsFull { party: document.author }));
+                }
+                task => admitted.push(task),
+            }
+        }
+        admitted
+    }
+
+    fn has_room(&self, all: u64, document: &Document) -> bool {
+        let bytes = document.body.len() as u64;
+        let own = self.kept.get(&document.author).copied().unwrap_or_default();
+        own + bytes <= MAX_KEPT && all + bytes <= MAX_KEPT_IN_ALL
+    }
+
     /// Takes one group from decision to effect.
     fn commit(&mut self, tasks: &[Task]) -> Result<Vec<Outcome>, DeskError> {
         let result = self.try_commit(tasks);
@@ -190,16 +216,22 @@ impl Writer {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = *self.head.lock().expect("the head is sound");
         let (head, sizes) = journal::append(&transaction, before, at, rows.iter().copied())?;
+        let mut new = Vec::new();
         for task in tasks {
             match task {
                 Task::Apply { .. } => {}
                 Task::Keep { digest, document, .. } => {
-                    journal::keep(&transaction, at, *digest, document)?;
+                    if journal::keep(&transaction, at, *digest, document)? {
+                        new.push((document.author, document.body.len() as u64));
+                    }
                 }
                 Task::Booked { row, .. } => journal::note_booked(&transaction, *row)?,
             }
         }
         transaction.commit()?;
+        for (author, bytes) in new {
+            *self.kept.entry(author).or_default() += bytes;
+        }
         self.show(at, before.row, &rows, &sizes, head);
         Ok(outcomes)
     }

@@ -378,4 +378,143 @@ mod tests {
             ]
         );
     }
+
+    /// A market in which a foreman hires a worker for a part of its own job, and everybody's money as
+    /// the bookings tell it.
+    struct Tree {
+        state: ::market::State,
+        wallets: std::collections::BTreeMap<Party, i128>,
+        row: u64,
+    }
+
+    const FOREMAN: u8 = 4;
+
+    impl Tree {
+        fn new() -> Tree {
+            let rules = ::market::Rules::standard(Asset::MUSD, party(MARKET));
+            let state = ::market::State::new(rules).unwrap();
+            let mut tree = Tree { state, wallets: Default::default(), row: 0 };
+            for n in [CLIENT, WORKER, FOREMAN, 10, 11, 12] {
+                let (id, amount) = (MoveId::from_u128(n.into()), musd(100_000));
+                tree.apply(1_000, ::market::Operation::Deposit { id, party: party(n), amount });
+                tree.wallets.insert(party(n), 100_000);
+            }
+            for n in 10..13 {
+                let stake = musd(50_000);
+                tree.apply(1_000, ::market::Operation::Enlist { party: party(n), stake });
+            }
+            for n in [WORKER, FOREMAN] {
+                let (id, skill) = (::market::OfferId::from_u128(n.into()), SKILL);
+                let offer = ::market::Offer::standard(id, party(n), skill, musd(1_000));
+                let most_stake = musd(10_000);
+                let offer = ::market::Offer { price: musd(price(n)), most_stake, ..offer };
+                tree.apply(1_000, ::market::Operation::Publish(offer));
+            }
+            tree
+        }
+
+        fn apply(&mut self, at: u64, operation: ::market::Operation) {
+            self.row += 1;
+            let at = ::money::Timestamp::from_secs(at);
+            let mut moved = Moved { row: self.row, at, ..Moved::default() };
+            let outcome = self.state.apply(at, &operation, &mut moved.effects);
+            assert!(outcome.holds(), "{outcome:?}: {operation:?}");
+            let rules = self.state.rules().clone();
+            moved.ended.extend(self.state.ended().map(|job| Ended {
+                job: job.terms.id,
+                stage: job.stage,
+                client: job.terms.client,
+                worker: job.worker,
+                price: musd(job.price),
+                fee: musd(rules.fee(job.price)),
+                spent: musd(job.spent),
+            }));
+            let worker = |job| self.state.job(job).and_then(|job| job.worker);
+            for booking in bookings(&moved, worker) {
+                *self.wallets.entry(booking.from).or_default() -= booking.amount.minor();
+                *self.wallets.entry(booking.to).or_default() += booking.amount.minor();
+            }
+        }
+
+        fn hire(&mut self, n: u128, client: u8, worker: u8, parent: Option<u128>, by: u64) {
+            let job = JobId::from_u128(n);
+            let terms = ::market::Terms {
+                id: job,
+                client: party(client),
+                parent: parent.map(JobId::from_u128),
+                skill: SKILL,
+                brief: Default::default(),
+                budget: musd(price(worker) + 200),
+                worth: musd(90_000),
+                quality: 0,
+                pricing: ::market::Pricing::Posted {
+                    offer: ::market::OfferId::from_u128(worker.into()),
+                },
+                check: ::market::Check::Exact { executors: 1 },
+                audit: 1_000_000,
+                checker_fee: musd(50),
+                appeals: 0,
+                stake: musd(500),
+                deliver_by: ::money::Timestamp::from_secs(by),
+                check_ms: 5_000,
+            };
+            self.apply(1_001, ::market::Operation::Open(Box::new(terms)));
+            self.apply(1_001, ::market::Operation::Fund { job });
+        }
+
+        /// The worker delivers, and one checker finds the same or something else.
+        fn judge(&mut self, n: u128, by: u8, passes: bool, at: u64) {
+            use ::market::{Digest, Operation, Report};
+            let (job, salt) = (JobId::from_u128(n), Digest::of(b"salt"));
+            let told = Report::Digest(Digest::of(b"told"));
+            let delivery = Delivery::Sealed(told.commitment(job, party(by), &salt));
+            self.apply(at, Operation::Submit { job, by: party(by), delivery });
+            self.apply(at, Operation::Draw { job, entropy: Digest::of(&n.to_be_bytes()) });
+            let checker = self.state.job(job).unwrap().panel().unwrap().seats[0].checker;
+            let other = Report::Digest(Digest::of(b"other"));
+            let found = if passes { told.clone() } else { other };
+            let commitment = found.commitment(job, checker, &salt);
+            self.apply(at, Operation::CommitReport { job, by: checker, commitment });
+            let reveal = |by, report| Operation::RevealReport { job, by, report, salt };
+            self.apply(at, reveal(party(by), told));
+            self.apply(at, reveal(checker, found));
+        }
+
+        /// With no job open, what the bookings tell is what the market says, to the unit.
+        fn agrees(&self) {
+            for (party, minor) in &self.wallets {
+                let holding = self.state.holding(*party);
+                let here = holding.free.minor() + holding.stake.minor();
+                assert_eq!(here, *minor, "{party}");
+            }
+            assert_eq!(self.wallets.values().sum::<i128>(), self.state.deposited().minor());
+        }
+    }
+
+    const SKILL: ::market::Skill = ::market::Skill::from_u128(1);
+
+    fn price(worker: u8) -> i128 {
+        if worker == FOREMAN { 5_000 } else { 1_000 }
+    }
+
+    #[test]
+    fn whatever_becomes_of_a_tree_of_jobs_the_bookings_are_what_the_market_says() {
+        for (child, parent) in [(true, true), (true, false), (false, true), (false, false)] {
+            let mut tree = Tree::new();
+            tree.hire(1, CLIENT, FOREMAN, None, 9_000);
+            tree.hire(2, FOREMAN, WORKER, Some(1), 2_000);
+            tree.judge(2, WORKER, child, 1_002);
+            tree.judge(1, FOREMAN, parent, 1_003);
+            assert!(tree.state.jobs().all(|job| job.stage.is_final()));
+            tree.agrees();
+        }
+        // The foreman dies after it has hired.
+        let mut tree = Tree::new();
+        tree.hire(1, CLIENT, FOREMAN, None, 9_000);
+        tree.hire(2, FOREMAN, WORKER, Some(1), 2_000);
+        tree.judge(2, WORKER, true, 1_002);
+        tree.apply(9_001, ::market::Operation::Tick);
+        assert!(tree.state.jobs().all(|job| job.stage.is_final()));
+        tree.agrees();
+    }
 }

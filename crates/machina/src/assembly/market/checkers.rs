@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::market::{Digest, Job, Operation, Report, Stage};
+use ::market::{Digest, Job, Operation, Party, Report, Stage};
 use mandates::Key;
 
 use super::Market;
@@ -41,8 +41,8 @@ impl Workshop {
     /// Does the work again, and seals or opens what comes of it.
     async fn report(&self, market: &Market, key: &Key, job: &Job) -> Option<Operation> {
         let (id, by) = (job.terms.id, key.party());
-        let found = match self.found_again(market, job).await {
-            Ok(Some(body)) => Report::Digest(Digest::of(&body)),
+        let found = match self.found_again(market, job, by).await {
+            Ok(Some(digest)) => Report::Digest(digest),
             Ok(None) => {
                 tracing::warn!(job = %id, "nobody here can do this work again");
                 return None;
@@ -69,12 +69,18 @@ impl Workshop {
 
     /// What the work of this job gives when it is done again. A foreman's work is putting together: what
     /// its hires delivered is put together again.
-    async fn found_again(&self, market: &Market, job: &Job) -> Result<Option<Vec<u8>>, Failure> {
+    async fn found_again(
+        &self,
+        market: &Market,
+        job: &Job,
+        by: Party,
+    ) -> Result<Option<Digest>, Failure> {
         if job.terms.skill == foreman::Service::Compose.skill() {
-            return foreman::agent::again(market.desk(), job.terms.id).map_err(Failure::new);
+            let body = foreman::agent::again(market.desk(), job.terms.id).map_err(Failure::new)?;
+            return Ok(body.map(|body| Digest::of(&body)));
         }
         match self.model_of(job) {
-            Some(model) => Ok(Some(self.answer(market, model, job).await?.1)),
+            Some(model) => self.digest(market, model, job, by).await.map(Some),
             None => Ok(None),
         }
     }

@@ -61,8 +61,10 @@ pub struct Workshop {
     /// The model of a skill by which offers of others are checked.
     reference: HashMap<Skill, Arc<dyn Worker>>,
     /// What is in somebody's hands now.
-    pub busy: Mutex<HashSet<(JobId, Party)>>,
-    pub lanes: Arc<Semaphore>,
+    busy: Mutex<HashSet<(JobId, Party)>>,
+    /// What somebody found and sealed, until it is opened; after a restart it is found again.
+    found: Mutex<HashMap<(JobId, Party), Digest>>,
+    lanes: Arc<Semaphore>,
 }
 
 /// The skill that is sold under this name.
@@ -104,6 +106,7 @@ pub async fn open(market: &Arc<Market>) -> Result<Arc<Workshop>, Failure> {
         by_offer,
         reference,
         busy: Mutex::default(),
+        found: Mutex::default(),
         lanes: Arc::new(Semaphore::new(LANES)),
     });
     workshop.settle_in(market).await?;
@@ -305,6 +308,7 @@ impl Workshop {
                 let document = Document { author: by, media_type, body };
                 match market.desk().keep(document).await {
                     Ok(digest) => {
+                        self.remember(id, by, digest);
                         let report = Report::Digest(digest);
                         let delivery = match job.terms.check.is_sealed() {
                             true => Delivery::Sealed(report.commitment(id, by, &salt(key, id))),
@@ -334,9 +338,9 @@ impl Workshop {
         job: &Job,
     ) -> Option<Operation> {
         let (id, by) = (job.terms.id, key.party());
-        match self.answer(market, worker, job).await {
-            Ok((_, body)) => {
-                let (report, salt) = (Report::Digest(Digest::of(&body)), salt(key, id));
+        match self.digest(market, worker, job, by).await {
+            Ok(digest) => {
+                let (report, salt) = (Report::Digest(digest), salt(key, id));
                 Some(Operation::RevealReport { job: id, by, report, salt })
             }
             Err(failure) => {
@@ -369,6 +373,34 @@ impl Workshop {
             }
             Err(error) => Err(Failure::new(error)),
         }
+    }
+
+    /// The digest of the answer to a job's brief: what `by` found before, or finds now.
+    pub async fn digest(
+        &self,
+        market: &Market,
+        worker: Arc<dyn Worker>,
+        job: &Job,
+        by: Party,
+    ) -> Result<Digest, Failure> {
+        let place = (job.terms.id, by);
+        let known = self.found.lock().expect("nothing panics under this lock").get(&place).copied();
+        if let Some(digest) = known {
+            return Ok(digest);
+        }
+        let (_, body) = self.answer(market, worker, job).await?;
+        let digest = Digest::of(&body);
+        self.remember(job.terms.id, by, digest);
+        Ok(digest)
+    }
+
+    fn remember(&self, job: JobId, by: Party, digest: Digest) {
+        let mut found = self.found.lock().expect("nothing panics under this lock");
+        if found.len() >= MOST_JOBS {
+            // Whoever needs what is forgotten finds it again.
+            found.clear();
+        }
+        found.insert((job, by), digest);
     }
 
     /// The model by which the work of this job is done again: the one behind its offer, or, for

@@ -39,7 +39,7 @@ use super::hire::Hires;
 use crate::failure::Failure;
 use machines::Workshop;
 
-pub use money::{Deposited, PaidBack};
+pub use money::Deposited;
 
 /// How long bids come in, and are opened, in milliseconds: machines in this process answer within
 /// some, those elsewhere within a few hundred.
