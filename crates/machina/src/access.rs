@@ -13,9 +13,9 @@ use crate::cli::{Arguments, Grant, Place, Retype};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::report::{
-    Books, ChannelReport, ClosedReport, EconomyReport, FundReport, Info, InscribedReport,
-    MandateReport, MeasuredReport, PayOrder, PayReport, QuoteReport, RetypeReport, StallOrder,
-    StallReport,
+    Books, ChannelReport, ClosedReport, EconomyReport, FundReport, HireOrder, HirePlan,
+    HireStarted, Info, InscribedReport, JobReport, MandateReport, MeasuredReport, PayOrder,
+    PayReport, QuoteReport, RetypeReport, StallOrder, StallReport,
 };
 
 /// An economy, wherever it is.
@@ -169,6 +169,60 @@ impl Access {
         match self {
             Access::Running(client) => client.post("quote", &order).await,
             Access::Here(assembly) => assembly.quote(order).await,
+        }
+    }
+
+    /// What would be done for an order at the labour market. Nothing is spent.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub async fn plan_hire(&self, order: &HireOrder) -> Result<HirePlan, Failure> {
+        match self {
+            Access::Running(client) => client.post("hire/plan", order).await,
+            Access::Here(assembly) => assembly.plan_hire(order).await,
+        }
+    }
+
+    /// Hires at the labour market.
+    ///
+    /// # Errors
+    /// Why nobody was hired.
+    pub async fn hire(&self, order: HireOrder) -> Result<HireStarted, Failure> {
+        match self {
+            Access::Running(client) => client.post("hire", &order).await,
+            Access::Here(assembly) => assembly.hire(order).await,
+        }
+    }
+
+    /// A job, after something has changed in it or so many milliseconds.
+    ///
+    /// # Errors
+    /// If there is no such job.
+    pub async fn job(&self, id: &str, wait_ms: u64) -> Result<JobReport, Failure> {
+        match self {
+            Access::Running(client) => {
+                // Anything else would bend the path.
+                if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                    let short: String = id.chars().take(40).collect();
+                    return Err(Failure::misuse(format!("`{short}` is no job's name"))
+                        .hint("`machina jobs` lists them"));
+                }
+                client.get(&format!("jobs/{id}?wait={wait_ms}")).await
+            }
+            Access::Here(assembly) => {
+                assembly.job_news(id, std::time::Duration::from_millis(wait_ms)).await
+            }
+        }
+    }
+
+    /// The latest jobs.
+    ///
+    /// # Errors
+    /// If the running economy does not answer.
+    pub async fn jobs(&self, limit: usize) -> Result<Vec<JobReport>, Failure> {
+        match self {
+            Access::Running(client) => client.get(&format!("jobs?limit={limit}")).await,
+            Access::Here(assembly) => assembly.job_reports(limit),
         }
     }
 

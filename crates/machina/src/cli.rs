@@ -137,6 +137,17 @@ pub enum Command {
         after_help = "Example:\n  machina pay http://localhost:4020/m/vision/classify --data @cat.jpg --max 0.05"
     )]
     Pay(Pay),
+    /// Hire machines for a piece of work, and pay when it is checked.
+    ///
+    /// Machines of this economy bid for it; one does it, others drawn by lot check it, and what is not
+    /// needed of the budget comes back. The shopper machine pays, under its mandate. For several files a
+    /// foreman plans, hires and puts the answers together.
+    #[command(
+        after_help = "Examples:\n  machina hire \"what is in these pictures?\" *.jpg --budget 0.05\n  machina hire \"sort these files\" notes.txt scan.png --budget 0.02 --confidence 0.99"
+    )]
+    Hire(Hire),
+    /// Show the labour market's jobs, or one with its bids, check and money.
+    Jobs(Jobs),
     /// Give an agent a wallet: an MCP server on standard input and output.
     ///
     /// Its tools discover, quote and pay, and show balance and mandate. The shopper machine pays,
@@ -214,6 +225,40 @@ pub struct Pay {
     /// Write the answer here instead of to standard output.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// What to hire for.
+#[derive(Debug, Clone, Args)]
+pub struct Hire {
+    /// What is to be done, in your words.
+    #[arg(value_name = "WORDS")]
+    pub words: String,
+    /// The files that it is about, at most 20.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The most that it may cost, checks included, in dollars: `0.05`.
+    #[arg(long, value_name = "AMOUNT", default_value = "0.05", allow_hyphen_values = true)]
+    pub budget: String,
+    /// The check: exact or optimistic, where they suit; without it the cheapest that is sure enough.
+    #[arg(long, value_name = "CHECK", value_parser = ["exact", "gold", "redundant", "peer", "optimistic", "juror"])]
+    pub check: Option<String>,
+    /// How sure the check must be: `0.99`.
+    #[arg(long, value_name = "SHARE", default_value = "0.95")]
+    pub confidence: String,
+    /// Show what would be done and for how much, and spend nothing.
+    #[arg(long)]
+    pub plan: bool,
+}
+
+/// Which jobs.
+#[derive(Debug, Clone, Args)]
+pub struct Jobs {
+    /// One job, by its name.
+    #[arg(value_name = "JOB")]
+    pub job: Option<String>,
+    /// How many of the latest to show.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub latest: usize,
 }
 
 /// What to sell.

@@ -276,6 +276,12 @@ impl Held {
         books.with_extension("catalogue.jsonl")
     }
 
+    /// The labour market beside the books of the same trade: `market-….sqlite`.
+    pub fn market_file(&self, books: &Path) -> PathBuf {
+        let name = books.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        books.with_file_name(name.replacen("books-", "market-", 1))
+    }
+
     /// Says how this process is reached.
     ///
     /// # Errors

@@ -2,9 +2,12 @@
 //!
 //! The same types travel between a command and a running economy, so both print the same.
 
+mod hiring;
+
 use std::fmt::Write as _;
 
 use ledger::{Kind, Reference};
+pub use hiring::*;
 use mandates::Left;
 use money::{Amount, Party, Timestamp};
 use serde::{Deserialize, Serialize};

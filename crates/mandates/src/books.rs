@@ -17,6 +17,18 @@
 //! (Debit on the left of each arrow.) So `escrow` is what the channels' contract holds for the
 //! seller's channels, and `cash` is still what the token says. A payer's escrowed payments lie on
 //! its own `escrow` (the table is at the head of `escrow.rs`).
+//!
+//! A labour market keeps money for those who hire and work there. What a party has there stands on
+//! its line `market`, and all of it together on the market's own line `owed`:
+//!
+//! | what happens | in the party's book | in the market's book |
+//! |---|---|---|
+//! | deposit | market ← cash | cash ← owed |
+//! | a job is paid | purchases ← market; of who worked: market ← sales | of its fee: owed ← sales |
+//! | a stake is lost, damages | funding ← market; of who gets it: market ← funding | if it gets it: owed ← funding |
+//! | payout | cash ← market | owed ← cash |
+//!
+//! How much a party may spend there is the market's to say; its line follows.
 
 use std::borrow::Cow;
 
@@ -40,6 +52,10 @@ pub enum Line {
     /// What contracts hold: for this seller's channels, earned or not; and of this payer's money in
     /// escrowed payments.
     Escrow,
+    /// What it has at the labour market: free, at stake, or set aside for jobs.
+    Market,
+    /// What a labour market owes to those whose money it keeps.
+    Owed,
     /// What this buyer has left in a channel; it cannot be overdrawn.
     Prepaid(ChannelId),
     /// What a channel has left to earn for this seller; it cannot be overdrawn.
@@ -48,8 +64,15 @@ pub enum Line {
 
 impl Line {
     /// The lines that every book has, in the order in which a statement shows them.
-    pub const ALL: [Line; 5] =
-        [Line::Cash, Line::Escrow, Line::Sales, Line::Purchases, Line::Funding];
+    pub const ALL: [Line; 7] = [
+        Line::Cash,
+        Line::Escrow,
+        Line::Market,
+        Line::Owed,
+        Line::Sales,
+        Line::Purchases,
+        Line::Funding,
+    ];
 
     /// The account's name in the ledger. A channel's has the first 20 bytes of its id: as hard to
     /// meet by chance or force as an address.
@@ -60,6 +83,8 @@ impl Line {
             Line::Purchases => "purchases".into(),
             Line::Funding => "funding".into(),
             Line::Escrow => "escrow".into(),
+            Line::Market => "market".into(),
+            Line::Owed => "owed".into(),
             Line::Prepaid(channel) => format!("prepaid/{}", short(&channel)).into(),
             Line::Unearned(channel) => format!("unearned/{}", short(&channel)).into(),
         }
@@ -67,11 +92,11 @@ impl Line {
 
     const fn class(self) -> Class {
         match self {
-            Line::Cash | Line::Escrow | Line::Prepaid(_) => Class::Asset,
+            Line::Cash | Line::Escrow | Line::Market | Line::Prepaid(_) => Class::Asset,
             Line::Sales => Class::Income,
             Line::Purchases => Class::Expense,
             Line::Funding => Class::Equity,
-            Line::Unearned(_) => Class::Liability,
+            Line::Owed | Line::Unearned(_) => Class::Liability,
         }
     }
 
@@ -79,7 +104,12 @@ impl Line {
         match self {
             Line::Cash | Line::Prepaid(_) => Limit::CreditsMustNotExceedDebits,
             Line::Unearned(_) => Limit::DebitsMustNotExceedCredits,
-            Line::Sales | Line::Purchases | Line::Funding | Line::Escrow => Limit::None,
+            Line::Sales
+            | Line::Purchases
+            | Line::Funding
+            | Line::Escrow
+            | Line::Market
+            | Line::Owed => Limit::None,
         }
     }
 

@@ -640,17 +640,35 @@ impl Mandates {
 
 /// The room that a return gives back, the newest deposit first.
 fn room_back(state: &State, back: &Returned, minor: i128) -> Vec<Operation> {
+    let prepaid = Line::Prepaid(back.channel);
+    let name = |reference: Reference| {
+        let parts: [&[u8]; 3] = [&back.channel, &back.transaction, reference.as_bytes()];
+        TransferId::derive("mandate/back", &parts)
+    };
+    let amount = Amount::from_minor(back.amount.asset(), minor);
+    room_of_deposits(state, back.book, prepaid, amount, back.transaction, name)
+}
+
+/// The room that deposits on `line` had taken from their budgets, given back as far as `amount`
+/// goes, the newest deposit first. `name` names the entry for one deposit.
+pub(crate) fn room_of_deposits(
+    state: &State,
+    book: Party,
+    line: Line,
+    amount: Amount,
+    digest: [u8; 32],
+    name: impl Fn(Reference) -> TransferId,
+) -> Vec<Operation> {
     /// Bounds one return's chain; the rest of the room is not given back.
     const MOST_DEPOSITS: usize = 32;
-    let asset = back.amount.asset();
-    let prepaid = Line::Prepaid(back.channel).of(back.book, asset);
-    let cash = Line::Cash.of(back.book, asset);
-    let mut left = minor;
+    let asset = amount.asset();
+    let (line, cash) = (line.of(book, asset), Line::Cash.of(book, asset));
+    let mut left = amount.minor();
     let mut operations = Vec::new();
     let deposits = state
-        .entries_of(prepaid)
+        .entries_of(line)
         .rev()
-        .filter(|r| r.transfer.debit == prepaid && r.transfer.credit == cash)
+        .filter(|r| r.transfer.debit == line && r.transfer.credit == cash)
         .filter(|r| r.posted().is_some());
     for deposit in deposits.take(MOST_DEPOSITS) {
         if left <= 0 {
@@ -675,17 +693,14 @@ fn room_back(state: &State, back: &Returned, minor: i128) -> Vec<Operation> {
         }
         left -= more;
         operations.push(Operation::Transfer(Transfer {
-            id: TransferId::derive(
-                "mandate/back",
-                &[&back.channel, &back.transaction, reference.as_bytes()],
-            ),
+            id: name(reference),
             debit: spent,
             credit: budget,
             amount: Amount::from_minor(asset, more),
             kind: Kind::Memo,
             counterparty: taken.transfer.counterparty,
             reference,
-            digest: back.transaction,
+            digest,
             hold_until: None,
         }));
     }

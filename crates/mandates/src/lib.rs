@@ -20,6 +20,7 @@ mod escrow;
 mod key;
 mod limits;
 mod mandate;
+mod market;
 
 pub use channels::{
     ChannelBook, DepositSpend, Fate, HeldDeposit, HeldVoucher, Returned, VoucherSpend,
@@ -29,3 +30,4 @@ pub use escrow::{EscrowBook, EscrowStep, Stepped};
 pub use key::Key;
 pub use limits::{Held, Left, Mandates, Spend};
 pub use mandate::{Mandate, MandateId, Purpose, SignedMandate};
+pub use market::{HeldPayout, Payout};

@@ -524,9 +524,9 @@ impl Mandates {
     /// # Errors
     /// [`MandateError::Store`], or [`MandateError::Ledger`] if an account of that name differs.
     pub async fn open_book(&self, party: Party, asset: money::Asset) -> Result<(), MandateError> {
-        for operation in books::open(party, asset) {
-            let write = Write { operation: Some(operation), evidence: Vec::new() };
-            if let Outcome::Refused(refusal) = self.ledger.submit(write).await? {
+        let lines = books::open(party, asset).into_iter().map(Write::operation).collect();
+        for outcome in self.ledger.submit_all(lines).await? {
+            if let Outcome::Refused(refusal) = outcome {
                 return Err(MandateError::Ledger(refusal.reason.to_string()));
             }
         }

@@ -1,13 +1,16 @@
-//! How many operations the market does a second, in memory, on one core.
+//! How many operations the market does a second: in memory, on one core, and durable, by its desk.
 //!
 //! Prints one JSON object a line: {"name", "value", "unit"}. Commitments are made before the clock
 //! starts: they are the parties' work. What they cost to verify is part of the figure.
 
 use std::time::Instant;
 
+use money::ManualClock;
+
+use market::desk::{Desk, Settings};
 use market::{
-    Amount, Asset, Check, Delivery, Digest, JobId, MoveId, Offer, OfferId, Operation, Party,
-    Pricing, Report, Rules, Skill, State, Terms, Timestamp,
+    Amount, Asset, Check, Delivery, Digest, JobId, MoveId, Offer, OfferId, Operation, Outcome,
+    Party, Pricing, Report, Rules, Skill, State, Terms, Timestamp,
 };
 
 const MACHINES: u64 = 1_000;
@@ -200,4 +203,62 @@ fn main() {
             _ => Vec::new(),
         }
     });
+    durable(jobs, &job);
+}
+
+/// Jobs at posted prices through a desk whose file is on disk, handed in by four tasks, in lists of
+/// sixteen jobs: every answer means that its operations survive a power failure.
+fn durable(jobs: u64, job: &impl Fn(u64) -> JobId) {
+    const TASKS: u64 = 4;
+    const LIST: u64 = 16;
+    let folder = tempfile::tempdir().expect("room for a market");
+    let clock = std::sync::Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+    let rules = Rules::standard(Asset::MUSD, party(u64::MAX));
+    let settings = Settings { rules, books: false };
+    let path = folder.path().join("market.sqlite");
+    let desk = Desk::open(&path, settings, clock).expect("a market can be made");
+    let mut people = Vec::new();
+    for n in 0..=MACHINES {
+        let (id, party) = (MoveId::from_u128(u128::from(n)), party(n));
+        people.push(Operation::Deposit { id, party, amount: musd(1 << 60) });
+        people.push(Operation::Enlist { party, stake: musd(1_000_000) });
+        let (id, skill) = (OfferId::from_u128(u128::from(n)), Skill::from_u128(1));
+        let offer = Offer::standard(id, party, skill, musd(1_000));
+        people.push(Operation::Publish(Offer { capacity: 1_000_000, ..offer }));
+    }
+    let done = desk.submit_all_blocking(people).expect("the disk takes it");
+    assert!(done.iter().all(Outcome::holds));
+    let script = |n: u64| {
+        let offer = OfferId::from_u128(u128::from(n % MACHINES + 1));
+        let check = Check::Optimistic { window_ms: 100, executors: 1 };
+        let delivery = Delivery::Open(Report::Digest(digest(n)));
+        [
+            Operation::Open(Box::new(terms(n, Pricing::Posted { offer }, check))),
+            Operation::Fund { job: job(n) },
+            Operation::Submit { job: job(n), by: party(n % MACHINES + 1), delivery },
+        ]
+    };
+    let lists: Vec<Vec<Operation>> =
+        (0..jobs / LIST).map(|n| (0..LIST).flat_map(|k| script(n * LIST + k)).collect()).collect();
+    let operations: usize = lists.iter().map(Vec::len).sum();
+    let shares: Vec<_> = (0..TASKS)
+        .map(|task| lists.iter().skip(task as usize).step_by(TASKS as usize).cloned().collect())
+        .collect();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for share in shares {
+            let desk = &desk;
+            let share: Vec<Vec<Operation>> = share;
+            scope.spawn(move || {
+                for list in share {
+                    let done = desk.submit_all_blocking(list).expect("the disk takes it");
+                    assert!(done.iter().all(Outcome::holds));
+                }
+            });
+        }
+    });
+    let took = begun.elapsed();
+    desk.verify().expect("the journal gives the same market again");
+    let rate = (operations as f64 / took.as_secs_f64()).round();
+    println!("{{\"name\": \"market.durable\", \"value\": {rate}, \"unit\": \"1/s\"}}");
 }

@@ -13,6 +13,10 @@ use crate::terms::{Check, Delivery, Report, Terms};
 pub struct Job {
     /// What was agreed; it never changes, and is shared.
     pub terms: Arc<Terms>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
     /// Where it stands.
     pub stage: Stage,
     /// When the stage ends by itself; nothing ends an open job or one that has ended.
@@ -54,6 +58,8 @@ pub struct Job {
     /// What the worker has at stake now: what the terms ask, and as much again as was given to children
     /// and did not come back.
     pub stake: i128,
+    /// What came back at its end, to its client or into its parent's escrow.
+    pub refunded: i128,
     /// What its children took for good.
     pub spent: i128,
     /// What open children have in their escrow, or have spent of it.
@@ -77,6 +83,8 @@ pub struct Bid {
     pub state: BidState,
     /// What the bidder has at stake in it.
     pub bond: i128,
+    /// The quality that was drawn for it when its round was cleared, in millionths.
+    pub drawn: Option<u32>,
     pub(crate) offer_at: usize,
 }
 
@@ -154,6 +162,11 @@ impl Job {
             Check::Optimistic { .. } => 0,
             check => check.most_fees() * self.terms.checker_fee.minor(),
         }
+    }
+
+    /// Whether its budget was ever set aside.
+    pub fn was_funded(&self) -> bool {
+        self.funded
     }
 
     /// What was delivered, if it may be seen.

@@ -1,7 +1,7 @@
 //! The labour market: offers and jobs, how prices are found, how work is checked, and what that
 //! shows of those who work.
 //!
-//! The crate knows who may do what to a job, when each of its stages ends by itself, what a check
+//! The core knows who may do what to a job, when each of its stages ends by itself, what a check
 //! says of given evidence, and where each unit of money goes. It knows no HTTP, no chain and no
 //! model, reads no clock, draws no number, and never reads a text that parties write: briefs and
 //! deliverables are digests here, so there is nothing in it that an offer's words could command.
@@ -9,7 +9,8 @@
 //! Start at [`State::apply`]: an [`Operation`] in, an [`Outcome`] out, and a list of [`Effect`]s, the
 //! money that moved. Around it are pure functions: [`price`] clears rounds, [`checks`] judges and
 //! chooses checks, [`reputation`] counts evidence. [`simulation`] plays whole markets against scripted
-//! cheats, and makes the tables of `docs/checks.md`.
+//! cheats, and makes the tables of `docs/checks.md`. [`desk`] is the core as a service: durable,
+//! on time, with the documents that its digests stand for.
 //!
 //! # The way of a job
 //!
@@ -87,6 +88,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checks;
+pub mod desk;
 mod entropy;
 mod id;
 mod job;

@@ -157,6 +157,8 @@ pub struct Buyer {
     /// Approvals of Permit2 by signature are numbered, so purchases that need one take turns.
     pub(crate) approving: Arc<Mutex<()>>,
     pub(crate) wallet: Wallet,
+    /// Where what is paid stays this machine's own.
+    market: Option<Party>,
 }
 
 /// A way to pay that this buyer takes.
@@ -201,7 +203,25 @@ impl Buyer {
         let Parts { key, mandates, ledger, chain, clock, entropy, http, limits } = parts;
         let approving = Arc::default();
         let wallet = Wallet::new(chain.token().chain_id);
-        Buyer { key, mandates, ledger, chain, clock, entropy, http, limits, approving, wallet }
+        let market = None;
+        Buyer {
+            key,
+            mandates,
+            ledger,
+            chain,
+            clock,
+            entropy,
+            http,
+            limits,
+            approving,
+            wallet,
+            market,
+        }
+    }
+
+    /// The same buyer, for whom what it pays to this market stays its own money there.
+    pub fn with_market(self, market: Party) -> Buyer {
+        Buyer { market: Some(market), ..self }
     }
 
     /// Who pays.
@@ -509,6 +529,9 @@ impl Buyer {
         ];
         let held = match &order {
             Order::Escrow(_) => self.mandates.hold_escrow(spend, now, evidence).await?,
+            _ if self.market == Some(payee) => {
+                self.mandates.hold_at_market(spend, now, evidence).await?
+            }
             _ => self.mandates.hold(spend, now, evidence).await?,
         };
         Ok((order, held, salt))

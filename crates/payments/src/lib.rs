@@ -31,6 +31,7 @@ pub mod mcp;
 pub mod mpp;
 pub mod offer;
 pub mod order;
+pub mod payout;
 pub mod permit;
 pub mod proxy;
 pub mod reconcile;

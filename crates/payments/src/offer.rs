@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alloy_primitives::Address;
+use mandates::books::Line;
 use money::{Amount, Party, Timestamp};
 use serde_json::{Map, Value};
 use settlement::Token;
@@ -125,6 +126,8 @@ pub struct Offer {
     pub price: Amount,
     /// Who is paid.
     pub payee: Party,
+    /// What a payment is in its book: sales, or what it owes where it keeps the payer's money.
+    pub income: Line,
     /// The money that it is paid in.
     pub token: Token,
     /// How long a payment is valid: work and settlement must fit.
@@ -169,6 +172,7 @@ impl Offer {
             media_type: "application/json".into(),
             price,
             payee,
+            income: Line::Sales,
             token,
             timeout: Duration::from_secs(60),
             max_body: 8 * 1024 * 1024,

@@ -298,11 +298,14 @@ impl Bookkeeper {
     async fn resolve_purchases(&self, at_rest: bool) -> Result<(usize, usize), ReconcileError> {
         let asset = self.chain.token().asset;
         let cash: Vec<_> = self.parties.iter().map(|p| Line::Cash.of(*p, asset)).collect();
-        // Purchases that are paid at once, and deposits into channels.
+        // What a market pays out it resolves itself.
+        let owed: Vec<_> = self.parties.iter().map(|p| Line::Owed.of(*p, asset)).collect();
+        // Purchases that are paid at once, and deposits into channels and at markets.
         let held: Vec<_> = self.ledger.read(|state| {
             state
                 .holds()
                 .filter(|h| cash.contains(&h.transfer.credit))
+                .filter(|h| !owed.contains(&h.transfer.debit))
                 .filter(|h| h.transfer.id == books::purchase_id(h.transfer.reference))
                 .map(|h| (h.transfer.reference, h.at))
                 .collect()
@@ -458,15 +461,21 @@ impl Bookkeeper {
                         Status::Posted { amount, .. } => amount == movement.amount,
                         Status::Held | Status::Voided { .. } | Status::Expired { .. } => true,
                     })
-                    .map(|r| (reference, r.status, r.transfer.kind, r.transfer.debit))
+                    .map(|r| {
+                        let line = match direction {
+                            Direction::In => r.transfer.credit,
+                            Direction::Out => r.transfer.debit,
+                        };
+                        (reference, r.status, r.transfer.kind, line)
+                    })
             })
         });
         let late = match known {
             Some((_, Status::Posted { .. }, ..)) => return Ok(Step::Known),
             Some((_, Status::Held, ..)) => return Ok(Step::Waits),
             // Its hold was let go before the money moved: the chain is right, and it is booked late.
-            Some((reference, Status::Voided { .. } | Status::Expired { .. }, kind, debit)) => {
-                Some((reference, kind, debit))
+            Some((reference, Status::Voided { .. } | Status::Expired { .. }, kind, line)) => {
+                Some((reference, kind, line))
             }
             None => None,
         };
@@ -521,10 +530,12 @@ impl Bookkeeper {
             return Ok(Step::Known);
         }
         let mut operation = entry.transfer();
-        if let (Some((_, _, debit)), Direction::Out, Operation::Transfer(transfer)) =
-            (late, direction, &mut operation)
-        {
-            transfer.debit = debit; // A purchase, or what is prepaid in a channel.
+        if let (Some((_, _, line)), Operation::Transfer(transfer)) = (late, &mut operation) {
+            match direction {
+                Direction::In => transfer.credit = line, // A sale, or what a market owes for it.
+                // A purchase, or what is prepaid in a channel or kept at a market.
+                Direction::Out => transfer.debit = line,
+            }
         }
         match self.ledger.submit(operation.into()).await? {
             Outcome::Applied => Ok(Step::Booked),

@@ -21,6 +21,7 @@ mod extensions;
 mod facilitating;
 mod faults;
 mod histories;
+mod markets;
 mod mcp;
 mod mpp;
 mod once;

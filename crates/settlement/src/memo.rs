@@ -44,4 +44,21 @@ impl Settlement {
             Some((digest, found.block_number?))
         }))
     }
+
+
+    /// The hash of a block: nobody could know it before the block was made.
+    ///
+    /// # Errors
+    /// As every reading; [`SettlementError::Unreadable`] if there is no such block yet.
+    pub async fn block_hash(&self, number: u64) -> Result<B256, SettlementError> {
+        let block = self
+            .provider
+            .get_block_by_number(number.into())
+            .await
+            .map_err(|e| failure(&self.endpoint, "a block", e))?;
+        block.map(|block| block.header.hash).ok_or_else(|| SettlementError::Unreadable {
+            what: "a block",
+            cause: format!("there is no block {number}"),
+        })
+    }
 }

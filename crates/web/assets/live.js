@@ -1,7 +1,7 @@
 // Liveness, and nothing else: every page is complete without this script.
 (() => {
   "use strict";
-  const { since, trade } = document.body.dataset;
+  const { since, trade, jobs } = document.body.dataset;
   const find = (id) => document.getElementById(id);
   const lamp = find("lamp"), feed = find("feed"), pause = find("pause"), said = find("said");
   let last = Number(since), paused = false, missed = 0, away = false, stream, refreshing = 0;
@@ -53,11 +53,11 @@
   };
 
   const open = () => {
-    stream = new EventSource(`/events?since=${last}`);
+    stream = new EventSource(since === "" ? "/events" : `/events?since=${last}`);
     stream.onopen = () => {
       shine("live", paused ? "Paused" : "Live");
-      // What changed about trades shown long ago is not told again.
-      if (away) refresh(true);
+      // What changed about trades shown long ago, and about jobs, is not told again.
+      if (away || jobs) refresh(true);
       away = false;
     };
     stream.onerror = () => {
@@ -69,7 +69,11 @@
       last = Number(event.lastEventId) || last;
       refresh(true);
     });
+    stream.addEventListener("job", (event) => {
+      if (jobs === "all" || jobs === event.data) refresh(false);
+    });
     stream.addEventListener("trade", (event) => {
+      if (jobs) return;
       last = Number(event.lastEventId) || last;
       const template = document.createElement("template");
       template.innerHTML = event.data; // Made and escaped by the page's own server.

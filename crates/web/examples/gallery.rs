@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fixture::Fixture;
+use web::JobStageView;
 
 const PORT: u16 = 4040;
 
@@ -34,6 +35,14 @@ async fn trade(fixture: Arc<Fixture>) {
     for sequence in 65.. {
         tokio::time::sleep(Duration::from_secs(3)).await;
         fixture.publish(fixture::held(sequence));
+        let way = [
+            JobStageView::Bidding,
+            JobStageView::Working,
+            JobStageView::Checking,
+            JobStageView::Completed,
+        ];
+        let at = sequence as usize;
+        fixture.work(way[at / 4 % 4], way[at % 4]);
         tokio::time::sleep(Duration::from_secs(1)).await;
         fixture.publish(match sequence % 9 {
             0 => fixture::refused(sequence),

@@ -6,6 +6,10 @@
 //! missed, oldest first. A reader that missed more than [`RESUME_TRADES`], or was too slow for the
 //! channel, gets an event `stale` instead: read the page again.
 //!
+//! An event named `job` says that something changed in a tree of jobs, by the name of its first job;
+//! it has no id, and its page is read again. None is kept for readers that come back: pages of jobs
+//! are read again when their stream opens.
+//!
 //! Bounds: [`LISTENERS`] readers at once; beyond that 503 with `Retry-After`. A reader takes an
 //! event when it can: nothing is kept for it but its place. A comment every fifteen seconds keeps
 //! the connection open through proxies, and finds readers that are gone.
@@ -63,6 +67,7 @@ pub async fn events(
     // Subscribed before looking back, so that no trade falls between the two.
     let mut reader = Reader {
         receiver: economy.subscribe(),
+        jobs: economy.subscribe_jobs(),
         economy,
         waiting: VecDeque::from([Notice::Hello]),
         told: HashMap::new(),
@@ -89,6 +94,8 @@ enum Notice {
     Hello,
     /// A trade began or changed.
     Trade(Box<TradeView>),
+    /// A job changed in the tree that begins with this one.
+    Job(String),
     /// Too much was missed.
     Stale,
 }
@@ -96,6 +103,7 @@ enum Notice {
 struct Reader {
     economy: Arc<dyn Economy>,
     receiver: Receiver<TradeView>,
+    jobs: Option<Receiver<String>>,
     /// To be told before anything new.
     waiting: VecDeque<Notice>,
     /// Trades told from the past, which the channel may hold too; at most [`RESUME_TRADES`].
@@ -112,7 +120,18 @@ impl Reader {
             if let Some(notice) = self.waiting.pop_front() {
                 return Some(self.write(notice));
             }
-            match self.receiver.recv().await {
+            let heard = tokio::select! {
+                trade = self.receiver.recv() => trade,
+                job = next_job(&mut self.jobs) => {
+                    match job {
+                        Ok(tree) => self.waiting.push_back(Notice::Job(tree)),
+                        Err(RecvError::Lagged(_)) => self.waiting.push_back(Notice::Stale),
+                        Err(RecvError::Closed) => return None,
+                    }
+                    continue;
+                }
+            };
+            match heard {
                 Ok(trade) => {
                     if self.told.remove(&trade.sequence) != Some(trade.state) {
                         self.waiting.push_back(Notice::Trade(Box::new(trade)));
@@ -134,6 +153,7 @@ impl Reader {
             Notice::Stale => {
                 Event::default().event("stale").id(self.last.to_string()).data("stale")
             }
+            Notice::Job(tree) => Event::default().event("job").data(tree),
             Notice::Trade(trade) => {
                 self.last = self.last.max(trade.sequence);
                 Event::default()
@@ -169,5 +189,13 @@ impl Reader {
         ask(&self.economy, |economy| economy.trades(None, 1))
             .await
             .map(|trades| trades.first().map_or(0, |trade| trade.sequence))
+    }
+}
+
+/// The next tree of jobs that changed; never, where there is no market.
+async fn next_job(jobs: &mut Option<Receiver<String>>) -> Result<String, RecvError> {
+    match jobs {
+        Some(jobs) => jobs.recv().await,
+        None => std::future::pending().await,
     }
 }

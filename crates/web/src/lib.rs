@@ -15,9 +15,13 @@
 //! | `/economy` | the national accounts: GDP three ways, sectors, who uses whose product, who pays whom |
 //! | `/economy/{figure}` | the trades that one figure is made of |
 //! | `/outlook` | what may be, the two claims under every model, the drivers to move, back-test and record |
+//! | `/market?q=…` | the labour market: offers, search, jobs under way |
+//! | `/jobs?skip=N` | jobs that people and machines outside opened, newest first |
+//! | `/jobs/{id}` | a job: its tree, bids, work, check and money |
+//! | `/jobs/{id}/picture` | the picture that a job is about |
 //! | `/m/{name}` | a machine: what it sells and how often it has worked; JSON for programs |
 //! | `/pictures/{id}` | the photograph that a trade was about |
-//! | `/events?since=N` | trades as they happen (server-sent events) |
+//! | `/events?since=N` | trades as they happen, and which jobs changed (server-sent events) |
 //! | `/healthz` | `ok` |
 //! | `/assets/{name}` | style, script and mark, named by their content |
 //!
@@ -41,6 +45,8 @@ mod view;
 
 pub use events::{LISTENERS, RESUME_TRADES};
 pub use pages::accounts::document as economy_document;
+pub use pages::jobs::PAGE_JOBS;
+pub use pages::market::PAGE_OFFERS;
 pub use pages::square::{SQUARE_MACHINES, SQUARE_TRADES};
 pub use pages::trades::PAGE_TRADES;
 pub use routes::router;

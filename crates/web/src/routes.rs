@@ -16,9 +16,11 @@ use tokio::sync::Semaphore;
 use crate::events::{self, LISTENERS, Seats};
 use crate::forecasts::Forecasts;
 use crate::pages::trouble::Trouble;
-use crate::pages::{accounts, counted, machine, outlook, square, trades, trail};
+use crate::pages::{
+    accounts, counted, job, jobs, machine, market, outlook, square, trades, trail,
+};
 use crate::shield::{PICTURE_POLICY, shield};
-use crate::view::Economy;
+use crate::view::{Economy, Picture};
 use crate::{assets, pages};
 
 #[derive(Clone)]
@@ -41,6 +43,10 @@ pub fn router(economy: Arc<dyn Economy>) -> Router {
         .route("/economy", get(show_accounts))
         .route("/economy/{figure}", get(show_counted))
         .route("/outlook", get(show_outlook))
+        .route("/market", get(show_market))
+        .route("/jobs", get(show_jobs))
+        .route("/jobs/{id}", get(show_job))
+        .route("/jobs/{id}/picture", get(show_job_picture))
         .route("/m/{name}", get(show_machine))
         .route("/pictures/{id}", get(show_picture))
         .route("/events", get(open_events))
@@ -158,13 +164,65 @@ async fn show_machine(
     answer.await?.ok_or(Trouble::NoSuchMachine)
 }
 
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    skip: usize,
+}
+
+async fn show_market(
+    State(shared): State<Shared>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Markup, Trouble> {
+    let Query(Wanted { q, skip }) = wanted.map_err(|_| Trouble::BadPlace)?;
+    let page = ask(&shared.economy, move |economy| market::Page::of(economy, &q, skip)).await?;
+    page.map(|page| market::page(&page)).ok_or(Trouble::NoSuchPage)
+}
+
+#[derive(Deserialize)]
+struct Skip {
+    #[serde(default)]
+    skip: usize,
+}
+
+async fn show_jobs(
+    State(shared): State<Shared>,
+    skip: Result<Query<Skip>, QueryRejection>,
+) -> Result<Markup, Trouble> {
+    let Query(Skip { skip }) = skip.map_err(|_| Trouble::BadPlace)?;
+    let page = ask(&shared.economy, move |economy| jobs::Page::of(economy, skip)).await?;
+    Ok(jobs::page(&page))
+}
+
+async fn show_job(
+    State(shared): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Markup, Trouble> {
+    let id = job_name(id).ok_or(Trouble::NoSuchJob)?;
+    let view = ask(&shared.economy, move |economy| economy.job(&id)).await?;
+    view.map(|view| job::page(&view)).ok_or(Trouble::NoSuchJob)
+}
+
+async fn show_job_picture(
+    State(shared): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Trouble> {
+    let id = job_name(id).ok_or(Trouble::NoSuchPicture)?;
+    picture(ask(&shared.economy, move |economy| economy.job_picture(&id)).await?)
+}
+
 async fn show_picture(
     State(shared): State<Shared>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Trouble> {
     let id = reference(id).ok_or(Trouble::NoSuchPicture)?;
-    let picture = ask(&shared.economy, move |economy| economy.picture(&id)).await?;
-    let picture = picture.ok_or(Trouble::NoSuchPicture)?;
+    picture(ask(&shared.economy, move |economy| economy.picture(&id)).await?)
+}
+
+fn picture(found: Option<Picture>) -> Result<Response, Trouble> {
+    let picture = found.ok_or(Trouble::NoSuchPicture)?;
     let media_type = ["image/jpeg", "image/png", "image/webp"]
         .into_iter()
         .find(|safe| *safe == picture.media_type)
@@ -198,4 +256,10 @@ async fn open_events(
 fn reference(path: Result<Path<String>, PathRejection>) -> Option<String> {
     let Path(text) = path.ok()?;
     pages::is_reference(&text).then(|| text.to_ascii_lowercase())
+}
+
+/// A job's name from a path, in lower case.
+fn job_name(path: Result<Path<String>, PathRejection>) -> Option<String> {
+    let Path(text) = path.ok()?;
+    pages::is_job(&text).then(|| text.to_ascii_lowercase())
 }

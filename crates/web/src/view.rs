@@ -9,9 +9,11 @@
 //! made into text only on the page.
 
 mod accounts;
+mod market;
 mod outlook;
 
 pub use self::accounts::*;
+pub use self::market::*;
 pub use self::outlook::*;
 
 use bytes::Bytes;
@@ -58,6 +60,31 @@ pub trait Economy: Send + Sync + 'static {
 
     /// What the page of the outlook asks of this economy: the day, what it measures, its record.
     fn outlook(&self) -> OutlookView;
+    /// The labour market; `None` where there is none.
+    fn market(&self, _question: &MarketQuestion) -> Option<MarketView> {
+        None
+    }
+
+    /// Jobs that no other job hired, newest first: at most `limit`, after so many that are left out.
+    fn jobs(&self, _skip: usize, _limit: usize) -> Vec<JobLineView> {
+        Vec::new()
+    }
+
+    /// The job of this name: 32 hexadecimal digits.
+    fn job(&self, _id: &str) -> Option<JobView> {
+        None
+    }
+
+    /// The picture that a job is about, if it may be shown.
+    fn job_picture(&self, _id: &str) -> Option<Picture> {
+        None
+    }
+
+    /// The name of the first job of a tree, whenever a job of that tree changes; `None` where there is
+    /// no market. Closing it ends every reader's stream, as with [`subscribe`](Economy::subscribe).
+    fn subscribe_jobs(&self) -> Option<broadcast::Receiver<String>> {
+        None
+    }
 
     /// Each trade when it first appears, and again whenever its state changes.
     ///
@@ -92,6 +119,10 @@ pub struct MachineView {
     pub mandate: Option<MandateView>,
     /// What it is doing.
     pub status: MachineStatus,
+    /// What it does on the labour market, and how well.
+    pub skills: Vec<SkillView>,
+    /// Since when it has been up without a break; `None` if it is not.
+    pub up_since: Option<Timestamp>,
 }
 
 /// What a machine sells.

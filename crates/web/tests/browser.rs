@@ -12,7 +12,7 @@ use chromium::Chromium;
 use fixture::{Fixture, held, reference, settled};
 use serde_json::json;
 use tokio::runtime::Runtime;
-use web::{AnswerView, SQUARE_TRADES, TradeState};
+use web::{AnswerView, JobStageView, SQUARE_TRADES, TradeState};
 
 /// A served economy. One at a time: browsers are large.
 struct Stage {
@@ -125,6 +125,14 @@ fn every_page_is_whole_quiet_and_readable_in_both_themes_and_at_both_widths() {
         ("figure", "/economy/household-consumption".to_owned()),
         ("outlook", "/outlook".to_owned()),
         ("outlook-asked", ASKED.to_owned()),
+        ("market", "/market".to_owned()),
+        ("market-search", "/market?q=foreman".to_owned()),
+        ("jobs", "/jobs".to_owned()),
+        ("job", format!("/jobs/{}", fixture::hall::name(1))),
+        ("job-checking", format!("/jobs/{}", fixture::hall::name(2))),
+        ("job-paid", format!("/jobs/{}", fixture::hall::name(3))),
+        ("job-given-back", format!("/jobs/{}", fixture::hall::name(4))),
+        ("machine", "/m/Iris".to_owned()),
         ("not-found", "/nowhere".to_owned()),
     ];
     let mut browser = Chromium::start();
@@ -142,6 +150,31 @@ fn an_economy_before_its_first_trade_is_a_designed_page() {
     let mut browser = Chromium::start();
     look(&mut browser, &quiet.at("/"), "square-quiet");
     look(&mut browser, &quiet.at("/economy"), "economy-quiet");
+    look(&mut browser, &quiet.at("/market"), "market-quiet");
+}
+
+#[test]
+fn a_job_goes_its_way_on_an_open_page_and_on_the_market_s() {
+    let stage = Stage::of(Fixture::with_trades(3));
+    let mut browser = Chromium::start();
+    browser.dress(390, "light");
+    for (path, state) in [
+        (
+            format!("/jobs/{}", fixture::hall::name(1)),
+            "document.querySelector('.sum .state').textContent",
+        ),
+        ("/market".to_owned(), "document.querySelector('#jobs .state').textContent"),
+    ] {
+        stage.fixture.work(JobStageView::Working, JobStageView::Checking);
+        browser.open(&stage.at(&path));
+        browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+        browser.wait(&format!("{state} === 'at work'"));
+        stage.fixture.work(JobStageView::Checking, JobStageView::Completed);
+        browser.wait(&format!("{state} === 'checking'"));
+        stage.fixture.work(JobStageView::Completed, JobStageView::Completed);
+        browser.wait(&format!("{state} === 'paid'"));
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 #[test]

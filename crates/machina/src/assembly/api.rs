@@ -17,7 +17,8 @@ use super::Assembly;
 use super::publication::{Form, Publication};
 use crate::failure::Failure;
 use crate::report::{
-    ChannelReport, ClosedReport, InscribedReport, PayOrder, StallOrder, StallReport,
+    ChannelReport, ClosedReport, HireOrder, HirePlan, HireStarted, InscribedReport, JobReport,
+    PayOrder, StallOrder, StallReport,
 };
 
 /// The largest request: a picture in base64, and some room.
@@ -74,6 +75,11 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/grant", post(grant))
             .route("/outlook/inscribe", post(inscribe))
             .route("/outlook/measured", get(measured))
+            .route("/hire", post(hire))
+            .route("/hire/plan", post(plan_hire))
+            .route("/jobs", get(jobs))
+            .route("/jobs/{id}", get(job))
+            .route("/market/deposit", post(deposit))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
@@ -99,7 +105,12 @@ fn lets_in(request: &Request, token: &str) -> bool {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "))
         .unwrap_or("");
-    // Compared without an early end, so that time tells nothing of the token.
+    is_token(shown, token)
+}
+
+/// Whether what is shown is the token, compared without an early end, so that time tells nothing of
+/// it.
+pub fn is_token(shown: &str, token: &str) -> bool {
     shown.len() == token.len()
         && shown.bytes().zip(token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
@@ -208,6 +219,65 @@ async fn fund(
     Json(order): Json<FundOrder>,
 ) -> Answer<crate::report::FundReport> {
     assembly.fund(&order.to, &order.amount).await.map(Json)
+}
+
+async fn plan_hire(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<HireOrder>,
+) -> Answer<HirePlan> {
+    assembly.plan_hire(&order).await.map(Json)
+}
+
+async fn hire(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<HireOrder>,
+) -> Answer<HireStarted> {
+    // Money that is on its way goes on, whoever hangs up.
+    tokio::spawn(async move { assembly.hire(order).await }).await.map_err(Failure::new)?.map(Json)
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    #[serde(default)]
+    limit: usize,
+}
+
+async fn jobs(
+    State(assembly): State<Arc<Assembly>>,
+    Query(wanted): Query<Limit>,
+) -> Answer<Vec<JobReport>> {
+    let list = move || assembly.job_reports(wanted.limit);
+    tokio::task::spawn_blocking(list).await.map_err(Failure::new)?.map(Json)
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    /// How long to wait for news, in milliseconds.
+    #[serde(default)]
+    wait: u64,
+}
+
+async fn job(
+    State(assembly): State<Arc<Assembly>>,
+    Path(id): Path<String>,
+    Query(Wait { wait }): Query<Wait>,
+) -> Answer<JobReport> {
+    assembly.job_news(&id, std::time::Duration::from_millis(wait)).await.map(Json)
+}
+
+/// What the shopper pays in at the labour market.
+#[derive(Deserialize)]
+struct DepositOrder {
+    /// Whole dollars.
+    amount: String,
+}
+
+async fn deposit(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<DepositOrder>,
+) -> Answer<super::market::Deposited> {
+    let paying = tokio::spawn(async move { assembly.deposit(&order.amount).await });
+    paying.await.map_err(Failure::new)?.map(Json)
 }
 
 async fn channels(State(assembly): State<Arc<Assembly>>) -> Answer<Vec<ChannelReport>> {

@@ -1,9 +1,10 @@
 //! Who lives in a home: two people, the machines that they own, and two services.
 //!
 //! Ada owns the shopper, which buys for her; Grace owns the vision machine, which sells, and the
-//! seller, which sells what runs elsewhere. The mint
-//! makes play dollars on the embedded chain, the facilitator carries payments there. Each has a key
-//! of its own: a machine never holds its owner's.
+//! seller, which sells what runs elsewhere, and the machines that take jobs at the labour market;
+//! Barbara owns those that check there, so that nobody's own machines judge its work. The mint
+//! makes play dollars on the embedded chain, the facilitator carries payments there, and the market
+//! keeps what is paid in there. Each has a key of its own: a machine never holds its owner's.
 
 use std::sync::Arc;
 
@@ -28,6 +29,14 @@ pub struct Cast {
     pub vision: Key,
     /// Sells what `machina sell` puts behind the gate.
     pub seller: Key,
+    /// Keeps the labour market's money.
+    pub market: Key,
+    /// Machines of Grace's that take jobs at the market, by name; the vision machine does, too.
+    pub workers: Vec<(&'static str, Key)>,
+    /// Owns the checkers.
+    pub barbara: Key,
+    /// Check at the market what others have done.
+    pub checkers: Vec<Key>,
     /// Makes play dollars.
     pub mint: Key,
     /// Carries payments to the chain.
@@ -49,15 +58,52 @@ impl Cast {
             grace: home.key("grace")?,
             vision: home.key("vision")?,
             seller: home.key("seller")?,
+            market: home.key("market")?,
+            workers: WORKERS
+                .into_iter()
+                .map(|name| Ok((name, home.key(name)?)))
+                .collect::<Result<_, Failure>>()?,
+            barbara: home.key("barbara")?,
+            checkers: (1..=CHECKERS)
+                .map(|number| home.key(&checker_name(number)))
+                .collect::<Result<_, _>>()?,
             mint: home.key("mint")?,
             facilitator: home.key("facilitator")?,
             more_senders: more.collect::<Result<_, _>>()?,
         })
     }
 
-    /// Whose books are kept here: people and machines.
+    /// Whose books are kept here: people and machines, and the market.
     pub fn booked(&self) -> Vec<Party> {
-        [&self.ada, &self.shopper, &self.grace, &self.vision, &self.seller].map(Key::party).to_vec()
+        let first = [&self.ada, &self.shopper, &self.grace, &self.vision, &self.seller];
+        let at_market = self.workers.iter().map(|(_, key)| key).chain(&self.checkers);
+        let more = at_market.chain([&self.barbara, &self.market]);
+        first.into_iter().chain(more).map(Key::party).collect()
+    }
+
+    /// The key of a machine that works, by name.
+    pub fn machine(&self, name: &str) -> Option<&Key> {
+        let worker = self.workers.iter().find(|(worker, _)| *worker == name).map(|(_, key)| key);
+        worker.or_else(|| Some(&self.vision).filter(|_| name == "vision"))
+    }
+
+    /// The machines that only the labour market sees: each with its owner's name.
+    pub fn at_market(&self) -> Vec<(String, Party, &'static str)> {
+        let workers =
+            self.workers.iter().map(|(name, key)| ((*name).to_owned(), key.party(), "grace"));
+        let checkers = (1..).zip(&self.checkers);
+        let checkers = checkers.map(|(n, key)| (checker_name(n), key.party(), "barbara"));
+        workers.chain(checkers).collect()
+    }
+
+    /// Who owns a machine that works or checks at the market.
+    pub fn owner_of(&self, machine: Party) -> Option<&Key> {
+        let is = |key: &Key| key.party() == machine;
+        if self.checkers.iter().any(is) {
+            return Some(&self.barbara);
+        }
+        let works = is(&self.vision) || self.workers.iter().any(|(_, key)| is(key));
+        works.then_some(&self.grace)
     }
 
     /// Everyone, as they are told to people and programs.
@@ -77,6 +123,15 @@ impl Cast {
             one("facilitator", &self.facilitator, "service", None),
             one("mint", &self.mint, "service", None),
         ];
+        let workers = self.workers.iter();
+        all.extend(workers.map(|(name, key)| one(name, key, "machine", Some("grace"))));
+        all.push(one("barbara", &self.barbara, "person", None));
+        let checkers = (1..).zip(&self.checkers);
+        all.extend(
+            checkers
+                .map(|(number, key)| one(&checker_name(number), key, "machine", Some("barbara"))),
+        );
+        all.push(one("market", &self.market, "service", None));
         let more = (2..).zip(&self.more_senders);
         all.extend(more.map(|(number, key)| one(&sender_name(number), key, "service", None)));
         all
@@ -121,8 +176,29 @@ impl Cast {
             let owner = self.grace.party();
             registry.insert(Unit::machine(key.party(), name, owner, application))?;
         }
+        for (name, key) in &self.workers {
+            let owner = self.grace.party();
+            registry.insert(Unit::machine(key.party(), *name, owner, application))?;
+        }
+        registry.insert(Unit::household(self.barbara.party(), "barbara"))?;
+        for (number, key) in (1..).zip(&self.checkers) {
+            let (name, owner) = (checker_name(number), self.barbara.party());
+            registry.insert(Unit::machine(key.party(), name, owner, application))?;
+        }
+        registry.insert(Unit::firm(self.market.party(), "market", Sector::Network))?;
         Ok(Arc::new(registry))
     }
+}
+
+/// Machines that take jobs at the market. Their names are words: they stand in addresses.
+const WORKERS: [&str; 4] = ["lite1", "lite2", "filekind", "foreman"];
+
+/// How many machines check: a panel of three is drawn of those who have no part in a job.
+const CHECKERS: u8 = 5;
+
+/// What a checker is called.
+fn checker_name(number: u8) -> String {
+    format!("checker{number}")
 }
 
 /// What the facilitator's keys after the first are called.

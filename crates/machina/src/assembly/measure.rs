@@ -297,11 +297,13 @@ fn side_of(state: &State, entry: &TransferRecord) -> Option<Trade> {
     let counterparty = transfer.counterparty?;
     let (debit, credit) = (state.account(&transfer.debit)?, state.account(&transfer.credit)?);
     let is = |account: &ledger::Account, line: Line| account.name == line.name();
-    // Paid at once, or from a channel.
+    // Paid at once, out of what lies at the market, or from a channel.
     let pays = |account: &ledger::Account, channel: &str| {
-        is(account, Line::Cash) || account.name.starts_with(channel)
+        is(account, Line::Cash) || is(account, Line::Market) || account.name.starts_with(channel)
     };
-    let (payer, payee) = if is(credit, Line::Sales) && pays(debit, "unearned/") {
+    // A market's fee is paid out of what it owes.
+    let earns = |account: &ledger::Account| pays(account, "unearned/") || is(account, Line::Owed);
+    let (payer, payee) = if is(credit, Line::Sales) && earns(debit) {
         (counterparty, credit.book)
     } else if is(debit, Line::Purchases) && pays(credit, "prepaid/") {
         (debit.book, counterparty)

@@ -20,6 +20,10 @@ pub mod server;
 mod accounts;
 mod api;
 mod capital;
+mod channels;
+mod hall;
+mod hire;
+mod market;
 mod money_chain;
 mod openai;
 mod overrides;
@@ -40,10 +44,10 @@ use base64::engine::general_purpose::STANDARD;
 use labour::VisionWorker;
 use ledger::{Kind, Ledger, Status};
 use mandates::books::Line;
-use mandates::{Mandate, Mandates, Purpose, SignedMandate};
+use mandates::{Key, Mandate, Mandates, Purpose, SignedMandate};
 use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
-use payments::channel::wallet::{ChannelPolicy, Closed};
+use payments::channel::wallet::ChannelPolicy;
 use payments::channel::{Collect, TillLimits};
 use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
@@ -57,13 +61,14 @@ use crate::cli::Place;
 use crate::failure::Failure;
 use crate::home::{self, Held};
 use crate::report::{
-    BookLine, Books, BooksAndChain, ChannelReport, ClosedReport, EconomyReport, EntryLine,
-    FundReport, Headline, Info, MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder,
-    PayReport, QuoteReport, TokenInfo, WayReport,
+    BookLine, Books, BooksAndChain, EconomyReport, EntryLine, FundReport, Headline, Info,
+    MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder, PayReport, QuoteReport, TokenInfo,
+    WayReport,
 };
 use agents::Agents;
 use carrier::Carrier;
 use cast::Cast;
+use market::Market;
 use measure::Measure;
 use metrics::Metrics;
 use money_chain::{open_chain, wallet_makers};
@@ -114,6 +119,7 @@ pub struct Assembly {
     agents: Arc<Agents>,
     /// None where the asset cannot say prices so small.
     openai: Option<Arc<openai::Endpoints>>,
+    market: Arc<Market>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -165,6 +171,7 @@ impl Assembly {
 
         let books = home.books_file(chain.token(), node.is_some());
         let catalogue_file = home.catalogue_file(&books);
+        let market_file = home.market_file(&books);
         let ledger_clock = clock.clone();
         let ledger = tokio::task::spawn_blocking(move || Ledger::open(&books, ledger_clock))
             .await
@@ -190,19 +197,20 @@ impl Assembly {
             facilitator
                 .listing(catalogue)
                 .with_factories(makers)
-                .with_payees(vec![cast.vision.address(), cast.seller.address()]),
+                .with_payees([&cast.vision, &cast.seller, &cast.market].map(|k| k.address()).to_vec()),
         );
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(Failure::new)?;
-        let metrics = Metrics::new([cast.vision.party(), cast.seller.party()].map(|seller| {
+        let metrics = Metrics::new([&cast.vision, &cast.seller, &cast.market].map(Key::party).map(|seller| {
             [Line::Sales, Line::Cash, Line::Escrow].map(|line| line.of(seller, asset))
         }));
         let carrier = Carrier::of(&place, facilitator.clone(), chain.sender(), http.clone())?;
         let classify = {
-            let (registry, mandates, seller) = (registry, mandates.clone(), cast.vision.party());
+            let (registry, mandates) = (registry.clone(), mandates.clone());
+            let seller = cast.vision.party();
             Arc::new(move |payer: Party| -> Kind {
                 let purpose = match mandates.purpose(payer) {
                     Some(Purpose::Household) => economy::Purpose::Household,
@@ -242,23 +250,51 @@ impl Assembly {
             cast.booked(),
             from_block,
         ));
-        let buyer = Buyer::new(Parts {
-            key: cast.shopper.clone(),
-            mandates: mandates.clone(),
-            ledger: ledger.clone(),
-            chain: chain.clone(),
-            clock: clock.clone(),
-            entropy: Arc::new(home::entropy),
-            http,
-            limits: BuyerLimits {
-                channels: ChannelPolicy {
-                    open_after: OPEN_AFTER,
-                    lanes: place.lanes,
-                    ..ChannelPolicy::default()
-                },
-                ..BuyerLimits::default()
+        let buyers = {
+            let (mandates, ledger) = (mandates.clone(), ledger.clone());
+            let (chain, clock, market) = (chain.clone(), clock.clone(), cast.market.party());
+            let lanes = place.lanes;
+            move |key: &Key| {
+                let limits = BuyerLimits {
+                    channels: ChannelPolicy {
+                        open_after: OPEN_AFTER,
+                        lanes,
+                        ..ChannelPolicy::default()
+                    },
+                    ..BuyerLimits::default()
+                };
+                let parts = Parts {
+                    key: key.clone(),
+                    mandates: mandates.clone(),
+                    ledger: ledger.clone(),
+                    chain: chain.clone(),
+                    clock: clock.clone(),
+                    entropy: Arc::new(home::entropy),
+                    http: http.clone(),
+                    limits,
+                };
+                Buyer::new(parts).with_market(market)
+            }
+        };
+        let buyer = buyers(&cast.shopper);
+        let market = Market::open(
+            &market_file,
+            market::Parts {
+                cast: cast.clone(),
+                ledger: ledger.clone(),
+                mandates: mandates.clone(),
+                chain: chain.clone(),
+                mint: mint.clone(),
+                clock: clock.clone(),
+                gate: gate.clone(),
+                registry: registry.clone(),
+                base: format!("http://localhost:{}", place.port),
+                vision: vision.clone(),
+                bookkeeper: bookkeeper.clone(),
+                buyer: Box::new(buyers),
             },
-        });
+        )
+        .await?;
         let mut offer = vision::offer(
             format!("http://localhost:{}", place.port),
             Amount::parse(asset, PRICE)?,
@@ -284,13 +320,14 @@ impl Assembly {
             working: vision.is_some(),
             workplace: Workplace::new(
                 seats(vision.as_ref()),
-                // The market for jobs is not part of the program yet: nobody can leave one open.
-                Arc::new(|| Some(0)),
+                market.vacancies(),
                 clock.clone(),
                 measure.lock().expect("nothing panics under this lock").added_before(),
             ),
             archive: Archive::new(home.home()),
             clock: clock.clone(),
+            market: market.clone(),
+            opened_at: clock.now(),
         });
 
         let metered = carrier.by_use(&cast.seller);
@@ -343,6 +380,7 @@ impl Assembly {
             stalls,
             agents,
             openai,
+            market,
             tasks: Mutex::default(),
         });
         assembly.resolve_leftovers().await?;
@@ -366,12 +404,26 @@ impl Assembly {
     /// Resolves the sales of every seller here that were left held: how many, and how many stay.
     async fn recover_sales(&self) -> (usize, usize) {
         let (mut resolved, mut open) = (0, 0);
-        for payee in [self.cast.vision.party(), self.cast.seller.party()] {
+        for payee in [&self.cast.vision, &self.cast.seller, &self.cast.market].map(Key::party) {
             let (now, still) = self.gate.recover(payee).await;
             resolved += now;
             open += still;
         }
         (resolved, open)
+    }
+
+    /// The labour market.
+    pub fn market(&self) -> &Arc<Market> {
+        &self.market
+    }
+
+    /// The shopper pays money in at the labour market, under its mandate.
+    ///
+    /// # Errors
+    /// If it is refused; the message says what became of the money.
+    pub async fn deposit(&self, amount: &str) -> Result<market::Deposited, Failure> {
+        let amount = positive(self.chain.token().asset, amount)?;
+        self.market.deposit(&self.buyer, amount).await
     }
 
     /// The services that run elsewhere and are sold here.
@@ -435,7 +487,7 @@ impl Assembly {
         for b in &reconciled.breaks {
             difference = difference.checked_add(b.books.checked_sub(b.chain)?)?;
         }
-        let detail: Vec<String> = reconciled
+        let mut detail: Vec<String> = reconciled
             .breaks
             .iter()
             .map(|b| {
@@ -447,6 +499,7 @@ impl Assembly {
                 )
             })
             .collect();
+        detail.extend(self.market.difference());
         if !detail.is_empty() {
             tracing::error!(breaks = ?detail, "books and chain differ");
         }
@@ -497,11 +550,10 @@ impl Assembly {
             }
         });
         let tell = self.square.follow();
-        self.tasks.lock().expect("nothing panics under this lock").extend([
-            compare,
-            tell,
-            self.agents.watch(),
-        ]);
+        self.market.watch();
+        let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
+        tasks.extend([compare, tell, self.square.hall().follow(), self.agents.watch()]);
+        tasks.extend(self.watch_hiring());
     }
 
     /// Takes the economy down: no more work, then the chain, then the books.
@@ -513,6 +565,7 @@ impl Assembly {
             task.abort();
             let _ = task.await;
         }
+        self.market.close().await;
         let collecting = self.gate.collect(Collect::All);
         if tokio::time::timeout(LAST_CLAIMS, collecting).await.is_err() {
             tracing::warn!(
@@ -791,48 +844,6 @@ impl Assembly {
         let asset = self.chain.token().asset;
         let max = order.max.as_deref().map(|text| positive(asset, text)).transpose()?;
         Ok(Purchase { method, url, media_type: order.media_type, body: body.into(), max })
-    }
-
-    /// The shopper's payment channels.
-    ///
-    /// # Errors
-    /// If the books cannot be read.
-    pub fn channels(&self) -> Result<Vec<ChannelReport>, Failure> {
-        let report = |channel: payments::channel::wallet::Channel| ChannelReport {
-            id: channel.id.to_string(),
-            payee: channel.payee,
-            name: self.who(channel.payee),
-            paid_in: channel.book.balance,
-            charged: channel.book.charged,
-            left: channel.book.available(),
-            stopped: channel.stopped,
-        };
-        Ok(self.buyer.channels()?.into_iter().map(report).collect())
-    }
-
-    /// Gets back what a channel of the shopper's holds.
-    ///
-    /// # Errors
-    /// If there is no such channel, or the chain does not answer.
-    pub async fn close_channel(&self, id: &str) -> Result<ClosedReport, Failure> {
-        let channel = id.parse().map_err(|_| {
-            Failure::misuse(format!("`{}` is no channel", id.chars().take(80).collect::<String>()))
-                .hint("`machina channels` lists them")
-        })?;
-        let closed = self.buyer.close_channel(channel, None).await?;
-        // The books follow the chain.
-        self.compare(false).await?;
-        Ok(match closed {
-            Closed::Refunded { amount } => ClosedReport { amount, until: None, cause: None },
-            Closed::Withdrawn { amount } => ClosedReport { amount, until: None, cause: None },
-            Closed::Waiting { amount, until, cause } => {
-                ClosedReport { amount, until: Some(until), cause }
-            }
-            Closed::Empty => {
-                let amount = Amount::zero(self.chain.token().asset);
-                ClosedReport { amount, until: None, cause: None }
-            }
-        })
     }
 
     /// Makes play dollars for somebody.

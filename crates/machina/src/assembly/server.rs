@@ -121,6 +121,7 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
     let mut router = Router::new()
         .nest("/facilitator", payments::facilitator::router(assembly.facilitator.clone()))
         .merge(assembly.stalls.router())
+        .merge(assembly.market().router(&running.token))
         .nest("/api/v1", api::router(assembly.clone(), running.token.clone()));
     if let Some(worker) = &assembly.vision {
         router = router.merge(vision::counter(assembly, worker.clone()));

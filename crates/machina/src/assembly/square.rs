@@ -16,13 +16,15 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::broadcast;
 use web::{
     AnswerView, BooksView, DecisionView, EntryStatus, EntryView, FiguresView, HoldView,
-    MachineStatus, MachineView, MandateView, OfferView, OverrideView, Picture, PointView,
-    QuoteView, RuleView, SignatureView, Stage, TradeState, TradeView, TrailView, TransactionView,
-    WorkView,
+    JobLineView, JobView, MachineStatus, MachineView, MandateView, MarketQuestion, MarketView,
+    OfferView, OverrideView, Picture, PointView, QuoteView, RuleView, SignatureView, Stage,
+    TradeState, TradeView, TrailView, TransactionView, WorkView,
 };
 
 use super::accounts::Beside;
 use super::cast::Cast;
+use super::hall::Hall;
+use super::market::Market;
 use super::measure::{Measure, Progress, Trade, trade_of};
 use super::overrides::{self, Override};
 use super::notary::Archive;
@@ -50,11 +52,14 @@ pub struct Parts {
     pub workplace: Workplace,
     pub archive: Archive,
     pub clock: Arc<dyn Clock>,
+    pub market: Arc<Market>,
+    pub opened_at: Timestamp,
 }
 
 /// The economy as its pages see it.
 pub struct Square {
     parts: Parts,
+    hall: Arc<Hall>,
     stream: Mutex<Option<broadcast::Sender<TradeView>>>,
     runtime: tokio::runtime::Handle,
 }
@@ -64,7 +69,14 @@ impl Square {
     pub fn new(parts: Parts) -> Arc<Square> {
         let (stream, _) = broadcast::channel(STREAM);
         let runtime = tokio::runtime::Handle::current();
-        Arc::new(Square { parts, stream: Mutex::new(Some(stream)), runtime })
+        let (market, cast) = (parts.market.clone(), parts.cast.clone());
+        let hall = Hall::new(market, cast, parts.mandates.clone(), parts.opened_at);
+        Arc::new(Square { parts, hall, stream: Mutex::new(Some(stream)), runtime })
+    }
+
+    /// The labour market, as pages and commands see it.
+    pub fn hall(&self) -> &Arc<Hall> {
+        &self.hall
     }
 
     /// Follows the journal: counts what is settled and tells who listens.
@@ -193,6 +205,7 @@ impl Square {
     /// Ends the live stream.
     pub fn close(&self) {
         self.stream.lock().expect("nothing panics under this lock").take();
+        self.hall.close();
     }
 
     fn measure<T>(&self, look: impl FnOnce(&mut Measure) -> T) -> T {
@@ -300,6 +313,7 @@ impl Square {
             (_, _, true) => MachineStatus::Working,
             _ => MachineStatus::Ready,
         };
+        let (skills, up_since) = self.hall.skills(address);
         MachineView {
             name: name.into(),
             address,
@@ -315,6 +329,8 @@ impl Square {
                 limit: mandate.lifetime,
             }),
             status,
+            skills,
+            up_since,
         }
     }
 
@@ -598,10 +614,16 @@ impl web::Economy for Square {
             price: offer.price,
         };
         let cast = &self.parts.cast;
-        vec![
+        let mut machines = vec![
             self.machine("vision", cast.vision.party(), "grace", vec![sells]),
             self.machine("shopper", cast.shopper.party(), "ada", Vec::new()),
-        ]
+        ];
+        // Who takes jobs at the labour market comes to the square when it first offers work there.
+        machines.extend(cast.at_market().into_iter().filter_map(|(name, address, owner)| {
+            let machine = self.machine(&name, address, owner, Vec::new());
+            (!machine.skills.is_empty() || machine.sold > 0).then_some(machine)
+        }));
+        machines
     }
 
     fn trades(&self, before: Option<u64>, limit: usize) -> Vec<TradeView> {
@@ -704,6 +726,26 @@ impl web::Economy for Square {
         let today = outlook::Date::of_unix(self.parts.clock.now().as_secs());
         let view = self.parts.archive.view(accounts.as_ref(), &self.parts.chain, today);
         self.runtime.block_on(view)
+    }
+
+    fn market(&self, question: &MarketQuestion) -> Option<MarketView> {
+        Some(self.hall.market(question))
+    }
+
+    fn jobs(&self, skip: usize, limit: usize) -> Vec<JobLineView> {
+        self.hall.jobs(skip, limit)
+    }
+
+    fn job(&self, id: &str) -> Option<JobView> {
+        self.hall.job(id.parse().ok()?)
+    }
+
+    fn job_picture(&self, id: &str) -> Option<Picture> {
+        self.hall.picture(id.parse().ok()?)
+    }
+
+    fn subscribe_jobs(&self) -> Option<broadcast::Receiver<String>> {
+        Some(self.hall.subscribe())
     }
 
     fn subscribe(&self) -> broadcast::Receiver<TradeView> {

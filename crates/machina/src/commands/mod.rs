@@ -6,7 +6,9 @@ mod demo;
 mod economy;
 mod fund;
 mod grant;
+mod hire;
 mod info;
+mod jobs;
 mod mcp;
 mod models;
 mod outlook;
@@ -28,6 +30,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Up(_) => up::run(&arguments).await,
         Command::Demo => demo::run(&arguments).await,
         Command::Pay(pay) => pay::run(&arguments, pay).await,
+        Command::Hire(hire) => hire::run(&arguments, hire).await,
+        Command::Jobs(jobs) => jobs::run(&arguments, jobs).await,
         Command::Channels(channels) => channels::run(&arguments, channels).await,
         Command::Sell(sell) => sell::run(&arguments, sell).await,
         Command::Books(books) => books::run(&arguments, books).await,

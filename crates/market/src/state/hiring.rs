@@ -77,6 +77,8 @@ impl State {
         self.job_index.insert(terms.id, self.jobs.len());
         self.jobs.push(Job {
             terms: Arc::new(terms.clone()),
+            opened_at: self.now,
+            ended_at: None,
             stage: Stage::Open,
             deadline: None,
             ends_by,
@@ -97,6 +99,7 @@ impl State {
             verdict: None,
             escrow: 0,
             stake: 0,
+            refunded: 0,
             spent: 0,
             allotted: 0,
             funded: false,
@@ -389,7 +392,7 @@ impl State {
         self.within_reserve(job_at, minor)?;
         let worker = self.offers[offer_at].offer.worker;
         let state = BidState::Told(minor);
-        self.jobs[job_at].bids.push(Bid { offer, worker, state, bond: 0, offer_at });
+        self.jobs[job_at].bids.push(Bid { offer, worker, state, bond: 0, drawn: None, offer_at });
         Ok(Step::Done)
     }
 
@@ -415,7 +418,7 @@ impl State {
         let worker = self.offers[offer_at].offer.worker;
         self.hold(Some(job_at), Pot::Bid, worker, bond);
         let state = BidState::Sealed(commitment);
-        self.jobs[job_at].bids.push(Bid { offer, worker, state, bond, offer_at });
+        self.jobs[job_at].bids.push(Bid { offer, worker, state, bond, drawn: None, offer_at });
         Ok(Step::Done)
     }
 
@@ -572,7 +575,7 @@ impl State {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut bidders = Vec::with_capacity(slot.bids.len());
         let mut places = Vec::with_capacity(slot.bids.len());
-        for bid in &slot.bids {
+        for (place, bid) in slot.bids.iter().enumerate() {
             let BidState::Told(price) = bid.state else { continue };
             let OfferSlot { offer, worker_at, busy, .. } = &self.offers[bid.offer_at];
             // Who has meanwhile too much work or too little money cannot be hired.
@@ -582,14 +585,17 @@ impl State {
             let counts = self.counts(*worker_at, skill);
             let quality = thompson::draw(counts, &mut draws, &mut scratch);
             bidders.push(Bidder { price, quality });
-            places.push(bid.offer_at);
+            places.push((place, bid.offer_at));
         }
         self.scratch = scratch;
         let award = second_score::clear(&bidders, &demand, &mut draws);
+        for ((place, _), bidder) in places.iter().zip(&bidders) {
+            self.jobs[job_at].bids[*place].drawn = Some(bidder.quality);
+        }
         self.jobs[job_at].cleared_with = Some(entropy);
         self.release_bids(job_at);
         match award {
-            Some(award) => self.hire(job_at, places[award.bid], award.price),
+            Some(award) => self.hire(job_at, places[award.bid].1, award.price),
             None => self.end_unhired(job_at),
         }
         Ok(Step::Done)

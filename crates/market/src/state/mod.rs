@@ -59,6 +59,10 @@ pub struct State {
     timers: BinaryHeap<Reverse<(Timestamp, usize)>>,
     /// What the operation at work has moved.
     effects: Vec<Effect>,
+    /// Jobs that the last operation brought to another stage, perhaps more than once.
+    changed: Vec<usize>,
+    /// Those of them that it ended.
+    ended: Vec<usize>,
     /// Room for draws.
     scratch: Vec<u32>,
 }
@@ -118,6 +122,8 @@ impl State {
             receipts: Vec::new(),
             timers: BinaryHeap::new(),
             effects: Vec::new(),
+            changed: Vec::new(),
+            ended: Vec::new(),
             scratch: Vec::new(),
         };
         state.place(state.rules.treasury);
@@ -139,6 +145,8 @@ impl State {
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         std::mem::swap(&mut self.effects, effects);
+        self.changed.clear();
+        self.ended.clear();
         self.advance(at);
         let decision = self.decide(operation);
         std::mem::swap(&mut self.effects, effects);
@@ -223,6 +231,7 @@ impl State {
         let slot = &mut self.jobs[job];
         slot.stage = stage;
         slot.deadline = Some(deadline);
+        self.changed.push(job);
         self.timers.push(Reverse((deadline, job)));
     }
 

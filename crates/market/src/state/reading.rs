@@ -5,6 +5,7 @@ use money::{Amount, Party, Timestamp};
 use super::State;
 use crate::id::{JobId, OfferId, Skill, hash};
 use crate::job::Job;
+use crate::operation::Operation;
 use crate::reputation::{Counts, Receipt};
 use crate::rules::Rules;
 use crate::terms::Offer;
@@ -38,6 +39,39 @@ impl State {
         self.timers.peek().map(|std::cmp::Reverse((due, _))| *due)
     }
 
+    /// From whom an operation must come; `None` of those that only who runs the market may hand in,
+    /// and of those about jobs and offers that do not exist.
+    pub fn actor(&self, operation: &Operation) -> Option<Party> {
+        let client = |job: &JobId| self.job(*job).map(|job| job.terms.client);
+        let bidder = |offer: &OfferId| self.offer(*offer).map(|(offer, _)| offer.worker);
+        match operation {
+            Operation::Tick
+            | Operation::Deposit { .. }
+            | Operation::Clear { .. }
+            | Operation::Draw { .. } => None,
+            Operation::Withdraw { party, .. }
+            | Operation::Enlist { party, .. }
+            | Operation::Leave { party } => Some(*party),
+            Operation::Publish(offer) => Some(offer.worker),
+            Operation::Open(terms) => Some(terms.client),
+            Operation::Fund { job } => client(job),
+            Operation::Bid { offer, .. }
+            | Operation::Commit { offer, .. }
+            | Operation::Reveal { offer, .. }
+            | Operation::Unbid { offer, .. } => bidder(offer),
+            Operation::Retire { by, .. }
+            | Operation::Cancel { by, .. }
+            | Operation::Accept { by, .. }
+            | Operation::Submit { by, .. }
+            | Operation::Abandon { by, .. }
+            | Operation::CommitReport { by, .. }
+            | Operation::RevealReport { by, .. }
+            | Operation::Examine { by, .. }
+            | Operation::Challenge { by, .. }
+            | Operation::Appeal { by, .. } => Some(*by),
+        }
+    }
+
     /// The job, if it was opened.
     pub fn job(&self, job: JobId) -> Option<&Job> {
         self.job_index.get(&job).map(|at| &self.jobs[*at])
@@ -46,6 +80,17 @@ impl State {
     /// All jobs, in the order in which they were opened.
     pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &Job> + ExactSizeIterator {
         self.jobs.iter()
+    }
+
+    /// The jobs that the last operation brought to another stage, those included that ended because
+    /// time passed; a job may stand here more than once.
+    pub fn changed(&self) -> impl Iterator<Item = &Job> {
+        self.changed.iter().map(|at| &self.jobs[*at])
+    }
+
+    /// The jobs that the last operation ended, each once, in the order of their ends.
+    pub fn ended(&self) -> impl Iterator<Item = &Job> {
+        self.ended.iter().map(|at| &self.jobs[*at])
     }
 
     /// Where a job comes from: itself, the job that hired it, and so on to the one that a client

@@ -142,6 +142,7 @@ impl State {
     fn refund(&mut self, at: usize) {
         let slot = &mut self.jobs[at];
         let left = std::mem::take(&mut slot.escrow);
+        slot.refunded = left;
         let client = slot.terms.client;
         match slot.parent_at.filter(|_| slot.funded) {
             None => self.give(Movement::Refund, Some(at), Pot::Escrow, client, client, left),
@@ -300,6 +301,7 @@ impl State {
         );
         slot.stage = stage;
         slot.deadline = None;
+        slot.ended_at = Some(self.now);
         // Labels are up to 256 KiB a job, and the journal has them.
         if let Some(Delivery::Open(report)) = &mut slot.delivery {
             *report = report.shortened();
@@ -313,6 +315,8 @@ impl State {
             let offer_at = slot.offer_at;
             self.offers[offer_at].busy -= 1;
         }
+        self.changed.push(at);
+        self.ended.push(at);
     }
 }
 

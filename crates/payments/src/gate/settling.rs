@@ -398,10 +398,11 @@ impl Gate {
         self.recover_channels(payee).await;
         let held: Vec<(Reference, Amount)> = self.ledger.read(|state| {
             let asset = self.chain.token().asset;
-            let (cash, sales) = (Line::Cash.of(payee, asset), Line::Sales.of(payee, asset));
+            let cash = Line::Cash.of(payee, asset);
+            let income = [Line::Sales, Line::Owed].map(|line| line.of(payee, asset));
             state
                 .holds()
-                .filter(|e| e.transfer.debit == cash && e.transfer.credit == sales)
+                .filter(|e| e.transfer.debit == cash && income.contains(&e.transfer.credit))
                 .map(|e| (e.transfer.reference, e.transfer.amount))
                 .collect()
         });

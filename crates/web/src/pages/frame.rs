@@ -12,6 +12,8 @@ pub enum Place {
     Square,
     /// `/trades` and what is below it.
     Trades,
+    /// The labour market, its jobs, and each of them.
+    Market,
     /// The economy and what its figures are made of.
     Economy,
     /// `/outlook`.
@@ -32,6 +34,13 @@ pub enum Live<'a> {
         /// The sequence of the newest trade shown; 0 if none is.
         since: u64,
     },
+    /// News of any job; trades do not matter to it.
+    Jobs,
+    /// News of the tree of jobs that begins with this one.
+    Job {
+        /// The first job's name.
+        id: &'a str,
+    },
     /// News of this one trade.
     Trade {
         /// Its reference.
@@ -43,11 +52,16 @@ pub enum Live<'a> {
 
 /// The page, whole.
 pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup {
-    let (since, trade) = match live {
-        Live::Still | Live::Asking => (None, None),
-        Live::Feed { since } => (Some(since), None),
+    let (since, trade, jobs) = match live {
+        Live::Still | Live::Asking => (None, None, None),
+        Live::Feed { since } => (Some(since.to_string()), None, None),
+        // The page is read again when its stream opens, so no place in it is needed.
+        Live::Jobs => (Some(String::new()), None, Some("all")),
+        Live::Job { id } => (Some(String::new()), None, Some(id)),
         // Its own news must come even if the trade changed before the page was opened.
-        Live::Trade { id, sequence } => (Some(sequence.saturating_sub(1)), Some(id)),
+        Live::Trade { id, sequence } => {
+            (Some(sequence.saturating_sub(1).to_string()), Some(id), None)
+        }
     };
     html! {
         (DOCTYPE)
@@ -64,7 +78,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                 @if since.is_some() { script src=(SCRIPT.path) defer {} }
                 @if matches!(live, Live::Asking) { script src=(ASK.path) defer {} }
             }
-            body data-since=[since] data-trade=[trade] {
+            body data-since=[since.as_deref()] data-trade=[trade] data-jobs=[jobs] {
                 a.skip href="#main" { "Skip to the content" }
                 header.masthead {
                     div.wide {
@@ -72,6 +86,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                         nav aria-label="Pages" {
                             (link("/", "Square", place == Place::Square))
                             (link("/trades", "Trades", place == Place::Trades))
+                            (link("/market", "Market", place == Place::Market))
                             (link("/economy", "Economy", place == Place::Economy))
                             (link("/outlook", "Outlook", place == Place::Outlook))
                         }

@@ -3,7 +3,10 @@
 pub mod accounts;
 pub mod counted;
 mod frame;
+pub mod job;
+pub mod jobs;
 pub mod machine;
+pub mod market;
 pub mod outlook;
 pub mod square;
 pub mod trades;
@@ -15,4 +18,9 @@ pub fn is_reference(text: &str) -> bool {
     text.strip_prefix("0x").is_some_and(|digits| {
         (1..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit())
     })
+}
+
+/// Whether this is a job's name: 32 hexadecimal digits.
+pub fn is_job(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

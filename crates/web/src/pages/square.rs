@@ -214,7 +214,7 @@ pub fn card(machine: &MachineView) -> Markup {
 
 /// Where a machine's own page is; `None` for a name without end. Names are strangers' text: what is
 /// no letter, digit, `-` or `_` is written as `%XX`.
-fn path(name: &str) -> Option<String> {
+pub fn path(name: &str) -> Option<String> {
     const LONGEST: usize = 64;
     (name.len() <= LONGEST).then(|| {
         name.bytes().fold(String::from("/m/"), |mut path, byte| {

@@ -14,6 +14,8 @@ pub enum Trouble {
     NoSuchPage,
     /// No trade has this reference.
     NoSuchTrade,
+    /// No job has this name.
+    NoSuchJob,
     /// No machine has this name.
     NoSuchMachine,
     /// The trade has no picture that may be shown, or there is no such trade.
@@ -46,6 +48,12 @@ impl Trouble {
                 "There is no such trade",
                 "A reference is 0x and up to 64 hexadecimal digits. This economy's books hold no \
                  trade under the one asked for; it may belong to another economy.",
+            ),
+            Trouble::NoSuchJob => (
+                StatusCode::NOT_FOUND,
+                "There is no such job",
+                "A job's name has 32 hexadecimal digits. This market knows none under the one asked \
+                 for; the market's page lists those it knows.",
             ),
             Trouble::NoSuchMachine => (
                 StatusCode::NOT_FOUND,

@@ -1,0 +1,87 @@
+//! The kinds of work that a foreman knows how to use.
+
+use market::Skill;
+use serde::{Deserialize, Serialize};
+
+/// A kind of work that is for sale by name. One file, one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Service {
+    /// What a photograph shows: a JPEG, PNG or WebP file in, labels with probabilities out.
+    #[serde(rename = "vision/classify")]
+    Classify,
+    /// What kind of file it is: any bytes in, its media type out.
+    #[serde(rename = "file/kind")]
+    FileKind,
+    /// What is written on a photographed page: a picture in, lines out.
+    #[serde(rename = "text/read")]
+    Read,
+    /// A text by a language machine: a chat in, an answer out.
+    #[serde(rename = "language/chat")]
+    Write,
+    /// All of it: what a foreman sells.
+    #[serde(rename = "foreman/compose")]
+    Compose,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Service; 5] =
+        [Service::Classify, Service::FileKind, Service::Read, Service::Write, Service::Compose];
+
+    /// Its name on the market: what its [`Skill`] is derived from.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Classify => "vision/classify",
+            Service::FileKind => "file/kind",
+            Service::Read => "text/read",
+            Service::Write => "language/chat",
+            Service::Compose => "foreman/compose",
+        }
+    }
+
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Service::Classify => "saying what a photograph shows",
+            Service::FileKind => "telling what kind of file it is",
+            Service::Read => "reading a photographed page",
+            Service::Write => "writing a paragraph",
+            Service::Compose => "planning, hiring and putting together",
+        }
+    }
+
+    /// Its name as the market knows it.
+    pub fn skill(self) -> Skill {
+        Skill::derive(&[self.name().as_bytes()])
+    }
+
+    /// The service of this skill.
+    pub fn of(skill: Skill) -> Option<Service> {
+        Service::ALL.into_iter().find(|service| service.skill() == skill)
+    }
+
+    /// The most bytes of one input: what the workers of this program take.
+    pub fn max_bytes(self) -> u64 {
+        match self {
+            // The same as `labour::picture::MAX_BYTES` and `labour::file_kind::MAX_BYTES`, which are on
+            // another floor; a test of `machina` compares.
+            Service::Classify | Service::Read | Service::FileKind => 8 << 20,
+            Service::Write => 64 << 10,
+            Service::Compose => 1 << 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_found_by_its_skill_and_written_by_its_name() {
+        for service in Service::ALL {
+            assert_eq!(Service::of(service.skill()), Some(service));
+            assert_eq!(serde_json::to_value(service).ok(), Some(service.name().into()));
+        }
+        assert_eq!(Service::of(Skill::derive(&[b"else"])), None);
+    }
+}

@@ -1,0 +1,445 @@
+//! Hiring at the labour market, as the shopper, under its mandate.
+//!
+//! Everything is decided before anything is spent: the plan, the check, the least budget, the mandate.
+//! Then money is paid in, the job is opened and funded, and machines do the rest; what comes back from the
+//! job is paid out again, under the job's own name, so that it is paid out once whatever is interrupted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ::market::{CheckKind, Digest, JobId, MoveId};
+use ::money::Amount;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use foreman::checking::Wish;
+use foreman::hiring::{Attached, HireProblem, Hiring, Prepared};
+use foreman::{Input, Service};
+use tokio::sync::broadcast::error::RecvError;
+use web::{JobLineView, JobStageView, JobView, MoneyWay};
+
+use super::{Assembly, positive};
+use crate::failure::Failure;
+use crate::report::{
+    HireOrder, HirePlan, HireStarted, JobBid, JobBranch, JobCheck, JobItem, JobMoney, JobReport,
+    PlannedWork,
+};
+
+/// The most jobs whose money is looked after at a start.
+const LATEST: usize = 256;
+/// The longest that a request waits for news of a job.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The most jobs whose payments back are remembered for reports.
+const REMEMBERED: usize = 4_096;
+
+/// What hires of this process share.
+#[derive(Default)]
+pub struct Hires {
+    /// One at a time from the money to the job: else two would count on the same free money.
+    turn: tokio::sync::Mutex<()>,
+    /// By which transaction a job's money came back.
+    returned: Mutex<HashMap<JobId, String>>,
+}
+
+/// What is read of an order.
+struct Wanted {
+    inputs: Vec<Input>,
+    files: Vec<Attached>,
+    budget: Amount,
+    wish: Wish,
+}
+
+impl Assembly {
+    fn hiring(&self) -> Hiring {
+        let desk = self.market().desk().clone();
+        Hiring::new(desk, self.cast.shopper.party(), self.clock.clone())
+    }
+
+    /// What would be done for an order, and for how much. Nothing is spent.
+    ///
+    /// # Errors
+    /// Why it cannot be done, and what to do.
+    pub async fn plan_hire(&self, order: &HireOrder) -> Result<HirePlan, Failure> {
+        self.market().wake().await?;
+        let wanted = self.wanted(order)?;
+        let prepared = self.prepare(order, &wanted).await?;
+        Ok(self.told(&prepared, wanted.budget, wanted.wish))
+    }
+
+    /// Hires: pays in what is missing of the budget, opens the job and funds it. The same order under the
+    /// same name is the same job.
+    ///
+    /// # Errors
+    /// Why nobody was hired. Money that was paid in meanwhile is free at the market, and used by the next
+    /// hire.
+    pub async fn hire(&self, order: HireOrder) -> Result<HireStarted, Failure> {
+        self.market().wake().await?;
+        let wanted = self.wanted(&order)?;
+        let _turn = self.market().hires().turn.lock().await;
+        let prepared = self.prepare(&order, &wanted).await?;
+        let plan = self.told(&prepared, wanted.budget, wanted.wish);
+        let desk = self.market().desk();
+        if desk.job(prepared.terms.id).is_none_or(|job| !job.was_funded()) {
+            let free = desk.holding(self.cast.shopper.party()).free;
+            let missing = wanted.budget.checked_sub(free)?;
+            if missing.is_positive() {
+                self.may_spend(missing)?;
+                self.market().deposit(&self.buyer, missing).await?;
+            }
+        }
+        let job = self.hiring().open(prepared, wanted.files).await?;
+        Ok(HireStarted { job: job.to_string(), plan })
+    }
+
+    fn wanted(&self, order: &HireOrder) -> Result<Wanted, Failure> {
+        let budget = positive(self.chain.token().asset, &order.budget)?;
+        let kind = match order.check.as_deref() {
+            None => None,
+            Some(name) => Some(check_named(name)?),
+        };
+        let mut inputs = Vec::new();
+        let mut files = Vec::new();
+        for file in &order.files {
+            let body = STANDARD
+                .decode(&file.body)
+                .map_err(|_| Failure::misuse("a file of the order is not base64"))?;
+            inputs.push(Input {
+                name: file.name.clone(),
+                media_type: file.media_type.clone(),
+                bytes: body.len() as u64,
+                digest: Digest::of(&body),
+            });
+            files.push(Attached { media_type: file.media_type.clone(), body });
+        }
+        let wish = Wish { kind, confidence_ppm: order.confidence_ppm.min(1_000_000) };
+        Ok(Wanted { inputs, files, budget, wish })
+    }
+
+    async fn prepare(&self, order: &HireOrder, wanted: &Wanted) -> Result<Prepared, Failure> {
+        let Wanted { inputs, budget, wish, .. } = wanted;
+        let prepared = self.hiring().prepare(
+            &order.words,
+            inputs.clone(),
+            *budget,
+            *wish,
+            order.name.as_bytes(),
+        )?;
+        // What cannot be read is said before anybody is paid to say so.
+        let pictures: Vec<(String, Vec<u8>)> = prepared
+            .plan
+            .services()
+            .iter()
+            .zip(inputs.iter().zip(&wanted.files))
+            .filter(|(service, _)| matches!(service, Service::Classify | Service::Read))
+            .map(|(_, (input, file))| (input.name.clone(), file.body.clone()))
+            .collect();
+        let looked = tokio::task::spawn_blocking(move || {
+            pictures.iter().try_for_each(|(name, body)| {
+                labour::picture::decode(body).map(drop).map_err(|error| {
+                    let name = foreman::quoted::quoted(name, foreman::quoted::NAME);
+                    Failure::misuse(format!("{name} cannot be read as a picture: {error}"))
+                })
+            })
+        });
+        looked.await.map_err(Failure::new)??;
+        Ok(prepared)
+    }
+
+    /// Whether the shopper's mandate allows this much, in words of what it leaves.
+    fn may_spend(&self, amount: Amount) -> Result<(), Failure> {
+        let shopper = self.cast.shopper.party();
+        let Some((mandate, left)) = self.mandates.of(shopper).zip(self.mandates.left(shopper))
+        else {
+            return Err(Failure::new("the shopper has no mandate, so it may spend nothing")
+                .hint("its owner grants one: `machina grant 1.00`"));
+        };
+        let most = [mandate.per_payment, left.daily, left.lifetime].map(|limit| limit.minor());
+        if most.into_iter().any(|most| most < amount.minor()) {
+            return Err(Failure::new(format!(
+                "the budget needs {amount}, and the mandate allows {} for one payment and leaves {} in 24 hours and {} in all",
+                mandate.per_payment, left.daily, left.lifetime
+            ))
+            .hint("take a smaller --budget, or let its owner grant more: `machina grant 5.00 --per-payment 1.00`"));
+        }
+        Ok(())
+    }
+
+    fn told(&self, prepared: &Prepared, budget: Amount, wish: Wish) -> HirePlan {
+        let mut counted: BTreeMap<Service, u64> = BTreeMap::new();
+        for service in prepared.plan.works() {
+            *counted.entry(service).or_default() += 1;
+        }
+        let desk = self.market().desk();
+        let works = counted.into_iter().map(|(service, count)| PlannedWork {
+            service: service.name().into(),
+            title: service.title().into(),
+            count,
+            from: desk
+                .offers(Some(service.skill()), 0, ::market::desk::MAX_PAGE)
+                .into_iter()
+                .map(|offer| offer.price)
+                .min_by_key(Amount::minor),
+        });
+        let plan = &prepared.check.plan;
+        let size = match plan.size {
+            1 => "1 executor".into(),
+            n => format!("{n} executors"),
+        };
+        let shopper = self.cast.shopper.party();
+        HirePlan {
+            works: works.collect(),
+            foreman: prepared.plan.alone().is_none(),
+            check: format!("{} by {size}", plan.kind.name()),
+            confidence_ppm: ((plan.confidence * 1e6) as u32).max(wish.confidence_ppm),
+            check_cost: Amount::from_minor(budget.asset(), plan.cost),
+            budget,
+            least: prepared.least,
+            mandate_left: self.mandates.left(shopper).map(|left| left.lifetime),
+        }
+    }
+
+    /// A job and its tree.
+    ///
+    /// # Errors
+    /// If there is no such job.
+    pub fn job_report(&self, id: &str) -> Result<JobReport, Failure> {
+        let hall = self.square.hall();
+        let short: String = id.chars().take(40).collect();
+        let found = id.parse::<JobId>().ok().and_then(|job| Some((job, hall.job(job)?)));
+        let (job, view) = found.ok_or_else(|| {
+            Failure::misuse(format!("there is no job `{short}`")).hint("`machina jobs` lists them")
+        })?;
+        let items = hall.items(job).unwrap_or_default();
+        let mut report =
+            report(view, items, |branch| branch.id.parse().ok().and_then(|id| hall.job(id)));
+        report.url = format!("http://localhost:{}/jobs/{}", self.place.port, report.id);
+        let returned = self.market().hires().returned.lock();
+        report.returned = returned.expect("nothing panics under this lock").get(&job).cloned();
+        Ok(report)
+    }
+
+    /// The same, after something has changed in its tree or so much time has passed.
+    ///
+    /// # Errors
+    /// As [`Assembly::job_report`].
+    pub async fn job_news(&self, id: &str, wait: Duration) -> Result<JobReport, Failure> {
+        let mut news = self.square.hall().subscribe();
+        let before = self.job_report(id)?;
+        if !before.over && !wait.is_zero() {
+            let first = before.tree.first().map_or(before.id.clone(), |first| first.id.clone());
+            let changed = async {
+                loop {
+                    match news.recv().await {
+                        Ok(tree) if tree != first => {}
+                        Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(wait.min(LONGEST_WAIT), changed).await;
+        }
+        self.job_report(id)
+    }
+
+    /// The latest jobs that no other job hired.
+    ///
+    /// # Errors
+    /// As [`Assembly::job_report`].
+    pub fn job_reports(&self, limit: usize) -> Result<Vec<JobReport>, Failure> {
+        let jobs = self.square.hall().jobs(0, limit);
+        jobs.iter().map(|line| self.job_report(&line.id)).collect()
+    }
+
+    /// Takes quotes for the shopper's jobs, and gets its money back from those that have ended.
+    pub(super) fn watch_hiring(self: &Arc<Self>) -> [tokio::task::JoinHandle<()>; 2] {
+        let mut changes = self.market().desk().subscribe();
+        let assembly = Arc::downgrade(self);
+        let settle = tokio::spawn(async move {
+            let mut jobs = None;
+            loop {
+                let Some(here) = assembly.upgrade() else { return };
+                here.take_back(jobs.take()).await;
+                drop(here);
+                jobs = match changes.recv().await {
+                    Ok(change) => Some(change.jobs.clone()),
+                    Err(RecvError::Lagged(_)) => None,
+                    Err(RecvError::Closed) => return,
+                };
+            }
+        });
+        [tokio::spawn(self.hiring().run()), settle]
+    }
+
+    /// Pays out what came back from these jobs of the shopper's, or from the latest.
+    async fn take_back(&self, jobs: Option<Vec<JobId>>) {
+        let hiring = self.hiring();
+        let ended: Vec<(JobId, i128)> = self.market().desk().read(|state| {
+            let jobs: Vec<_> = match jobs {
+                Some(jobs) => jobs.iter().filter_map(|job| state.job(*job)).collect(),
+                None => state.jobs().rev().take(LATEST).collect(),
+            };
+            jobs.into_iter()
+                .filter(|job| hiring.is_own(job) && job.stage.is_final() && job.refunded > 0)
+                .map(|job| (job.terms.id, job.refunded))
+                .collect()
+        });
+        let asset = self.chain.token().asset;
+        for (job, minor) in ended {
+            let id = MoveId::derive(&[b"hire/back", &job.as_u128().to_be_bytes()]);
+            let party = self.cast.shopper.party();
+            let amount = Amount::from_minor(asset, minor);
+            match self.market().withdraw(id, party, amount).await {
+                Ok(paid) => {
+                    let returned = self.market().hires().returned.lock();
+                    let mut returned = returned.expect("nothing panics under this lock");
+                    if returned.len() < REMEMBERED {
+                        returned.insert(job, paid.transaction);
+                    }
+                }
+                // Another hire may have used it, or the chain is away: it is tried again, and told.
+                Err(failure) => {
+                    tracing::warn!(%job, error = failure.message, "what a job left is not paid out yet");
+                }
+            }
+        }
+    }
+}
+
+/// A check by its name.
+fn check_named(name: &str) -> Result<CheckKind, Failure> {
+    CheckKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = CheckKind::ALL.into_iter().map(CheckKind::name).collect();
+        let short: String = name.chars().take(40).collect();
+        Failure::misuse(format!("`{short}` is no check"))
+            .hint(format!("one of {}", names.join(", ")))
+    })
+}
+
+impl From<HireProblem> for Failure {
+    fn from(problem: HireProblem) -> Failure {
+        let hint = match &problem {
+            HireProblem::TooLittle { least, .. } => format!("give --budget {}", least.number()),
+            HireProblem::Check(_) => "take another --check or a lower --confidence".into(),
+            HireProblem::Order(foreman::OrderProblem::NotForSale { .. })
+            | HireProblem::NotForSale(_) => {
+                "`machina models --fetch` fetches what machines here need".into()
+            }
+            HireProblem::Order(_) => return Failure::misuse(problem),
+            HireProblem::Refused(_) | HireProblem::Desk(_) => {
+                "nothing was spent; what was paid in is used by the next hire".into()
+            }
+        };
+        Failure::new(problem).hint(hint)
+    }
+}
+
+fn word(stage: JobStageView) -> &'static str {
+    match stage {
+        JobStageView::Open => "open",
+        JobStageView::Bidding => "bidding",
+        JobStageView::Working => "at work",
+        JobStageView::Checking => "checking",
+        JobStageView::Completed => "paid",
+        JobStageView::Rejected => "failed its check",
+        JobStageView::Expired => "given back",
+    }
+}
+
+fn branch(line: &JobLineView, view: Option<&JobView>) -> JobBranch {
+    let bids = view.map_or(&[][..], |view| &view.round.bids);
+    JobBranch {
+        id: line.id.clone(),
+        depth: line.depth,
+        title: line.title.clone(),
+        worker: line.worker.clone(),
+        price: line.price,
+        stage: word(line.stage).into(),
+        bids: bids
+            .iter()
+            .map(|bid| JobBid {
+                machine: bid.machine.clone(),
+                price: bid.price,
+                record_low_ppm: bid.record.low_ppm,
+                drawn_ppm: bid.drawn.map(|drawn| drawn.quality_ppm),
+                score: bid.drawn.map(|drawn| drawn.score),
+                hired: bid.hired,
+            })
+            .collect(),
+        why: view.map(|view| view.round.why.clone()).unwrap_or_default(),
+    }
+}
+
+fn report(
+    view: JobView,
+    (items, alone): (Vec<foreman::Item>, Option<foreman::Answer>),
+    of: impl Fn(&JobLineView) -> Option<JobView>,
+) -> JobReport {
+    let line = &view.line;
+    let over = matches!(
+        line.stage,
+        JobStageView::Completed | JobStageView::Rejected | JobStageView::Expired
+    );
+    let item = |name: String, answer: &foreman::Answer| JobItem {
+        name,
+        gist: answer.gist(),
+        probability_ppm: match answer {
+            foreman::Answer::Labels { labels } => labels.first().map(|l| l.probability_ppm),
+            _ => None,
+        },
+    };
+    let mut told: Vec<JobItem> = items.iter().map(|i| item(i.name.clone(), &i.answer)).collect();
+    told.extend(alone.map(|answer| item(line.title.clone(), &answer)));
+    let tree = view
+        .tree
+        .iter()
+        .map(|of_tree| match of_tree.id == line.id {
+            true => branch(of_tree, Some(&view)),
+            false => branch(of_tree, of(of_tree).as_ref()),
+        })
+        .collect();
+    let back = view.money.iter().find(|m| m.way == MoneyWay::Back).map(|m| m.amount);
+    let zero = Amount::zero(line.budget.asset());
+    let back = over.then(|| back.unwrap_or(zero));
+    let spent = back.and_then(|back| line.budget.checked_sub(back).ok());
+    JobReport {
+        id: line.id.clone(),
+        title: line.title.clone(),
+        service: line.service.clone(),
+        client: line.client.clone(),
+        at: line.at,
+        stage: word(line.stage).into(),
+        over,
+        budget: line.budget,
+        price: line.price,
+        worker: line.worker.clone(),
+        check: JobCheck {
+            name: view.check.name.clone(),
+            about: view.check.about.clone(),
+            cost: view.check.cost,
+            passed: view.check.verdict,
+        },
+        text: view.work.as_ref().and_then(|work| work.text.clone()),
+        items: told,
+        tree,
+        money: view
+            .money
+            .iter()
+            .map(|movement| JobMoney {
+                what: movement.what.clone(),
+                way: match movement.way {
+                    MoneyWay::In => "in",
+                    MoneyWay::Out => "out",
+                    MoneyWay::Back => "back",
+                    MoneyWay::Held => "held",
+                }
+                .into(),
+                who: movement.who.clone(),
+                amount: movement.amount,
+            })
+            .collect(),
+        spent,
+        back,
+        returned: None,
+        mandate_left: view.mandate.map(|mandate| mandate.left),
+        url: String::new(),
+    }
+}

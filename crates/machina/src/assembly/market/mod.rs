@@ -1,0 +1,260 @@
+//! The labour market of an economy: its desk, the money that it keeps, the books of who hires and
+//! works, the machines of this home that work and check there, and its doors.
+//!
+//! Money comes in by an ordinary x402 payment to the market's own key and goes out by an order that
+//! this key signs; between them the [`Desk`] says whose it is. What the desk moves is entered into
+//! the books of those who have one here ([`bookings`]), from its journal, by names that follow from
+//! it: whatever is interrupted is done again, and stands once.
+//!
+//! The market's machines begin to work when somebody first comes ([`Market::wake`]): an economy that
+//! nobody hires in has nothing of theirs on its chain.
+
+mod bookings;
+mod checkers;
+mod clerk;
+mod doors;
+mod machines;
+mod money;
+mod signature;
+mod views;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use ::market::desk::{Desk, Settings};
+use ::market::{Job, OfferId, Outcome, Rules, Stage};
+use ::money::{Amount, Clock, Party};
+use economy::Registry;
+use labour::VisionWorker;
+use ledger::Ledger;
+use mandates::Mandates;
+use payments::payout::Cashier;
+use payments::{Bookkeeper, Buyer, Gate};
+use settlement::Settlement;
+use tokio::sync::OnceCell;
+
+use super::cast::Cast;
+use super::hire::Hires;
+use super::workplace::Vacancies;
+use crate::failure::Failure;
+use machines::Workshop;
+
+pub use money::Deposited;
+
+/// How long bids come in, and are opened, in milliseconds: machines in this process answer within
+/// some, those elsewhere within a few hundred.
+const ROUND_MS: u64 = 400;
+/// How long sealed reports may take to be opened, in milliseconds.
+const REPORT_MS: u64 = 15_000;
+/// How long entropy may take on a chain whose blocks are not made at once, in milliseconds.
+const ENTROPY_ELSEWHERE_MS: u64 = 60_000;
+
+/// How many composite jobs the foreman takes at a time: it answers for what it hires with its own money.
+const FOREMAN_CAPACITY: u32 = 4;
+/// What the foreman takes where it is hired at a posted price, in whole dollars.
+const FOREMAN_PRICE: &str = "0.05";
+
+/// What a market is made of.
+pub struct Parts {
+    /// Who lives here.
+    pub cast: Arc<Cast>,
+    /// The books.
+    pub ledger: Ledger,
+    /// Who may spend what.
+    pub mandates: Mandates,
+    /// The chain that money is on.
+    pub chain: Settlement,
+    /// Who makes play money, on the embedded chain.
+    pub mint: Option<Settlement>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Behind which deposits are paid.
+    pub gate: Arc<Gate>,
+    /// Who is who in the national accounts.
+    pub registry: Arc<Registry>,
+    /// Where the economy is, without a slash at the end.
+    pub base: String,
+    /// The vision machine's model, if it is loaded.
+    pub vision: Option<Arc<VisionWorker>>,
+    /// Keeps books and chain equal.
+    pub bookkeeper: Arc<Bookkeeper>,
+    /// Makes a buyer for a machine of this home.
+    pub buyer: Box<dyn Fn(&mandates::Key) -> Buyer + Send + Sync>,
+}
+
+/// A labour market that is open in this process.
+pub struct Market {
+    parts: Parts,
+    desk: Desk,
+    cashier: Cashier,
+    turn: tokio::sync::Mutex<bookings::Turn>,
+    woken: OnceCell<()>,
+    workshop: OnceLock<Arc<Workshop>>,
+    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    bounds: doors::Bounds,
+    hires: Hires,
+}
+
+impl Market {
+    /// Opens the market in this file, and makes it if there is none.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, or is damaged.
+    pub async fn open(file: &Path, parts: Parts) -> Result<Arc<Market>, Failure> {
+        let asset = parts.chain.token().asset;
+        let standard = Rules::standard(asset, parts.cast.market.party());
+        let rules = Rules {
+            bid_ms: ROUND_MS,
+            reveal_ms: ROUND_MS,
+            report_ms: REPORT_MS,
+            entropy_ms: match &parts.mint {
+                Some(_) => standard.entropy_ms,
+                None => ENTROPY_ELSEWHERE_MS,
+            },
+            ..standard
+        };
+        let (file, clock) = (file.to_owned(), parts.clock.clone());
+        let settings = Settings { rules, books: true };
+        let desk = tokio::task::spawn_blocking(move || Desk::open(&file, settings, clock))
+            .await
+            .map_err(Failure::new)?
+            .map_err(Failure::new)?;
+        let cashier = Cashier::new(
+            parts.cast.market.clone(),
+            parts.mandates.clone(),
+            parts.chain.clone(),
+            parts.clock.clone(),
+        );
+        Ok(Arc::new(Market {
+            parts,
+            desk,
+            cashier,
+            turn: tokio::sync::Mutex::default(),
+            woken: OnceCell::new(),
+            workshop: OnceLock::new(),
+            tasks: Mutex::default(),
+            bounds: doors::Bounds::default(),
+            hires: Hires::default(),
+        }))
+    }
+
+    /// The desk: for whoever hires, works or looks on within this process. Who calls it makes sure
+    /// that an operation comes from the party that it names.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// What hires of this process share.
+    pub fn hires(&self) -> &Hires {
+        &self.hires
+    }
+
+    /// The model behind an offer of this home's machines, by name; none before they woke.
+    pub fn model(&self, offer: OfferId) -> Option<String> {
+        let machines = &self.workshop.get()?.machines;
+        let machine = machines.iter().find(|machine| machine.offer.id == offer)?;
+        Some(machine.worker.describe().model.clone())
+    }
+
+    /// Counts the jobs for which nobody is hired yet, whenever it is asked.
+    pub fn vacancies(self: &Arc<Self>) -> Vacancies {
+        let market = Arc::clone(self);
+        Arc::new(move || {
+            let hiring = |job: &&Job| {
+                matches!(job.stage, Stage::Bidding | Stage::Revealing | Stage::Choosing)
+            };
+            Some(market.desk.read(|state| state.jobs().filter(hiring).count()) as u64)
+        })
+    }
+
+    /// The market's own party: where deposits are paid, and its treasury.
+    pub fn party(&self) -> Party {
+        self.parts.cast.market.party()
+    }
+
+    /// Keeps money, time and books going until the economy is closed. Machines that have worked
+    /// here before go on.
+    pub fn watch(self: &Arc<Self>) {
+        let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
+        tasks.push(self.follow_deposits());
+        tasks.push(self.follow_desk());
+        tasks.push(clerk::start(self));
+        if self.desk.read(|state| state.checkers() > 0) {
+            let market = Arc::clone(self);
+            tasks.push(tokio::spawn(async move {
+                if let Err(failure) = market.wake().await {
+                    tracing::warn!(error = failure.message, "the market's machines cannot work");
+                }
+            }));
+        }
+    }
+
+    /// Has the machines of this home offer their work, and check that of others: with play money of
+    /// their own on the embedded chain, and elsewhere with what they have at the market. Later calls
+    /// wait for the first and do nothing.
+    ///
+    /// # Errors
+    /// If their models or their money are not there; the next call tries again.
+    pub async fn wake(self: &Arc<Self>) -> Result<(), Failure> {
+        self.woken
+            .get_or_try_init(|| async {
+                let workshop = machines::open(self).await?;
+                let _ = self.workshop.set(Arc::clone(&workshop));
+                let foreman = self.foreman().await?;
+                let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
+                tasks.push(workshop.start(self));
+                tasks.extend(foreman);
+                Ok(())
+            })
+            .await
+            .copied()
+    }
+
+    /// The foreman of this home, at work: its offer stands when this returns.
+    async fn foreman(&self) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
+        let Some(key) = self.parts.cast.machine("foreman") else { return Ok(None) };
+        let settings = foreman::agent::Settings {
+            margin_bps: foreman::hiring::USUAL_MARGIN_BPS,
+            capacity: FOREMAN_CAPACITY,
+            posted: Amount::parse(self.parts.chain.token().asset, FOREMAN_PRICE)?,
+            secret: key.secret_for("foreman"),
+        };
+        let (desk, clock) = (self.desk.clone(), self.parts.clock.clone());
+        let agent = foreman::agent::Agent::new(desk, key.party(), clock, settings);
+        agent.publish().await.map_err(Failure::new)?;
+        Ok(Some(tokio::spawn(agent.run())))
+    }
+
+    /// Ends what runs, and closes the desk.
+    pub async fn close(&self) {
+        let tasks =
+            std::mem::take(&mut *self.tasks.lock().expect("nothing panics under this lock"));
+        for task in tasks {
+            task.abort();
+            let _ = task.await;
+        }
+        if let Err(error) = self.desk.clone().close().await {
+            tracing::warn!(%error, "the market did not close cleanly; it is whole all the same");
+        }
+    }
+
+    /// The routes.
+    pub fn router(self: &Arc<Self>, token: &str) -> axum::Router {
+        doors::router(self, token)
+    }
+
+    /// Submits, and takes a refusal for a failure.
+    ///
+    /// # Errors
+    /// Why it was refused, or that the market cannot be written.
+    pub async fn submit(&self, operation: ::market::Operation) -> Result<(), Failure> {
+        match self.desk.submit(operation).await.map_err(Failure::new)? {
+            Outcome::Applied | Outcome::Exists => Ok(()),
+            Outcome::Refused(refusal) => Err(Failure::new(refusal)),
+        }
+    }
+}
+
+/// How often what should have come by itself is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,294 @@
+//! The labour market through the real program: money in, a round, work, checks, money out, and books
+//! that are equal to the chain.
+
+use alloy_signer::SignerSync as _;
+use serde_json::{Value, json};
+use sha2::Digest as _;
+
+use crate::support::{Answer, HTTP, Home, Up, ask, line, minor, order, party, photograph, until};
+
+fn musd(minor: i128) -> Value {
+    json!({ "asset": "MUSD/6", "minor": minor.to_string() })
+}
+
+/// A party of a home, as its own commands speak for it.
+struct Client<'a> {
+    up: &'a Up,
+    token: String,
+    party: String,
+}
+
+impl Client<'_> {
+    fn of<'a>(home: &Home, up: &'a Up, name: &str) -> Client<'a> {
+        Client { up, token: home.token(), party: party(&up.info, name).to_owned() }
+    }
+
+    fn request(&self, request: reqwest::RequestBuilder) -> Answer {
+        ask(request.bearer_auth(&self.token).header("machina-party", &self.party))
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.request(HTTP.get(self.up.url(path)))
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Answer {
+        self.request(HTTP.post(self.up.url(path)).json(body))
+    }
+
+    /// Pays in and waits for the credit, as commands do.
+    fn pay_in(&self, amount: &str) {
+        let paid = self.post("/api/v1/market/deposit", &json!({ "amount": amount }));
+        assert_eq!(paid.status, 200, "{paid}");
+    }
+
+    /// Pays in, as the shopper pays for anything.
+    fn deposit(&self, amount: &str) {
+        let url =
+            format!("{}/market/deposits?amount={amount}", self.up.info["url"].as_str().unwrap());
+        let paid = self.post("/api/v1/pay", &order(&url, b""));
+        assert_eq!(paid.status, 200, "{paid}");
+    }
+
+    fn free(&self) -> i128 {
+        minor(&self.up.get(&format!("/market/parties/{}", self.party)).json()["free"])
+    }
+
+    fn keep(&self, body: Vec<u8>) -> Value {
+        let url = self.up.url("/market/documents");
+        let kept = self.request(HTTP.post(url).header("content-type", "image/png").body(body));
+        assert_eq!(kept.status, 200, "{kept}");
+        kept.json()["digest"].clone()
+    }
+
+    /// Opens and funds a job; the terms that are given go over the usual ones.
+    fn hire(&self, id: &str, skill: &Value, brief: &Value, more: Value) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let deliver_by = u64::try_from(now.as_millis()).unwrap() + 60_000;
+        let mut terms = json!({
+            "id": id, "client": self.party, "parent": null, "skill": skill, "brief": brief,
+            "budget": musd(20_000), "worth": musd(50_000), "quality": 0,
+            "pricing": { "auction": { "committed": true, "bond": musd(10) } },
+            "check": { "exact": { "executors": 3 } },
+            "audit": 1_000_000, "checker_fee": musd(200), "appeals": 0, "stake": musd(1_000),
+            "deliver_by": deliver_by, "check_ms": 20_000,
+        });
+        let more = more.as_object().unwrap().clone();
+        terms.as_object_mut().unwrap().extend(more);
+        let said =
+            self.post("/market/operations", &json!([{ "open": terms }, { "fund": { "job": id } }]));
+        assert_eq!(said.status, 200, "{said}");
+        for outcome in said.json().as_array().unwrap() {
+            assert_eq!(outcome["outcome"], "applied", "{said}");
+        }
+    }
+}
+
+fn job(up: &Up, id: &str) -> Value {
+    up.get(&format!("/market/jobs/{id}")).json()
+}
+
+fn ended(up: &Up, id: &str) -> Value {
+    until("the job has ended", || {
+        let stage = job(up, id)["stage"].as_str().unwrap_or_default().to_owned();
+        ["completed", "rejected", "expired"].contains(&stage.as_str())
+    });
+    job(up, id)
+}
+
+fn all_agrees(home: &Home) -> Value {
+    let mut economy = Value::Null;
+    until("books and chain agree", || {
+        economy = home.json(&["economy"]);
+        economy["books"]["state"] == "equal"
+    });
+    let headline = &economy["headline"];
+    assert_eq!(minor(&headline["production"]), minor(&headline["expenditure"]));
+    assert_eq!(minor(&headline["income"]), minor(&headline["expenditure"]));
+    economy
+}
+
+#[test]
+fn machines_bid_work_are_checked_and_paid_and_the_books_are_the_chain() {
+    let photo = std::fs::read(photograph("chelsea.png")).expect("a sample");
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let offers = up.get("/market/offers?skill=vision/classify").json();
+    assert_eq!(offers.as_array().map(Vec::len), Some(3), "three rivals see: {offers}");
+    let skill = &offers[0]["offer"]["skill"];
+
+    shopper.deposit("0.05");
+    until("the deposit is credited", || shopper.free() == 50_000);
+    let brief = shopper.keep(photo);
+    let id = "0000000000000000000000000000000a";
+    shopper.hire(id, skill, &brief, json!({}));
+    let done = ended(&up, id);
+    assert_eq!(done["stage"], "completed", "{done}");
+    assert_eq!(done["bids"].as_array().map(Vec::len), Some(3), "all three bid: {done}");
+    assert_eq!(done["verdict"], true);
+    let price = minor(&done["price"]);
+    let answer = shopper.get(&format!("/market/jobs/{id}/answer"));
+    assert_eq!(answer.status, 200, "{answer}");
+    assert!(answer.text().contains("cat"), "{answer}");
+    // The worker's name, not the client's: nobody else reads it.
+    let stranger = Client::of(&home, &up, "ada").get(&format!("/market/jobs/{id}/answer"));
+    assert_eq!(stranger.status, 404, "{stranger}");
+
+    // Three checkers were right, and each has its fee.
+    let cost = price + 3 * 200;
+    assert_eq!(shopper.free(), 50_000 - cost);
+    let back = shopper.post("/market/withdrawals", &json!({}));
+    assert_eq!(back.status, 200, "{back}");
+    assert_eq!(minor(&back.json()["amount"]), 50_000 - cost);
+    assert_eq!(shopper.free(), 0);
+
+    let economy = all_agrees(&home);
+    let books = |name: &str| home.json(&["books", name])[0].clone();
+    let of_shopper = books("shopper");
+    assert_eq!(line(&of_shopper, "purchases"), cost);
+    assert_eq!(line(&of_shopper, "market"), 0);
+    assert_eq!(line(&of_shopper, "cash"), 5_000_000 - cost);
+    assert_eq!(
+        minor(&of_shopper["mandate"]["lifetimeLeft"]),
+        1_000_000 - cost,
+        "what came back is left"
+    );
+    let fee = (price * 100 + 9_999) / 10_000;
+    let of_market = books("market");
+    assert_eq!(line(&of_market, "sales"), fee);
+    assert_eq!(line(&of_market, "cash"), up.on_chain(party(&up.info, "market")));
+    let earned: i128 =
+        ["vision", "lite1", "lite2"].map(|name| line(&books(name), "sales")).iter().sum();
+    assert_eq!(earned, price - fee);
+    assert_eq!(minor(&economy["headline"]["turnover"]), cost);
+
+    // A restart finds the same market.
+    let before = (job(&up, id), up.get("/market/offers").json());
+    up.stop();
+    let up = home.up();
+    until("the machines are back", || up.get("/market/offers").json() == before.1);
+    assert_eq!(job(&up, id), before.0);
+    all_agrees(&home);
+}
+
+#[test]
+fn what_the_market_is_asked_wrongly_is_refused_with_the_reason() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let ask_for = |body: &Value| shopper.post("/market/operations", body);
+    // Nobody, and a stranger with this home's token.
+    let nobody = ask(HTTP.post(up.url("/market/operations")).json(&json!(["tick"])));
+    assert_eq!(nobody.status, 401, "{nobody}");
+    let stranger =
+        Client { party: format!("0x{}", "7".repeat(40)), ..Client::of(&home, &up, "ada") };
+    assert_eq!(stranger.post("/market/operations", &json!(["tick"])).status, 401);
+    // What only the market does, what is another's, and what is no operation.
+    for (body, status) in [
+        (json!(["tick"]), 403),
+        (
+            json!([{ "deposit": { "id": "0".repeat(32), "party": shopper.party, "amount": musd(1) } }]),
+            403,
+        ),
+        (json!([{ "leave": { "party": party(&up.info, "ada") } }]), 403),
+        (json!([{ "fund": { "job": "0".repeat(32) } }]), 403),
+        (json!([{ "leave": { "party": 1 } }]), 400),
+        (json!([]), 400),
+        (json!({}), 400),
+    ] {
+        let said = ask_for(&body);
+        assert_eq!(said.status, status, "{body}: {said}");
+        assert!(said.json()["message"].as_str().is_some_and(|why| !why.is_empty()), "{said}");
+    }
+    let refused =
+        ask_for(&json!([{ "enlist": { "party": shopper.party, "stake": musd(20_000) } }]));
+    assert_eq!(refused.status, 200, "{refused}");
+    assert_eq!(refused.json()[0]["outcome"], "refused");
+    assert!(refused.json()[0]["message"].as_str().unwrap().contains("0.00 MUSD free"), "{refused}");
+    // Money that is none, and documents of who has nothing here.
+    for path in ["/market/deposits", "/market/deposits?amount=0", "/market/deposits?amount=1e9"] {
+        assert_eq!(ask(HTTP.post(up.url(path))).status, 400, "{path}");
+    }
+    let quoted = ask(HTTP.post(up.url("/market/deposits?amount=0.25")));
+    assert_eq!(quoted.status, 402, "{quoted}");
+    let kept = shopper.request(HTTP.post(up.url("/market/documents")).body("x"));
+    assert_eq!(kept.status, 402, "{kept}");
+    assert_eq!(up.get("/market/jobs/none").status, 404);
+    assert_eq!(shopper.post("/market/withdrawals", &json!({ "amount": musd(1) })).status, 422);
+    up.stop();
+}
+
+#[test]
+fn a_power_failure_in_the_middle_of_jobs_leaves_nobodys_money_stuck() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let offers = up.get("/market/offers?skill=file/kind").json();
+    let skill = offers[0]["offer"]["skill"].clone();
+    shopper.pay_in("0.08");
+    assert_eq!(shopper.free(), 80_000, "a deposit that is answered is credited");
+    let brief = shopper.keep(b"#!/bin/sh\necho hello\n".to_vec());
+    let id = |n: u8| format!("{n:032x}");
+    for n in 1..=3 {
+        shopper.hire(&id(n), &skill, &brief, json!({}));
+    }
+    // One is at work, or bid for, or done: whatever it is at, the power fails.
+    up.kill();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let mut cost = 0;
+    for n in 1..=3 {
+        let done = ended(&up, &id(n));
+        if done["stage"] == "completed" {
+            cost += minor(&done["price"]) + 3 * 200;
+        }
+    }
+    assert_eq!(shopper.free(), 80_000 - cost);
+    let back = shopper.post("/market/withdrawals", &json!({}));
+    assert_eq!(back.status, 200, "{back}");
+    up.kill();
+    let up = home.up();
+    all_agrees(&home);
+    let of_shopper = home.json(&["books", "shopper"])[0].clone();
+    assert_eq!(line(&of_shopper, "cash"), 5_000_000 - cost);
+    assert_eq!(up.on_chain(party(&up.info, "shopper")), 5_000_000 - cost);
+    up.stop();
+}
+
+#[test]
+fn a_worker_from_outside_offers_by_its_signature() {
+    let home = Home::new();
+    let up = home.up();
+    let key = alloy_signer_local::PrivateKeySigner::from_bytes(&[7; 32].into()).unwrap();
+    let worker = key.address().to_string();
+    let offer = json!([{ "publish": {
+        "id": "0".repeat(31) + "7", "worker": worker, "skill": "0".repeat(31) + "1",
+        "price": musd(100), "capacity": 1, "most_stake": musd(100), "least_ms": 1_000,
+        "checks": ["exact"], "most_mark": 800_000,
+    } }]);
+    let publish = |signed: &Value, sent: &Value| {
+        let body = sent.to_string();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let at = now.as_millis().to_string();
+        let digest = hex::encode(sha2::Sha256::digest(signed.to_string()));
+        let text =
+            format!("Machina market\nPOST /market/operations\nchain 402402\nat {at}\n{digest}");
+        let signature = key.sign_message_sync(text.as_bytes()).unwrap();
+        let request = HTTP.post(up.url("/market/operations")).body(body);
+        ask(request
+            .header("machina-party", &worker)
+            .header("machina-at", at)
+            .header("machina-signature", signature.to_string()))
+    };
+    let changed = json!([{ "leave": { "party": worker } }]);
+    assert_eq!(publish(&offer, &changed).status, 401, "it was signed for another request");
+    for outcome in ["applied", "exists"] {
+        let said = publish(&offer, &offer);
+        assert_eq!(said.status, 200, "{said}");
+        assert_eq!(said.json()[0]["outcome"], outcome);
+    }
+    let listed = up.get("/market/offers?limit=200").json();
+    let found = listed.as_array().unwrap().iter().any(|o| o["offer"]["worker"] == worker.as_str());
+    assert!(found, "{listed}");
+    up.stop();
+}
