@@ -6,8 +6,8 @@ mod hiring;
 
 use std::fmt::Write as _;
 
-use ledger::{Kind, Reference};
 pub use hiring::*;
+use ledger::{Kind, Reference};
 use mandates::Left;
 use money::{Amount, Party, Timestamp};
 use serde::{Deserialize, Serialize};

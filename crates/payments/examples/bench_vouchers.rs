@@ -60,10 +60,13 @@ fn numbered(args: &[String], at: usize, otherwise: usize) -> usize {
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     if args.get(1).is_some_and(|arg| arg == "serve") {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(serve(numbered(&args, 2, 0), numbered(&args, 3, 0)));
     } else {
+        // The buyers are on the seller's machine, and should get in its way as little as they can.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
         runtime.block_on(buy(numbered(&args, 1, 1_000), numbered(&args, 2, 10)));
     }
 }

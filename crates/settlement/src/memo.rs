@@ -45,7 +45,6 @@ impl Settlement {
         }))
     }
 
-
     /// The hash of a block: nobody could know it before the block was made.
     ///
     /// # Errors

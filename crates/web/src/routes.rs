@@ -16,9 +16,7 @@ use tokio::sync::Semaphore;
 use crate::events::{self, LISTENERS, Seats};
 use crate::forecasts::Forecasts;
 use crate::pages::trouble::Trouble;
-use crate::pages::{
-    accounts, counted, job, jobs, machine, market, outlook, square, trades, trail,
-};
+use crate::pages::{accounts, counted, job, jobs, machine, market, outlook, square, trades, trail};
 use crate::shield::{PICTURE_POLICY, shield};
 use crate::view::{Economy, Picture};
 use crate::{assets, pages};
