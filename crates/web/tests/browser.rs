@@ -421,6 +421,7 @@ fn the_outlook_prints_its_charts_and_tables_and_no_controls() {
     };
     assert_eq!(browser.evaluate(&shown("input, button, select, nav")), 0);
     assert_eq!(browser.evaluate(&shown("svg.fan")), 2);
+    assert_eq!(browser.evaluate(&shown(".fan-chart table")), 3, "the charts' twins, though closed");
     assert!(browser.evaluate(&shown("table.figures")).as_u64().is_some_and(|n| n >= 6));
     browser.screenshot(&shots().join("outlook-print.png"));
 }

@@ -44,8 +44,9 @@ fn text(test: &Backtest) -> String {
         });
         let unit = if years == 1 { "year" } else { "years" };
         let _ = writeln!(text, "\n{}{few}", say::strong(&format!("{years} {unit} ahead")));
-        let mut table =
-            Table::new(&[false, true, true, true, true, true, true, true, true, false, false]);
+        let mut table = Table::new(&[
+            false, true, true, true, true, true, true, true, true, false, false, false,
+        ]);
         table.row([
             "model",
             "CRPS",
@@ -58,6 +59,7 @@ fn text(test: &Backtest) -> String {
             "bias",
             "DM p",
             "lowers CRPS",
+            "PIT",
         ]);
         for row in &rows {
             let Ok(s) = &row.result else { continue };
@@ -83,6 +85,7 @@ fn text(test: &Backtest) -> String {
                 format!("{:+.2}", s.bias),
                 p,
                 lowers(row).to_string(),
+                histogram(&s.pit),
             ]);
         }
         text.push_str(&table.text());
@@ -96,7 +99,7 @@ fn text(test: &Backtest) -> String {
         text,
         "\n  Skill is against the random walk; DM p and lowers CRPS are against {BENCHMARK}: a driver that does not \
          lower CRPS\n  at every horizon is not used. In brackets 95 % intervals (Wilson) for as many forecasts as \
-         these are worth."
+         these are worth.\n  PIT: how often what came fell into each tenth of what was foreseen; level if the spread was right."
     );
     text
 }
@@ -108,4 +111,12 @@ fn lowers(row: &Row) -> &'static str {
         Ok(s) if s.lowers_crps() => "yes",
         _ => "no",
     }
+}
+
+/// Ten counts as ten bars of a character each.
+fn histogram(counts: &[u32; 10]) -> String {
+    const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    // Whatever is there is seen: only nothing is blank.
+    counts.iter().map(|count| BARS[(*count as usize * 8).div_ceil(most as usize)]).collect()
 }
