@@ -1,6 +1,6 @@
 //! The reading machine: a picture of a page in, its lines of text out.
 //!
-//! PP-OCRv4's small networks (PaddlePaddle): one finds lines ([`crate::text_lines`]), the other reads
+//! PP-OCRv4's small networks (PaddlePaddle): one finds lines (`text_lines`), the other reads
 //! each by itself, 48 pixels high, and says for every few pixels which character stands there, or none
 //! (A. Graves and others, *Connectionist Temporal Classification*, ICML 2006): equal neighbours are one
 //! character, and "none" parts them. It knows English and simplified Chinese. Lines may slant, and

@@ -120,7 +120,7 @@ pub fn open(parts: Parts) -> Option<Arc<Endpoints>> {
 pub struct Endpoints {
     language: Lazy<LanguageWorker>,
     meaning: Lazy<MeaningWorker>,
-    /// Requests for meanings that are computed at the same time; each uses all lanes.
+    /// Requests for meanings that are computed at the same time; the lanes are shared by them.
     meanings: Semaphore,
     chat_tariff: Tariff,
     meaning_tariff: Tariff,
@@ -195,7 +195,7 @@ impl Endpoints {
         Ok(Arc::new(Endpoints {
             language: models::language(parts.model),
             meaning: models::meaning(),
-            meanings: Semaphore::new(1),
+            meanings: Semaphore::new(labour::meaning::LANES),
             chat_tariff,
             meaning_tariff,
             chat_offer,
