@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
@@ -29,6 +29,16 @@ pub(super) struct Fork {
     pub(super) sent: Mutex<Vec<Value>>,
     /// The newest block that is called final; the node itself calls all so.
     final_block: Mutex<u64>,
+    /// Whether it takes transactions: not between a reorganisation and the look at what it left.
+    takes: tokio::sync::watch::Sender<bool>,
+    this: Weak<Fork>,
+}
+
+impl Fork {
+    /// Senders may send again what vanished.
+    pub(super) fn goes_on(&self) {
+        self.takes.send_replace(true);
+    }
 }
 
 impl LocalNode for Fork {
@@ -37,21 +47,32 @@ impl LocalNode for Fork {
         if method == "eth_getBlockByNumber" && request["params"][0] == "finalized" {
             request["params"][0] = json!(format!("{:#x}", *self.final_block.lock().unwrap()));
         }
-        if method.starts_with("eth_sendRawTransaction") {
-            self.sent.lock().unwrap().push(request["params"][0].clone());
-        }
+        // What is asked is asked of the node of now; what is sent waits for its turn.
         let node = self.node.lock().unwrap().clone();
-        Box::pin(async move { node.request(request).await })
+        if !method.starts_with("eth_sendRawTransaction") {
+            return Box::pin(async move { node.request(request).await });
+        }
+        let mut takes = self.takes.subscribe();
+        let this = self.this.clone();
+        Box::pin(async move {
+            let _ = takes.wait_for(|takes| *takes).await;
+            let Some(fork) = this.upgrade() else { return json!({ "nonsense": true }) };
+            fork.sent.lock().unwrap().push(request["params"][0].clone());
+            let node = fork.node.lock().unwrap().clone();
+            node.request(request).await
+        })
     }
 }
 
 /// A town whose money moves by way of a fork. What was given before is final.
 pub(super) async fn forked(confirmations: u64) -> (Town, Arc<Fork>) {
     let mut town = Town::begin().await;
-    let fork = Arc::new(Fork {
+    let fork = Arc::new_cyclic(|this| Fork {
         node: Mutex::new(town.node.clone()),
         sent: Mutex::default(),
         final_block: Mutex::new(0),
+        takes: tokio::sync::watch::channel(true).0,
+        this: this.clone(),
     });
     let limits = SenderLimits {
         confirmations: Some(confirmations),
@@ -69,15 +90,10 @@ pub(super) async fn forked(confirmations: u64) -> (Town, Arc<Fork>) {
     (town, fork)
 }
 
-/// The chain takes back all but the first so many transactions.
-pub(super) async fn reorganise(town: Town, fork: &Fork, kept: usize) -> Town {
-    let town = take_back(town, fork, kept).await;
-    change_over(&town, fork);
-    town
-}
-
-/// The town's node has another past from here on; all who use the wire see the old one still.
-async fn take_back(mut town: Town, fork: &Fork, kept: usize) -> Town {
+/// The chain takes back all but the first so many transactions, and takes no other until the fork
+/// [goes on](Fork::goes_on).
+pub(super) async fn reorganise(mut town: Town, fork: &Fork, kept: usize) -> Town {
+    fork.takes.send_replace(false);
     let node = town::another_node(&town.clock);
     let sent: Vec<Value> = fork.sent.lock().unwrap().drain(..).collect();
     for raw in &sent[..kept] {
@@ -88,10 +104,6 @@ async fn take_back(mut town: Town, fork: &Fork, kept: usize) -> Town {
     fork.sent.lock().unwrap().extend(sent.into_iter().take(kept));
     town.node = node;
     town
-}
-
-fn change_over(town: &Town, fork: &Fork) {
-    *fork.node.lock().unwrap() = town.node.clone();
 }
 
 /// Seals so many more blocks, past all wires.
@@ -125,12 +137,9 @@ async fn a_purchase_whose_block_vanishes_is_made_once_and_told_when_it_is_safe()
     // Neither book has it as done, and the money is set aside in both.
     assert_eq!(town.line(seller(), Line::Sales), (0, PRICED));
     assert_eq!(town.line(buyer.party(), Line::Purchases), (0, PRICED));
-    // Looked at before the wire changes over: right after it the transaction may be there again.
-    let town = take_back(town, &fork, before).await;
-    let count = json!([town.chain.sender(), "latest"]);
-    assert_eq!(town::rpc(&town, "eth_getTransactionCount", count).await, "0x0", "it is gone");
-    change_over(&town, &fork);
+    assert_eq!(town.owns(seller()).await, 0, "the block is gone");
     assert!(!buying.is_finished());
+    fork.goes_on();
     // It is sent again, and counts once enough stands on it.
     mined(&town, seller(), PRICED).await;
     let mut buying = buying;
@@ -159,6 +168,7 @@ async fn money_that_came_in_a_block_that_vanishes_was_never_booked() {
     let found = keeper.reconcile(true).await.unwrap();
     assert_eq!((found.booked, found.breaks), (0, vec![]), "nothing that may vanish is booked");
     let town = reorganise(town, &fork, kept).await;
+    fork.goes_on();
     passes(&town, 5).await;
     let found = keeper.reconcile(true).await.unwrap();
     assert_eq!(found.breaks, []);
@@ -183,6 +193,7 @@ async fn a_reorganisation_deeper_than_was_waited_for_is_told_and_mended_by_the_n
         found.breaks.iter().map(|b| (b.party, b.books.minor() - b.chain.minor())).collect();
     assert_eq!(differs.len(), 2, "{:?}", found.breaks);
     assert_eq!(town.line(seller(), Line::Sales), (PRICED, 0));
+    fork.goes_on();
     // The payment is signed still, and comes back before the next one of the same sender.
     buyer.buy(&shop.purchase("job:2")).await.unwrap();
     assert_eq!((shop.work.count(), town.owns(seller()).await), (2, 2 * PRICED));

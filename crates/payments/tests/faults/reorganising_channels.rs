@@ -104,6 +104,7 @@ async fn a_voucher_buys_nothing_before_its_deposit_counts() {
     let answer = shop.pay(&client.voucher(COSTS), "job:1").await;
     assert_eq!(answer.status, 402, "its block is gone: {answer:?}");
     assert_eq!((shop.work.count(), town.digest()), (0, before), "nothing was sold or written");
+    fork.goes_on();
     comes_after_all(&town, &raw).await;
     assert_eq!(shop.pay(&client.voucher(COSTS), "job:1").await.status, 503);
     passes(&town, 2).await;
@@ -150,6 +151,7 @@ async fn a_deposit_that_somebody_elsewhere_calls_done_is_waited_for_until_it_cou
     until(async || canal::in_channels(&town).await == 10 * PRICED).await;
     let raw = fork.sent.lock().unwrap()[kept].clone();
     let town = reorganise(town, &fork, kept).await;
+    fork.goes_on();
     passes(&town, 5).await;
     assert!(!paying.is_finished());
     assert_eq!((shop.work.count(), town.unearned(&client.config)), (0, (0, 0)));
@@ -173,7 +175,9 @@ async fn a_deposit_whose_block_vanishes_is_made_once_by_our_own_facilitator() {
     };
     until(async || canal::in_channels(&town).await == 10 * PRICED).await;
     let town = reorganise(town, &fork, kept).await;
+    assert_eq!(canal::in_channels(&town).await, 0, "the block is gone");
     assert!(!paying.is_finished());
+    fork.goes_on();
     assert_eq!(as_blocks_pass(&town, paying).await.unwrap(), 200);
     assert_eq!((shop.work.count(), town.unearned(&client.config)), (1, (9 * PRICED, 0)));
     assert_eq!(canal::in_channels(&town).await, 10 * PRICED);
@@ -191,6 +195,7 @@ async fn a_claim_whose_block_vanishes_is_made_again_and_paid_out_once() {
     until(async || town.on_chain(&client.config).await.total_claimed == COSTS).await;
     let town = reorganise(town, &fork, kept).await;
     assert_eq!(town.on_chain(&client.config).await.total_claimed, 0, "the block is gone");
+    fork.goes_on();
     let collected = as_blocks_pass(&town, collecting).await.unwrap();
     assert_eq!((collected.claimed, collected.failed), (COSTS, 0));
     assert_eq!(town.owns(seller()).await, PRICED);
@@ -213,6 +218,7 @@ async fn a_refund_whose_block_vanishes_is_made_again_and_booked_once() {
     let town = reorganise(town, &fork, kept).await;
     assert_eq!(town.owns(client.key.party()).await, 0, "the block is gone");
     assert_eq!(town.unearned(&client.config), (9 * PRICED, 9 * PRICED));
+    fork.goes_on();
     assert_eq!(as_blocks_pass(&town, refunding).await.unwrap(), 200);
     assert_eq!(town.owns(client.key.party()).await, 9 * PRICED);
     assert_eq!(town.unearned(&client.config), (0, 0));
@@ -231,6 +237,7 @@ async fn a_refund_that_somebody_elsewhere_calls_done_stays_set_aside_until_it_co
     shop.gate.recover(seller()).await;
     let raw = fork.sent.lock().unwrap()[kept].clone();
     let town = reorganise(town, &fork, kept).await;
+    fork.goes_on();
     passes(&town, 5).await;
     shop.gate.recover(seller()).await;
     assert_eq!(town.unearned(&client.config), (9 * PRICED, 9 * PRICED), "it may come again");
