@@ -6,7 +6,8 @@
 //! reading, in one pass over the pairs.
 
 use std::borrow::Borrow;
-use std::collections::{BinaryHeap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use foldhash::fast::RandomState;
 use money::{Amount, Asset, Party, Timestamp};
@@ -78,6 +79,44 @@ impl Pair {
     }
 }
 
+/// How many of the largest directions are kept in order.
+const LEADERS: usize = 256;
+
+/// A direction of a pair by what was paid in it: the sum, the pair's place, and whether it goes down.
+type Direction = (i128, usize, bool);
+
+/// The largest directions, so that a page need not look through all pairs.
+#[derive(Debug, Clone, Default)]
+struct Leaders {
+    /// At most [`LEADERS`].
+    largest: BTreeSet<Direction>,
+    /// Whether a sum has shrunk, so that one that is not here may be larger than one that is.
+    stale: bool,
+}
+
+impl Leaders {
+    fn changes(&mut self, before: Direction, after: Direction) {
+        if after.0 < before.0 {
+            self.stale = true;
+        }
+        let floor = self.largest.first().map_or(i128::MIN, |smallest| smallest.0);
+        if self.stale || self.largest.len() >= LEADERS && after.0 < floor {
+            return;
+        }
+        self.largest.remove(&before);
+        self.largest.insert(after);
+        if self.largest.len() > LEADERS {
+            self.largest.pop_first();
+        }
+    }
+
+    /// The largest, at most so many; none if that is not known here.
+    fn at_most(&self, most: usize, all: u64) -> Option<impl Iterator<Item = Direction>> {
+        let enough = self.largest.len() >= most || self.largest.len() as u64 == all;
+        (enough && !self.stale).then(|| self.largest.iter().rev().take(most).copied())
+    }
+}
+
 /// One stretch of time.
 #[derive(Debug, Clone, Default)]
 struct Stretch {
@@ -103,6 +142,7 @@ pub struct Network<R> {
     directions: u64,
     paid: i128,
     reciprocal: i128,
+    leaders: Leaders,
     beyond: Way,
     /// From the span's start on, as far as anything happened.
     stretches: Vec<Stretch>,
@@ -130,6 +170,7 @@ impl<R: Borrow<Registry>> Network<R> {
             directions: 0,
             paid: 0,
             reciprocal: 0,
+            leaders: Leaders::default(),
             beyond: Way::default(),
             stretches: Vec::new(),
             first: HashMap::default(),
@@ -215,10 +256,12 @@ impl<R: Borrow<Registry>> Network<R> {
         };
         let pair = &mut self.pairs[place];
         self.reciprocal -= pair.reciprocal();
-        let way = if payer == low { &mut pair.up } else { &mut pair.down };
-        let before = way.payments;
+        let down = payer != low;
+        let way = if down { &mut pair.down } else { &mut pair.up };
+        let (before, sum) = (way.payments, way.minor);
         way.minor += amount;
         way.payments = counted(before, amount);
+        self.leaders.changes((sum, place, down), (way.minor, place, down));
         match (before, way.payments) {
             (0, 1) => self.directions += 1,
             (1, 0) => self.directions -= 1,
@@ -304,28 +347,17 @@ impl<R: Borrow<Registry>> Network<R> {
         self.largest(usize::MAX)
     }
 
-    /// The largest of [`Network::hirings`], at most so many: one pass over all pairs.
+    /// The largest of [`Network::hirings`], at most so many. Up to 256 are at hand; more, or after
+    /// something was taken back, take one pass over all pairs.
     pub fn largest(&self, most: usize) -> Vec<Hiring> {
-        let ways = self.pairs.iter().enumerate().flat_map(|(index, pair)| {
-            [(pair.up, index, false), (pair.down, index, true)]
-                .into_iter()
-                .filter(|(way, ..)| way.payments > 0)
-        });
-        // The smallest of the chosen ones is on top, to be thrown out first.
-        let mut chosen: BinaryHeap<std::cmp::Reverse<(i128, usize, bool)>> = BinaryHeap::new();
-        for (way, index, down) in ways {
-            let place = std::cmp::Reverse((way.minor, index, down));
-            if chosen.len() < most {
-                chosen.push(place);
-            } else if chosen.peek().is_some_and(|smallest| place.0.0 > smallest.0.0) {
-                chosen.pop();
-                chosen.push(place);
-            }
-        }
+        let chosen: Vec<Direction> = match self.leaders.at_most(most, self.directions) {
+            Some(leaders) => leaders.collect(),
+            None => self.search(most),
+        };
         let mut hirings: Vec<Hiring> = chosen
             .into_iter()
-            .map(|std::cmp::Reverse((_, index, down))| {
-                let pair = self.pairs[index];
+            .map(|(_, place, down)| {
+                let pair = self.pairs[place];
                 let (payer, payee, way) = if down {
                     (pair.high, pair.low, pair.down)
                 } else {
@@ -340,9 +372,30 @@ impl<R: Borrow<Registry>> Network<R> {
             })
             .collect();
         hirings.sort_unstable_by_key(|hiring| {
-            (std::cmp::Reverse(hiring.amount.minor()), hiring.payer, hiring.payee)
+            (Reverse(hiring.amount.minor()), hiring.payer, hiring.payee)
         });
         hirings
+    }
+
+    /// The largest directions among all pairs.
+    fn search(&self, most: usize) -> Vec<Direction> {
+        let ways = self.pairs.iter().enumerate().flat_map(|(place, pair)| {
+            [(pair.up, place, false), (pair.down, place, true)]
+                .into_iter()
+                .filter(|(way, ..)| way.payments > 0)
+        });
+        // The smallest of the chosen ones is on top, to be thrown out first.
+        let mut chosen: BinaryHeap<Reverse<Direction>> = BinaryHeap::new();
+        for (way, place, down) in ways {
+            let one = Reverse((way.minor, place, down));
+            if chosen.len() < most {
+                chosen.push(one);
+            } else if chosen.peek().is_some_and(|smallest| one.0 > smallest.0) {
+                chosen.pop();
+                chosen.push(one);
+            }
+        }
+        chosen.into_iter().map(|Reverse(one)| one).collect()
     }
 
     /// What pairs past [`MAX_PAIRS`] paid, and in how many payments: summed, not told apart.

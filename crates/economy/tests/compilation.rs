@@ -152,6 +152,11 @@ proptest! {
         let flows = over_days(flows);
         let compilation = compiled(&registry, &flows);
         let found = figures(&compilation);
+        if let Some(network) = compilation.network() {
+            let first: Vec<_> = found.hirings.iter().take(5).map(|one| one.amount).collect();
+            let largest: Vec<_> = network.largest(5).iter().map(|one| one.amount).collect();
+            prop_assert_eq!(largest, first);
+        }
         let by_hand = activity_by_hand(&registry, &flows);
         let counts: Vec<_> =
             found.activity.iter().map(|day| (day.active, day.new, day.stayed)).collect();
@@ -183,7 +188,12 @@ proptest! {
             prop_assert_eq!(reading, registry.read(&in_force[place]).unwrap());
             prop_assert_eq!(compilation.kind_in_force(entry), *kind);
         }
-        prop_assert_eq!(figures(&compilation), one_by_one(&registry, &in_force));
+        let found = figures(&compilation);
+        let first: Vec<_> = found.hirings.iter().take(5).map(|one| one.amount).collect();
+        let network = compilation.network().expect("there are entries");
+        let largest: Vec<_> = network.largest(5).iter().map(|one| one.amount).collect();
+        prop_assert_eq!(largest, first, "after sums have shrunk, too");
+        prop_assert_eq!(found, one_by_one(&registry, &in_force));
         let differ = flows.iter().zip(&in_force).filter(|(was, is)| was.kind != is.kind).count();
         prop_assert_eq!(compilation.overridden(), differ as u64);
         let by_figure: u64 = Counted::ALL
@@ -221,6 +231,58 @@ proptest! {
             prop_assert_eq!(theirs.count, expected as u64);
         }
     }
+}
+
+/// Far more pairs than are kept in order.
+#[test]
+fn the_largest_of_many_pairs_are_the_first_of_all() {
+    let mut registry = Registry::new();
+    for n in 0..40 {
+        registry.insert(Unit::household(party(n), n.to_string())).expect("a unit");
+    }
+    let mut compilation = Compilation::new(&registry, MUSD, 8).unwrap();
+    for place in 0..6_000u64 {
+        let (payer, payee) = (place * 7 % 40, place * 11 % 39);
+        let flow = Flow {
+            payer: party(u8::try_from(payer).unwrap()),
+            payee: party(u8::try_from(payee).unwrap()),
+            ..purchase(0, 1 + i128::from(place * place * 31 % 1_009))
+        };
+        compilation.add(Entry { place, flow: &flow, task: None }).unwrap();
+    }
+    let network = compilation.network().unwrap();
+    let all: Vec<_> = network.hirings().iter().map(|one| one.amount).collect();
+    assert!(all.len() > 1_000, "{}", all.len());
+    for most in [1, 200, 256, 257, 1_000] {
+        let largest: Vec<_> = network.largest(most).iter().map(|one| one.amount).collect();
+        assert_eq!(largest, all[..most], "{most}");
+    }
+}
+
+/// Two threads, or one entry at a time: the same figures.
+#[test]
+fn many_at_once_are_one_after_the_other() {
+    let registry = shop();
+    let flows: Vec<Flow> = (0..1_000).map(|n| purchase(n % 9, 1 + i128::from(n))).collect();
+    let entries: Vec<Entry<'_>> =
+        (0..).zip(&flows).map(|(place, flow)| Entry { place, flow, task: task("look") }).collect();
+    let one_by_one = compiled(&registry, &flows);
+    let mut at_once = Compilation::new(&registry, MUSD, usize::MAX).unwrap();
+    for part in entries.chunks(333) {
+        at_once.add_all(part).unwrap();
+    }
+    assert_eq!(figures(&at_once), figures(&one_by_one));
+    assert_eq!(at_once.real_gdp(), one_by_one.real_gdp());
+    let page = |all: &Compilation<&Registry>| all.under(Figure::Party(party(4)), Some(700), 50);
+    assert_eq!(page(&at_once), page(&one_by_one));
+
+    // One that is refused ends it: what is before it counts, and nothing after.
+    let nothing = Flow { amount: Amount::zero(MUSD), ..flows[0] };
+    let mut some = Compilation::new(&registry, MUSD, usize::MAX).unwrap();
+    let refused = Entry { place: 2, flow: &nothing, task: None };
+    let part = [entries[0], entries[1], refused, entries[3]];
+    assert!(matches!(some.add_all(&part), Err(EconomyError::NotPositive { .. })));
+    assert_eq!(figures(&some), figures(&compiled(&registry, &flows[..2])));
 }
 
 fn shop() -> Registry {
