@@ -102,6 +102,7 @@ pub(super) async fn reorganise(mut town: Town, fork: &Fork, kept: usize) -> Town
         assert!(answer.get("error").is_none(), "{answer}");
     }
     fork.sent.lock().unwrap().extend(sent.into_iter().take(kept));
+    *fork.node.lock().unwrap() = node.clone();
     town.node = node;
     town
 }
@@ -137,6 +138,7 @@ async fn a_purchase_whose_block_vanishes_is_made_once_and_told_when_it_is_safe()
     // Neither book has it as done, and the money is set aside in both.
     assert_eq!(town.line(seller(), Line::Sales), (0, PRICED));
     assert_eq!(town.line(buyer.party(), Line::Purchases), (0, PRICED));
+    let town = reorganise(town, &fork, before).await;
     assert_eq!(town.owns(seller()).await, 0, "the block is gone");
     assert!(!buying.is_finished());
     fork.goes_on();
