@@ -37,10 +37,12 @@ fn pictures_are_hired_for_on_a_fresh_home_and_the_books_are_the_chain() {
     assert_eq!(done["stage"], "paid", "{done}");
     let items = done["items"].as_array().expect("file by file");
     assert_eq!(items.len(), 3);
-    for (item, (name, label)) in items.iter().zip(names.iter().zip(["cat", "espresso", "missile"]))
-    {
+    // Which of the three networks looks at a picture is for its round to decide; each has its own words.
+    let labels: [&[&str]; 3] = [&["cat", "tabby"], &["espresso"], &["missile", "space shuttle"]];
+    for (item, (name, labels)) in items.iter().zip(names.iter().zip(labels)) {
         assert_eq!(item["name"], *name);
-        assert!(item["gist"].as_str().unwrap().contains(label), "{item}");
+        let gist = item["gist"].as_str().unwrap();
+        assert!(labels.iter().any(|label| gist.contains(label)), "{item}");
     }
     assert!(done["text"].as_str().unwrap().contains("“coffee.png” shows espresso"), "{done}");
     // A foreman, three rivals in each round, and a reason for each choice.
