@@ -171,6 +171,7 @@ struct Choice {
 }
 
 /// What a buyer is made of.
+#[derive(Clone)]
 pub struct Parts {
     /// The machine's key.
     pub key: Key,

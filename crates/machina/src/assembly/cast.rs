@@ -76,9 +76,13 @@ impl Cast {
     /// Whose books are kept here: people and machines, and the market.
     pub fn booked(&self) -> Vec<Party> {
         let first = [&self.ada, &self.shopper, &self.grace, &self.vision, &self.seller];
-        let at_market = self.workers.iter().map(|(_, key)| key).chain(&self.checkers);
-        let more = at_market.chain([&self.barbara, &self.market]);
-        first.into_iter().chain(more).map(Key::party).collect()
+        first.into_iter().map(Key::party).chain(self.at_market()).collect()
+    }
+
+    /// Those who live by the labour market alone.
+    pub fn at_market(&self) -> Vec<Party> {
+        let machines = self.workers.iter().map(|(_, key)| key).chain(&self.checkers);
+        machines.chain([&self.barbara, &self.market]).map(Key::party).collect()
     }
 
     /// The key of a machine that works, by name.
@@ -88,7 +92,7 @@ impl Cast {
     }
 
     /// The machines that only the labour market sees: each with its owner's name.
-    pub fn at_market(&self) -> Vec<(String, Party, &'static str)> {
+    pub fn market_machines(&self) -> Vec<(String, Party, &'static str)> {
         let workers =
             self.workers.iter().map(|(name, key)| ((*name).to_owned(), key.party(), "grace"));
         let checkers = (1..).zip(&self.checkers);

@@ -247,31 +247,26 @@ impl Assembly {
             cast.booked(),
             from_block,
         ));
-        let buyers = {
-            let (mandates, ledger) = (mandates.clone(), ledger.clone());
-            let (chain, clock, market) = (chain.clone(), clock.clone(), cast.market.party());
-            let lanes = place.lanes;
-            move |key: &Key| {
-                let limits = BuyerLimits {
-                    channels: ChannelPolicy {
-                        open_after: OPEN_AFTER,
-                        lanes,
-                        ..ChannelPolicy::default()
-                    },
-                    ..BuyerLimits::default()
-                };
-                let parts = Parts {
-                    key: key.clone(),
-                    mandates: mandates.clone(),
-                    ledger: ledger.clone(),
-                    chain: chain.clone(),
-                    clock: clock.clone(),
-                    entropy: Arc::new(home::entropy),
-                    http: http.clone(),
-                    limits,
-                };
-                Buyer::new(parts).with_market(market)
-            }
+        let parts = Parts {
+            key: cast.shopper.clone(),
+            mandates: mandates.clone(),
+            ledger: ledger.clone(),
+            chain: chain.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(home::entropy),
+            http,
+            limits: BuyerLimits {
+                channels: ChannelPolicy {
+                    open_after: OPEN_AFTER,
+                    lanes: place.lanes,
+                    ..ChannelPolicy::default()
+                },
+                ..BuyerLimits::default()
+            },
+        };
+        let keeper = cast.market.party();
+        let buyers = move |key: &Key| {
+            Buyer::new(Parts { key: key.clone(), ..parts.clone() }).with_market(keeper)
         };
         let buyer = buyers(&cast.shopper);
         let market = Market::open(

@@ -136,10 +136,12 @@ impl Assembly {
         self.cast.name(party)
     }
 
-    /// Everyone who has books here.
+    /// Everyone who has books here, without those who wait for the market to begin.
     pub fn booked(&self) -> Vec<PartyInfo> {
-        let booked = self.cast.booked();
-        self.cast.everyone().into_iter().filter(|p| booked.contains(&p.address)).collect()
+        let (booked, at_market) = (self.cast.booked(), self.cast.at_market());
+        let waits = |party: Party| at_market.contains(&party) && !self.market.has_moved(party);
+        let everyone = self.cast.everyone().into_iter();
+        everyone.filter(|p| booked.contains(&p.address) && !waits(p.address)).collect()
     }
 
     /// The economy's accounts.

@@ -619,7 +619,7 @@ impl web::Economy for Square {
             self.machine("shopper", cast.shopper.party(), "ada", Vec::new()),
         ];
         // Who takes jobs at the labour market comes to the square when it first offers work there.
-        machines.extend(cast.at_market().into_iter().filter_map(|(name, address, owner)| {
+        machines.extend(cast.market_machines().into_iter().filter_map(|(name, address, owner)| {
             let machine = self.machine(&name, address, owner, Vec::new());
             (!machine.skills.is_empty() || machine.sold > 0).then_some(machine)
         }));

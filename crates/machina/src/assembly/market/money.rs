@@ -141,6 +141,15 @@ impl Market {
         })
     }
 
+    /// Whether money of a party's has ever moved, by its book.
+    pub fn has_moved(&self, party: Party) -> bool {
+        let asset = self.parts.chain.token().asset;
+        let lines = [Line::Cash, Line::Market].map(|line| line.of(party, asset));
+        self.parts
+            .ledger
+            .read(|state| lines.iter().any(|line| state.entries_of(*line).next().is_some()))
+    }
+
     /// How the books and the desk differ about what the market owes, in words.
     pub fn difference(&self) -> Option<String> {
         let (books, market) = self.owed().filter(|(books, market)| books != market)?;
