@@ -579,30 +579,22 @@ fn about(check: &Check) -> String {
         n => format!("{n} {many}"),
     };
     match check {
-        Check::Exact { .. } => {
-            format!(
-                "{} drawn by lot do the work again with the same model, and equal bytes pass",
-                seats("executor", "executors")
-            )
-        }
+        Check::Exact { .. } => format!(
+            "done again with the same model by {} drawn by lot; equal bytes pass",
+            seats("executor", "executors")
+        ),
         Check::Gold { .. } => "hidden tasks with known answers were mixed in".into(),
         Check::Redundant { .. } => {
-            format!(
-                "{} do the work too, and a vote by their records decides",
-                seats("other", "others")
-            )
+            format!("done by {} too; a vote weighted by records decides", seats("other", "others"))
         }
         Check::Peer { .. } => {
-            format!(
-                "{} label the same, and agreement beyond chance passes",
-                seats("other", "others")
-            )
+            format!("labelled by {} too; agreement beyond chance passes", seats("other", "others"))
         }
         Check::Optimistic { .. } => {
             "silence passes; a challenge with a bond calls executors drawn by lot".into()
         }
         Check::Juror { .. } => {
-            format!("{} drawn by lot look at it and vote", seats("juror", "jurors"))
+            format!("looked at by {} drawn by lot, who vote", seats("juror", "jurors"))
         }
     }
 }
