@@ -126,10 +126,12 @@ function firstJson(child) {
 
 function photographs(program, home) {
   const models = spawnSync(program, ["--json", "--home", home, "models"], { encoding: "utf8", timeout: 60_000 });
-  const samples = JSON.parse(models.stdout).find((model) => model.name === "sample-photographs");
-  if (!samples?.cached) {
+  const known = JSON.parse(models.stdout);
+  const samples = known.find((model) => model.name === "sample-photographs");
+  // Also those of the machines that speak, which an economy does not need to start.
+  if (!known.every((model) => model.cached)) {
     const fetched = spawnSync(program, ["--json", "--home", home, "models", "--fetch"], { encoding: "utf8", timeout: 300_000 });
-    if (fetched.status !== 0) throw new Error(`the sample photographs are not there\n${fetched.stderr}`);
+    if (fetched.status !== 0) throw new Error(`the models and photographs are not there\n${fetched.stderr}`);
   }
   return Object.fromEntries(samples.files.map((file) => [basename(file.path), file.path]));
 }

@@ -2,16 +2,18 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ledger::Kind;
 use money::{Amount, Asset, Party, Timestamp};
 use serde::Serialize;
 
 use crate::expenditure::Expenditure;
-use crate::flow::Gate;
+use crate::flow::{Gate, counted};
 use crate::income::Income;
 use crate::production::Production;
-use crate::reading::{Act, act, is_purchase};
+use crate::reading::{Act, act_between, is_purchase};
+use crate::registry::Sides;
 use crate::{Counted, EconomyError, Flow, Ratio, Reading, Registry, Sector};
 
 /// The accounts of one asset over whatever flows were added. All amounts are in that asset.
@@ -19,7 +21,7 @@ use crate::{Counted, EconomyError, Flow, Ratio, Reading, Registry, Sector};
 pub struct Accounts {
     /// What everything here is counted in.
     pub asset: Asset,
-    /// First and last payment that counted for anything, if there was one.
+    /// First and last flow with a resident on either side, if there was one.
     pub period: Option<Period>,
 
     /// GDP by production: Σ value added + taxes − subsidies.
@@ -71,6 +73,14 @@ pub struct Accounts {
     pub velocity_transactions: Ratio,
     /// V_Y = GDP / money stock, over the period of the flows (not per year).
     pub velocity_income: Ratio,
+    /// V_T per year: V_T × [`YEAR`] / period. It reads `n/a` where the period is shorter than
+    /// [`SHORTEST_PERIOD`].
+    pub velocity_transactions_per_year: Ratio,
+    /// V_Y per year, likewise.
+    pub velocity_income_per_year: Ratio,
+    /// Whether figures per year extrapolate from less than [`SHORT_PERIOD`], so that a busy week
+    /// may pass for a busy year.
+    pub short_period: bool,
 
     /// Purchases between different owners.
     pub trades: u64,
@@ -85,6 +95,15 @@ pub struct Accounts {
     pub owners: Vec<OwnerAccounts>,
 }
 
+/// The mean year of the Gregorian calendar: 365.2425 days.
+pub const YEAR: Duration = Duration::from_secs(31_556_952);
+
+/// Below this nothing is said per year: a day has hours that are not like the others.
+pub const SHORTEST_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Below this what is said per year is marked as extrapolated: a month has weeks of every kind.
+pub const SHORT_PERIOD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// First and last payment of a set of accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Period {
@@ -92,6 +111,23 @@ pub struct Period {
     pub first: Timestamp,
     /// Time of the latest.
     pub last: Timestamp,
+}
+
+impl Period {
+    /// From the first to the last.
+    pub fn length(&self) -> Duration {
+        self.last.since(self.first)
+    }
+
+    /// A ratio over this period as one over a year; of nothing where the period is shorter than
+    /// [`SHORTEST_PERIOD`].
+    fn per_year(&self, ratio: Ratio) -> Ratio {
+        let millis = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        if self.length() < SHORTEST_PERIOD {
+            return Ratio { numerator: ratio.numerator, denominator: 0 };
+        }
+        ratio.scaled(millis(YEAR), millis(self.length()))
+    }
 }
 
 /// What one sector added.
@@ -229,39 +265,59 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
     /// [`EconomyError::TooLarge`]. The accounts are then as they were.
     pub fn add(&mut self, flow: &Flow) -> Result<Reading, EconomyError> {
         let amount = self.gate.admit(flow)?;
-        let reading = self.post(flow, amount);
-        if !matches!(reading.counted, Counted::Memo | Counted::Outside) {
+        let registry = self.registry.borrow();
+        let sides = registry.sides(flow);
+        let act = act_between(registry, flow, sides);
+        self.note_time(flow, sides);
+        Ok(self.post(flow.kind, act, amount))
+    }
+
+    /// Counts the flow against what one set of accounts takes, and returns its minor units.
+    pub(crate) fn admit(&mut self, flow: &Flow) -> Result<i128, EconomyError> {
+        self.gate.admit(flow)
+    }
+
+    /// What the accounts are counted in.
+    pub fn asset(&self) -> Asset {
+        self.gate.asset()
+    }
+
+    /// The minor units of a flow that was let in before.
+    pub(crate) fn was_admitted(&self, flow: &Flow) -> Result<i128, EconomyError> {
+        self.gate.was_admitted(flow)
+    }
+
+    /// Stretches the period to a flow of a resident. It does not depend on what the flow counts
+    /// as, so an override leaves it as it is.
+    pub(crate) fn note_time(&mut self, flow: &Flow, sides: Sides) {
+        if sides.payer.is_some() || sides.payee.is_some() {
             let period = self.period.get_or_insert(Period { first: flow.at, last: flow.at });
             period.first = period.first.min(flow.at);
             period.last = period.last.max(flow.at);
         }
-        Ok(reading)
     }
 
     /// Posts a flow's amount to every fold; with the sign turned, takes it back.
-    fn post(&mut self, flow: &Flow, amount: i128) -> Reading {
+    pub(crate) fn post(&mut self, kind: Kind, act: Act, amount: i128) -> Reading {
         let registry = self.registry.borrow();
-        let act = act(registry, flow);
-        let reading = Reading::of(flow.kind, act);
+        let reading = Reading::of(kind, act);
 
         self.production.post(act, amount);
         self.expenditure.post(act, amount);
         self.income.post(registry, act, amount);
 
-        let count = |counter: &mut u64, by: bool| {
-            let change = u64::from(by);
-            *counter = if amount < 0 { counter.saturating_sub(change) } else { *counter + change };
-        };
-        count(&mut self.restated, reading.restated);
+        if reading.restated {
+            self.restated = counted(self.restated, amount);
+        }
         match act {
             Act::Neutral(Counted::Memo | Counted::Outside) => return reading,
-            Act::Neutral(Counted::WithinOwner) if is_purchase(flow.kind) => {
+            Act::Neutral(Counted::WithinOwner) if is_purchase(kind) => {
                 self.turnover += amount;
                 self.within_owner += amount;
             }
             Act::Sale { .. } => {
                 self.turnover += amount;
-                count(&mut self.trades, true);
+                self.trades = counted(self.trades, amount);
             }
             Act::Neutral(_) | Act::Labour { .. } | Act::Tax { .. } | Act::Subsidy { .. } => {}
         }
@@ -271,7 +327,7 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
 
     /// Counts a flow that was added before as another kind: a reader's override. Who overrides, and
     /// why, is an entry of the journal and none of this crate's knowledge. Returns how it counts
-    /// now. The period stays as it is.
+    /// now. The accounts are then those of a flow that had been of this kind from the start.
     ///
     /// # Errors
     /// [`EconomyError::WrongAsset`], [`EconomyError::NotPositive`], and
@@ -279,8 +335,23 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
     /// only this much shows here. The accounts are then as they were.
     pub fn retype(&mut self, flow: &Flow, kind: Kind) -> Result<Reading, EconomyError> {
         let amount = self.gate.was_admitted(flow)?;
-        self.post(flow, -amount);
-        Ok(self.post(&Flow { kind, ..*flow }, amount))
+        let registry = self.registry.borrow();
+        let sides = registry.sides(flow);
+        let before = act_between(registry, flow, sides);
+        let after = act_between(registry, &Flow { kind, ..*flow }, sides);
+        self.post(flow.kind, before, -amount);
+        Ok(self.post(kind, after, amount))
+    }
+
+    /// GDP by expenditure as of now, in constant time; [`AccountsBuilder::accounts`] compares it
+    /// with the other two.
+    pub fn gdp_so_far(&self) -> Amount {
+        Amount::from_minor(self.gate.asset(), self.expenditure.gdp())
+    }
+
+    /// First and last flow with a resident on either side.
+    pub fn period(&self) -> Option<Period> {
+        self.period
     }
 
     /// The accounts as of now: one pass over units and owners.
@@ -299,6 +370,9 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
         let of_units = |figure: fn(&UnitAccounts) -> i128| units.iter().map(figure).sum::<i128>();
         let value_added = of_units(|unit| unit.value_added.minor());
         let stock = money_stock.minor();
+        let velocity = |numerator| Ratio { numerator, denominator: stock };
+        let none = Ratio { numerator: 0, denominator: 0 };
+        let per_year = |ratio| self.period.map_or(none, |period: Period| period.per_year(ratio));
         Ok(Accounts {
             asset,
             period: self.period,
@@ -324,8 +398,11 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
             payments: amount(self.payments),
             money_stock,
             turnover_to_value_added: Ratio { numerator: self.turnover, denominator: value_added },
-            velocity_transactions: Ratio { numerator: self.payments, denominator: stock },
-            velocity_income: Ratio { numerator: gdp, denominator: stock },
+            velocity_transactions: velocity(self.payments),
+            velocity_income: velocity(gdp),
+            velocity_transactions_per_year: per_year(velocity(self.payments)),
+            velocity_income_per_year: per_year(velocity(gdp)),
+            short_period: self.period.is_none_or(|period| period.length() < SHORT_PERIOD),
             trades: self.trades,
             restated: self.restated,
             sectors,

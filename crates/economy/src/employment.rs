@@ -17,10 +17,10 @@ use std::time::Duration;
 use money::{Amount, Asset, Party};
 use serde::Serialize;
 
-use crate::flow::Gate;
+use crate::flow::{Gate, counted};
 use crate::inequality::{Spread, spread};
-use crate::reading::{Act, LabourOutput, Producer, Use, act};
-use crate::registry::Place;
+use crate::reading::{Act, LabourOutput, Producer, Use, act_between};
+use crate::registry::{Place, Sides};
 use crate::{EconomyError, Flow, Institution, Ratio, Registry};
 
 /// What the journal does not know about work.
@@ -28,8 +28,11 @@ use crate::{EconomyError, Flow, Institution, Ratio, Registry};
 pub struct Effort {
     /// How long machines were busy, all together. None if nobody measured it.
     pub busy: Option<Duration>,
-    /// How long the period was for which `busy` was measured.
-    pub period: Option<Duration>,
+    /// How long those machines could have been busy meanwhile: the time for which `busy` was
+    /// measured, times how much they can do at once.
+    pub capacity: Option<Duration>,
+    /// What machines had added before `busy` was measured; none if it was from the first flow on.
+    pub value_added_before: Option<Amount>,
     /// Jobs that nobody has taken.
     pub vacancies: Option<u64>,
 }
@@ -45,13 +48,16 @@ pub struct Employment {
     pub people_at_work: u64,
     /// Machine-milliseconds of work, as handed in.
     pub busy_ms: Option<u64>,
-    /// Busy time / (machines at work × period).
+    /// Busy time / the time that the measured machines could have been busy.
     pub utilisation: Ratio,
     /// Jobs that nobody has taken, as handed in.
     pub vacancies: Option<u64>,
     /// Vacancies / (vacancies + machines at work): the rate of the Beveridge curve.
     pub vacancy_rate: Ratio,
-    /// Minor units of value added by machines for an hour of machine work.
+    /// What machines added, over all flows.
+    pub value_added_by_machines: Amount,
+    /// Minor units of value added by machines for an hour of machine work, over the time for which
+    /// that was measured.
     pub value_added_per_machine_hour: Ratio,
 
     /// Wages and what persons earned by selling their own work (mixed income).
@@ -104,12 +110,20 @@ impl<R: Borrow<Registry>> EmploymentBuilder<R> {
     /// As [`AccountsBuilder::add`](crate::AccountsBuilder::add). Nothing has changed then.
     pub fn add(&mut self, flow: &Flow) -> Result<(), EconomyError> {
         let amount = self.gate.admit(flow)?;
-        let act = act(self.registry.borrow(), flow);
+        let registry = self.registry.borrow();
+        let sides = registry.sides(flow);
+        let act = act_between(registry, flow, sides);
+        self.post(sides, act, amount);
+        Ok(())
+    }
+
+    /// Posts an amount; with the sign turned, takes it back.
+    pub(crate) fn post(&mut self, sides: Sides, act: Act, amount: i128) {
         match act {
             Act::Sale { seller, buyer } => {
                 if let Some(Producer::Market(seller)) = seller {
                     let unit = self.unit(seller);
-                    unit.sold += 1;
+                    unit.sold = counted(unit.sold, amount);
                     unit.output += amount;
                     unit.value_added += amount;
                     unit.surplus += amount;
@@ -124,9 +138,9 @@ impl<R: Borrow<Registry>> EmploymentBuilder<R> {
                 if output == LabourOutput::Sold {
                     self.unit(employer).surplus -= amount;
                 }
-                if let Some(worker) = self.registry.borrow().place(flow.payee) {
+                if let Some(worker) = sides.payee {
                     let unit = self.unit(worker);
-                    unit.sold += 1;
+                    unit.sold = counted(unit.sold, amount);
                     unit.earned += amount;
                 }
             }
@@ -134,7 +148,6 @@ impl<R: Borrow<Registry>> EmploymentBuilder<R> {
             Act::Subsidy { payee } => self.tax(payee, amount),
             Act::Neutral(_) => {}
         }
-        Ok(())
     }
 
     fn tax(&mut self, place: Place, amount: i128) {
@@ -192,21 +205,20 @@ impl<R: Borrow<Registry>> EmploymentBuilder<R> {
         }
         let income = people + residents + abroad + firms;
         let busy_ms = effort.busy.map(millis);
-        let hours = |ms: u64| Ratio {
-            numerator: machines_value_added.saturating_mul(3_600_000),
-            denominator: i128::from(ms),
-        };
+        let before = effort.value_added_before.map_or(0, |amount| amount.minor());
+        let added = machines_value_added - before;
+        let hours =
+            |ms: u64| Ratio { numerator: added, denominator: i128::from(ms) }.scaled(3_600_000, 1);
         let none = Ratio { numerator: 0, denominator: 0 };
         Employment {
             machines,
             at_work,
             people_at_work,
             busy_ms,
-            utilisation: match (busy_ms, effort.period) {
-                (Some(busy), Some(period)) => Ratio {
-                    numerator: i128::from(busy),
-                    denominator: i128::from(at_work) * i128::from(millis(period)),
-                },
+            utilisation: match (busy_ms, effort.capacity) {
+                (Some(busy), Some(capacity)) => {
+                    Ratio { numerator: i128::from(busy), denominator: i128::from(millis(capacity)) }
+                }
                 _ => none,
             },
             vacancies: effort.vacancies,
@@ -214,6 +226,7 @@ impl<R: Borrow<Registry>> EmploymentBuilder<R> {
                 numerator: i128::from(vacancies),
                 denominator: i128::from(vacancies) + i128::from(at_work),
             }),
+            value_added_by_machines: amount(machines_value_added),
             value_added_per_machine_hour: busy_ms.map_or(none, hours),
             to_people_for_work: amount(people),
             to_resident_owners: amount(residents),

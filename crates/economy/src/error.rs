@@ -136,6 +136,18 @@ pub enum EconomyError {
         /// Its amount.
         amount: Amount,
     },
+    /// The entry's place is past what a list of entries can name.
+    #[error("payment {reference} is past the 2^31 entries that one set of accounts can list")]
+    TooManyEntries {
+        /// Which flow.
+        reference: Reference,
+    },
+    /// An entry was to be typed anew that these accounts never counted.
+    #[error("no entry stands at place {place}: there is nothing to retype")]
+    NoSuchEntry {
+        /// The place that was named.
+        place: u64,
+    },
     /// Two figures about one period do not go together.
     #[error("period {period}: class `{class}` {problem}")]
     Observation {

@@ -187,12 +187,7 @@ impl<'a> Books<'a> {
                 return Err(refused(of, "has issued fewer receipts than are held"));
             }
         }
-        for (asset, price) in self.prices {
-            if price.of <= 0 || price.value < 0 {
-                return Err(refused(asset.code(), "has a price that is none"));
-            }
-        }
-        Ok(())
+        check_prices(self.prices)
     }
 
     /// What this much is worth; none if it has no price.
@@ -237,6 +232,11 @@ impl<'a> Books<'a> {
     }
 }
 
+fn check_prices(prices: &BTreeMap<Asset, Price>) -> Result<(), EconomyError> {
+    let wrong = prices.iter().find(|(_, price)| price.of <= 0 || price.value < 0);
+    wrong.map_or(Ok(()), |(asset, _)| Err(refused(asset.code(), "has a price that is none")))
+}
+
 fn share(amount: i128, value: i128, of: i128, what: &str) -> Result<i128, EconomyError> {
     amount.checked_mul(value).map(|product| product / of).ok_or_else(|| too_large(what))
 }
@@ -251,6 +251,81 @@ fn too_large(what: &str) -> EconomyError {
 
 fn refused(what: &str, problem: &'static str) -> EconomyError {
     EconomyError::Holding { what: what.to_owned(), problem }
+}
+
+/// An asset on the market, and how much of it there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// How much there is, and where. It names the asset.
+    pub supply: Supply,
+    /// The asset of which each unit of this one is a claim on a unit, if it is one: what is wrapped,
+    /// staked or bridged. Its worth lies in that asset already.
+    pub stands_for: Option<Asset>,
+}
+
+/// What all assets on the market are worth: price × circulating.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Capitalisation {
+    /// All of them, as they are listed.
+    pub gross: Amount,
+    /// Less what stands for another listed asset: each unit once.
+    pub net: Amount,
+    /// Circulating amounts of assets without a price, in their own minor units: in no figure.
+    pub unpriced: BTreeMap<String, i128>,
+}
+
+/// What these assets are worth in minor units of `unit`, which itself needs no price.
+///
+/// # Errors
+/// [`EconomyError::Holding`]: an asset that is listed twice, stands for itself (through others, too)
+/// or for one that is not listed, a supply or a price that is none, or a sum past what can be counted.
+pub fn market_capitalisation(
+    listings: &[Listing],
+    unit: Asset,
+    prices: &BTreeMap<Asset, Price>,
+) -> Result<Capitalisation, EconomyError> {
+    let mut listed: BTreeMap<Asset, &Listing> = BTreeMap::new();
+    for listing in listings {
+        let asset = listing.supply.minted.asset();
+        if listed.insert(asset, listing).is_some() {
+            return Err(refused(asset.code(), "is listed twice"));
+        }
+    }
+    check_prices(prices)?;
+    let mut found = Capitalisation {
+        gross: Amount::zero(unit),
+        net: Amount::zero(unit),
+        unpriced: BTreeMap::new(),
+    };
+    let (mut gross, mut net) = (0, 0);
+    for (asset, listing) in &listed {
+        let mut base = listing.stands_for;
+        for _ in 0..=listed.len() {
+            let Some(behind) = base else { break };
+            let Some(next) = listed.get(&behind) else {
+                return Err(refused(asset.code(), "stands for an asset that is not listed"));
+            };
+            base = next.stands_for;
+        }
+        if base.is_some() {
+            return Err(refused(asset.code(), "stands for itself, through others"));
+        }
+        let circulating = listing.supply.circulating()?.minor();
+        let value = match prices.get(asset) {
+            _ if *asset == unit => circulating,
+            Some(price) => share(circulating, price.value, price.of, asset.code())?,
+            None => {
+                found.unpriced.insert(asset.code().to_owned(), circulating);
+                continue;
+            }
+        };
+        gross = add(gross, value, asset.code())?;
+        if listing.stands_for.is_none() {
+            net = add(net, value, asset.code())?;
+        }
+    }
+    (found.gross, found.net) = (Amount::from_minor(unit, gross), Amount::from_minor(unit, net));
+    Ok(found)
 }
 
 /// How much of GDP is finance: settlement, escrow, lending, exchange.
@@ -348,6 +423,47 @@ mod tests {
         assert!(refusal(&two).contains("past what can be counted"));
         let twice = [vault("a", vec![], 1), vault("a", vec![], 1)];
         assert!(refusal(&twice).contains("twice"));
+    }
+
+    const WRAPPED: Asset = Asset::new("WGOLD", 3);
+
+    fn listing(asset: Asset, minted: i128, stands_for: Option<Asset>) -> Listing {
+        let amount = |minor| Amount::from_minor(asset, minor);
+        let (burned, treasury, bridged) = (amount(0), amount(0), amount(0));
+        Listing { supply: Supply { minted: amount(minted), burned, treasury, bridged }, stands_for }
+    }
+
+    #[test]
+    fn what_is_wrapped_is_on_the_market_once() {
+        let prices =
+            BTreeMap::from([GOLD, WRAPPED].map(|asset| (asset, Price { value: 3, of: 1 })));
+        let listings = [
+            listing(Asset::MUSD, 1_000, None),
+            listing(GOLD, 100, None),
+            listing(WRAPPED, 40, Some(GOLD)),
+            listing(Asset::new("DUST", 0), 7, None),
+        ];
+        let cap = market_capitalisation(&listings, Asset::MUSD, &prices).unwrap();
+        assert_eq!((cap.gross.minor(), cap.net.minor()), (1_000 + 300 + 120, 1_000 + 300));
+        assert_eq!(cap.unpriced, BTreeMap::from([("DUST".to_owned(), 7)]));
+    }
+
+    #[test]
+    fn a_listing_that_cannot_be_is_refused_by_name() {
+        let refusal = |listings: &[Listing]| {
+            let prices = BTreeMap::from([(GOLD, Price { value: 3, of: 1 })]);
+            market_capitalisation(listings, Asset::MUSD, &prices).unwrap_err().to_string()
+        };
+        let twice = [listing(GOLD, 1, None), listing(GOLD, 2, None)];
+        assert!(refusal(&twice).contains("GOLD: is listed twice"));
+        let alone = [listing(WRAPPED, 1, Some(GOLD))];
+        assert!(refusal(&alone).contains("not listed"));
+        let circle = [listing(WRAPPED, 1, Some(GOLD)), listing(GOLD, 1, Some(WRAPPED))];
+        assert!(refusal(&circle).contains("stands for itself"));
+        assert!(refusal(&[listing(GOLD, -1, None)]).contains("below zero"));
+        assert!(
+            refusal(&[listing(GOLD, i128::MAX / 2, None)]).contains("past what can be counted")
+        );
     }
 
     #[test]

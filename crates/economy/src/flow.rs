@@ -88,3 +88,8 @@ impl Gate {
         Ok(amount.minor())
     }
 }
+
+/// A count of flows after one more of this amount, or one less where the sign is turned.
+pub(crate) fn counted(count: u64, amount: i128) -> u64 {
+    if amount < 0 { count.saturating_sub(1) } else { count + 1 }
+}

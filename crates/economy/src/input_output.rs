@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use crate::flow::Gate;
 use crate::reading::{Act, LabourOutput, Producer, Use, act};
-use crate::registry::Place;
-use crate::{EconomyError, Flow, Institution, Leontief, Registry, Sector};
+use crate::registry::{InstitutionKind, Place};
+use crate::{EconomyError, Flow, Leontief, Registry, Sector};
 
 /// The most rows of one table: past that a table is no longer read by people, and its inverse
 /// would take more than a second.
@@ -174,7 +174,14 @@ impl<R: Borrow<Registry>> InputOutput<R> {
     /// As [`AccountsBuilder::add`](crate::AccountsBuilder::add). The table is then as it was.
     pub fn add(&mut self, flow: &Flow) -> Result<(), EconomyError> {
         let amount = self.gate.admit(flow)?;
-        match act(self.registry.borrow(), flow) {
+        let act = act(self.registry.borrow(), flow);
+        self.post(act, amount);
+        Ok(())
+    }
+
+    /// Posts an amount; with the sign turned, takes it back.
+    pub(crate) fn post(&mut self, act: Act, amount: i128) {
+        match act {
             Act::Sale { seller, buyer } => self.sale(seller, buyer, amount),
             Act::Labour { employer, output } => {
                 let row = self.group_of(employer);
@@ -187,7 +194,6 @@ impl<R: Borrow<Registry>> InputOutput<R> {
             // Paid out of value added, in which they are.
             Act::Tax { .. } | Act::Subsidy { .. } | Act::Neutral(_) => {}
         }
-        Ok(())
     }
 
     fn sale(&mut self, seller: Option<Producer>, buyer: Use, amount: i128) {
@@ -274,7 +280,7 @@ impl<R: Borrow<Registry>> InputOutput<R> {
                 let registry = self.registry.borrow();
                 let sector = registry.sector(place);
                 match (registry.institution(place), sector) {
-                    (Institution::Government, _) => Sector::ALL.len(),
+                    (InstitutionKind::Government, _) => Sector::ALL.len(),
                     (_, Some(sector)) => Sector::ALL
                         .iter()
                         .position(|one| *one == sector)

@@ -28,12 +28,15 @@
 //! | `employment`, `inequality` | which machines work, how much, who gets the income, how evenly |
 //! | `network`, `metcalfe` | who hires whom, who stays, whether value outgrows users |
 //! | `volume` | real GDP: chained Fisher, quality-adjusted |
-//! | `finance` | what circulates, what is locked, what of it is counted twice |
+//! | `finance` | what circulates, what it is worth, what is locked, what of it is counted twice |
+//!
+//! [`Compilation`] is all of them at once, with the entries under each figure (`sources`): a program
+//! that follows a journal wants that one.
 //!
 //! # Cost, order, bounds
 //!
-//! [`AccountsBuilder::add`] costs a handful of hash look-ups whatever the size of the economy, and
-//! [`AccountsBuilder::accounts`] one pass over its units. All folds are sums: the order of flows
+//! [`AccountsBuilder::add`] costs two hash look-ups whatever the size of the economy,
+//! [`Compilation::add`] about a dozen, and [`AccountsBuilder::accounts`] one pass over its units. All folds are sums: the order of flows
 //! does not matter. At most [`MAX_UNITS`] units, [`MAX_BUCKETS`] buckets of a [`Series`], and
 //! [`MAX_GROSS`] minor units of payments in one set of accounts; past that a flow is refused and
 //! nothing changes.
@@ -72,6 +75,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod compilation;
 mod employment;
 mod error;
 mod expenditure;
@@ -88,16 +92,19 @@ mod ratio;
 mod reading;
 mod registry;
 mod series;
+mod sources;
 mod volume;
 
 pub use accounts::{
-    Accounts, AccountsBuilder, OwnerAccounts, Period, SectorAccounts, UnitAccounts,
+    Accounts, AccountsBuilder, OwnerAccounts, Period, SHORT_PERIOD, SHORTEST_PERIOD,
+    SectorAccounts, UnitAccounts, YEAR,
 };
+pub use compilation::{Compilation, Entry};
 pub use employment::{Effort, Employment, EmploymentBuilder};
 pub use error::EconomyError;
 pub use finance::{
-    FinancialShare, Locked, Price, Supply, Token, Vault, capital_efficiency, financial_share,
-    locked,
+    Capitalisation, FinancialShare, Listing, Locked, Price, Supply, Token, Vault,
+    capital_efficiency, financial_share, locked, market_capitalisation,
 };
 pub use flow::{Flow, MAX_GROSS};
 pub use inequality::{Spread, spread};
@@ -110,4 +117,8 @@ pub use ratio::Ratio;
 pub use reading::{Counted, Purpose, Reading};
 pub use registry::{Institution, MAX_NAME, MAX_UNITS, Registry, Sector, Unit};
 pub use series::{Bucket, MAX_BUCKETS, Series, Span};
-pub use volume::{Observation, REFERENCE_QUALITY, Volume, volumes};
+pub use sources::{Figure, Under};
+pub use volume::{
+    MAX_CLASSES, Observation, REFERENCE_QUALITY, RealGdp, RealPeriod, Task, Volume, VolumeBuilder,
+    volumes,
+};

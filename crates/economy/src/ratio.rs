@@ -18,6 +18,20 @@ pub struct Ratio {
 }
 
 impl Ratio {
+    /// This ratio times `by / over`. Where the product does not fit, low bits of both parts are
+    /// dropped, far below what two decimals show.
+    pub(crate) fn scaled(self, by: u64, over: u64) -> Ratio {
+        let (by, over) = (i128::from(by), i128::from(over));
+        // A factor has at most 64 bits, so 64 bits less always make room.
+        (0..=64u32)
+            .find_map(|drop| {
+                let numerator = (self.numerator >> drop).checked_mul(by)?;
+                let denominator = (self.denominator >> drop).checked_mul(over)?;
+                Some(Ratio { numerator, denominator })
+            })
+            .unwrap_or(Ratio { numerator: 0, denominator: 0 })
+    }
+
     /// The ratio in hundredths, rounded half away from zero. None if the denominator is not above
     /// zero, or if the result does not fit.
     pub fn hundredths(&self) -> Option<i128> {
@@ -78,6 +92,17 @@ mod tests {
         assert_eq!(text(1999, 1000), "2.00");
         assert_eq!(text(-7, 2), "-3.50");
         assert_eq!(text(0, 5), "0.00");
+    }
+
+    #[test]
+    fn a_scaled_ratio_is_the_product_however_large_its_parts() {
+        let text = |numerator, denominator, by, over| {
+            Ratio { numerator, denominator }.scaled(by, over).to_string()
+        };
+        assert_eq!(text(3, 2, 365, 73), "7.50");
+        assert_eq!(text(i128::MAX / 2, i128::MAX, u64::MAX, u64::MAX / 4), "2.00");
+        assert_eq!(text(-(1 << 123), 1 << 123, 12, 1), "-12.00");
+        assert_eq!(text(5, 0, 12, 1), "n/a");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use ledger::Kind;
 use money::Party;
 use serde::{Deserialize, Serialize};
 
-use crate::registry::Place;
+use crate::registry::{InstitutionKind, Place, Sides};
 use crate::{EconomyError, Flow, Institution, Registry};
 
 /// For what a buyer buys, as its mandate declares it.
@@ -73,6 +73,45 @@ pub enum Counted {
 }
 
 impl Counted {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Counted; 12] = [
+        Counted::Intermediate,
+        Counted::FinalHousehold,
+        Counted::FinalCollective,
+        Counted::CapitalFormation,
+        Counted::Export,
+        Counted::Wage,
+        Counted::Tax,
+        Counted::Subsidy,
+        Counted::NotProduction,
+        Counted::WithinOwner,
+        Counted::Outside,
+        Counted::Memo,
+    ];
+
+    /// Its place in [`Counted::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Whether it is a final use: what GDP by expenditure adds up.
+    pub const fn is_final_use(self) -> bool {
+        match self {
+            Counted::FinalHousehold
+            | Counted::FinalCollective
+            | Counted::CapitalFormation
+            | Counted::Export => true,
+            Counted::Intermediate
+            | Counted::Wage
+            | Counted::Tax
+            | Counted::Subsidy
+            | Counted::NotProduction
+            | Counted::WithinOwner
+            | Counted::Outside
+            | Counted::Memo => false,
+        }
+    }
+
     /// What a person reads beside a payment.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -257,18 +296,22 @@ const fn is_restated(declared: Kind, counted: Counted) -> bool {
 
 /// The rules of the module's head, in their order.
 pub(crate) fn act(registry: &Registry, flow: &Flow) -> Act {
+    act_between(registry, flow, registry.sides(flow))
+}
+
+/// The same where the sides are known already.
+pub(crate) fn act_between(registry: &Registry, flow: &Flow, sides: Sides) -> Act {
     if flow.kind == Kind::Memo {
         return Act::Neutral(Counted::Memo);
     }
-    let payer = registry.place(flow.payer);
-    let payee = registry.place(flow.payee);
+    let Sides { payer, payee } = sides;
     if payer.is_none() && payee.is_none() {
         return Act::Neutral(Counted::Outside);
     }
     if matches!(flow.kind, Kind::Transfer | Kind::Financial | Kind::Interest) {
         return Act::Neutral(Counted::NotProduction);
     }
-    if registry.same_owner(flow.payer, flow.payee) {
+    if registry.within_owner(flow, sides) {
         return Act::Neutral(Counted::WithinOwner);
     }
     match flow.kind {
@@ -283,7 +326,7 @@ pub(crate) fn act(registry: &Registry, flow: &Flow) -> Act {
         Kind::Wage => wage(registry, payer, payee),
         Kind::FinalHousehold | Kind::FinalCollective => match payer {
             None => sale(registry, payee, Use::Export),
-            Some(place) => final_purchase(registry, flow.payer, place, payee),
+            Some(place) => final_purchase(registry, place, payee),
         },
         Kind::Intermediate => sale(registry, payee, own_use(registry, payer)),
         Kind::CapitalFormation => sale(registry, payee, capital_use(registry, payer)),
@@ -295,7 +338,7 @@ pub(crate) fn act(registry: &Registry, flow: &Flow) -> Act {
 
 fn wage(registry: &Registry, payer: Option<Place>, payee: Option<Place>) -> Act {
     let to_person =
-        payee.is_none_or(|place| matches!(registry.institution(place), Institution::Household));
+        payee.is_none_or(|place| matches!(registry.institution(place), InstitutionKind::Household));
     if !to_person {
         return sale(registry, payee, own_use(registry, payer));
     }
@@ -303,9 +346,9 @@ fn wage(registry: &Registry, payer: Option<Place>, payee: Option<Place>) -> Act 
         return Act::Neutral(Counted::NotProduction);
     };
     let output = match registry.institution(employer) {
-        Institution::Machine { .. } | Institution::Firm { .. } => LabourOutput::Sold,
-        Institution::Household => LabourOutput::Domestic,
-        Institution::Government => LabourOutput::Collective,
+        InstitutionKind::Machine | InstitutionKind::Firm => LabourOutput::Sold,
+        InstitutionKind::Household => LabourOutput::Domestic,
+        InstitutionKind::Government => LabourOutput::Collective,
     };
     Act::Labour { employer, output }
 }
@@ -314,9 +357,9 @@ fn wage(registry: &Registry, payer: Option<Place>, payee: Option<Place>) -> Act 
 fn own_use(registry: &Registry, payer: Option<Place>) -> Use {
     let Some(place) = payer else { return Use::Export };
     match registry.institution(place) {
-        Institution::Household => Use::Household,
-        Institution::Machine { .. } | Institution::Firm { .. } => Use::Intermediate(place),
-        Institution::Government => Use::Collective,
+        InstitutionKind::Household => Use::Household,
+        InstitutionKind::Machine | InstitutionKind::Firm => Use::Intermediate(place),
+        InstitutionKind::Government => Use::Collective,
     }
 }
 
@@ -324,20 +367,19 @@ fn own_use(registry: &Registry, payer: Option<Place>) -> Use {
 fn capital_use(registry: &Registry, payer: Option<Place>) -> Use {
     let Some(place) = payer else { return Use::Export };
     match registry.institution(place) {
-        Institution::Household => Use::Household,
-        Institution::Machine { .. } | Institution::Firm { .. } | Institution::Government => {
+        InstitutionKind::Household => Use::Household,
+        InstitutionKind::Machine | InstitutionKind::Firm | InstitutionKind::Government => {
             Use::Capital
         }
     }
 }
 
 /// What is consumed by whoever stands behind the resident `payer`.
-fn final_purchase(registry: &Registry, payer: Party, place: Place, payee: Option<Place>) -> Act {
-    let principal = registry.unit(registry.principal(payer)).map(|unit| unit.institution);
-    let buyer = match principal {
-        Some(Institution::Household) => Use::Household,
-        Some(Institution::Government) => Use::Collective,
-        Some(Institution::Firm { .. } | Institution::Machine { .. }) => Use::Intermediate(place),
+fn final_purchase(registry: &Registry, place: Place, payee: Option<Place>) -> Act {
+    let buyer = match registry.principal_institution(place) {
+        Some(InstitutionKind::Household) => Use::Household,
+        Some(InstitutionKind::Government) => Use::Collective,
+        Some(InstitutionKind::Firm | InstitutionKind::Machine) => Use::Intermediate(place),
         // A resident machine that shops for someone abroad.
         None => Use::Export,
     };
@@ -346,8 +388,8 @@ fn final_purchase(registry: &Registry, payer: Party, place: Place, payee: Option
 
 fn sale(registry: &Registry, payee: Option<Place>, buyer: Use) -> Act {
     let seller = payee.map(|place| match registry.institution(place) {
-        Institution::Government => Producer::Government(place),
-        Institution::Household | Institution::Machine { .. } | Institution::Firm { .. } => {
+        InstitutionKind::Government => Producer::Government(place),
+        InstitutionKind::Household | InstitutionKind::Machine | InstitutionKind::Firm => {
             Producer::Market(place)
         }
     });
@@ -359,13 +401,10 @@ fn sale(registry: &Registry, payee: Option<Place>, buyer: Use) -> Act {
 
 fn enterprise(registry: &Registry, place: Option<Place>) -> Option<Place> {
     place.filter(|place| {
-        matches!(
-            registry.institution(*place),
-            Institution::Machine { .. } | Institution::Firm { .. }
-        )
+        matches!(registry.institution(*place), InstitutionKind::Machine | InstitutionKind::Firm)
     })
 }
 
 fn government(registry: &Registry, place: Option<Place>) -> bool {
-    place.is_some_and(|place| matches!(registry.institution(place), Institution::Government))
+    place.is_some_and(|place| matches!(registry.institution(place), InstitutionKind::Government))
 }

@@ -10,10 +10,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use foldhash::fast::RandomState;
 use money::Party;
 use serde::{Deserialize, Serialize};
 
-use crate::EconomyError;
+use crate::{EconomyError, Flow};
 
 /// The most units that one registry holds.
 pub const MAX_UNITS: usize = 1_000_000;
@@ -154,6 +155,17 @@ impl Place {
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// Both sides of a payment, looked up once for all folds; none is the rest of the world.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sides {
+    pub(crate) payer: Option<Place>,
+    pub(crate) payee: Option<Place>,
 }
 
 /// A unit with what was found by looking through its owners.
@@ -164,18 +176,50 @@ struct Resident {
     beneficial: Party,
     /// The first party up the chain that is no machine: on whose behalf a machine shops.
     principal: Party,
-    /// Index of `beneficial` among `Registry::owners`.
+}
+
+/// What each flow asks of a resident, apart from the rest so that the whole of a large economy's
+/// stays near the processor.
+#[derive(Debug, Clone, Copy)]
+struct Traits {
+    institution: InstitutionKind,
+    sector: Option<Sector>,
+    /// Whether the unit acts for itself.
+    own_principal: bool,
+    /// Index of the beneficial owner among `Registry::owners`.
     owner: u32,
+}
+
+/// [`Institution`] without its owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InstitutionKind {
+    Household,
+    Machine,
+    Firm,
+    Government,
+}
+
+impl InstitutionKind {
+    const fn of(institution: &Institution) -> InstitutionKind {
+        match institution {
+            Institution::Household => InstitutionKind::Household,
+            Institution::Machine { .. } => InstitutionKind::Machine,
+            Institution::Firm { .. } => InstitutionKind::Firm,
+            Institution::Government => InstitutionKind::Government,
+        }
+    }
 }
 
 /// The units of an economy and who owns them. Cheap look-ups; insert-only.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     residents: Vec<Resident>,
-    places: HashMap<Party, u32>,
+    /// Of the residents, in the same order.
+    traits: Vec<Traits>,
+    places: HashMap<Party, u32, RandomState>,
     /// Beneficial owners, in the order in which they were first seen.
     owners: Vec<Party>,
-    owner_index: HashMap<Party, u32>,
+    owner_index: HashMap<Party, u32, RandomState>,
     /// Parties named as an owner before they were registered themselves.
     named: HashSet<Party>,
 }
@@ -227,7 +271,13 @@ impl Registry {
         };
         let owner = self.index_owner(beneficial);
         self.places.insert(party, index_of(self.residents.len()));
-        self.residents.push(Resident { unit, beneficial, principal, owner });
+        self.traits.push(Traits {
+            institution: InstitutionKind::of(&unit.institution),
+            sector: unit.sector,
+            own_principal: principal == party,
+            owner,
+        });
+        self.residents.push(Resident { unit, beneficial, principal });
         Ok(())
     }
 
@@ -267,21 +317,51 @@ impl Registry {
         self.beneficial_owner(one) == self.beneficial_owner(other)
     }
 
+    /// Who pays and who is paid, as far as they are residents.
+    pub(crate) fn sides(&self, flow: &Flow) -> Sides {
+        Sides { payer: self.place(flow.payer), payee: self.place(flow.payee) }
+    }
+
+    /// [`Registry::same_owner`] of a payment whose sides are known.
+    pub(crate) fn within_owner(&self, flow: &Flow, sides: Sides) -> bool {
+        let owner = |place: Place| self.traits[place.index()].owner;
+        match (sides.payer, sides.payee) {
+            (Some(payer), Some(payee)) => owner(payer) == owner(payee),
+            (Some(payer), None) => self.owners[owner(payer) as usize] == flow.payee,
+            (None, Some(payee)) => self.owners[owner(payee) as usize] == flow.payer,
+            (None, None) => flow.payer == flow.payee,
+        }
+    }
+
+    /// What the party is on whose behalf a resident acts; none if that party is foreign.
+    pub(crate) fn principal_institution(&self, place: Place) -> Option<InstitutionKind> {
+        if self.traits[place.index()].own_principal {
+            return Some(self.institution(place));
+        }
+        let principal = self.residents[place.index()].principal;
+        self.place(principal).map(|place| self.institution(place))
+    }
+
     pub(crate) fn place(&self, party: Party) -> Option<Place> {
         self.places.get(&party).copied().map(Place)
     }
 
-    pub(crate) fn institution(&self, place: Place) -> &Institution {
-        &self.residents[place.index()].unit.institution
+    pub(crate) fn institution(&self, place: Place) -> InstitutionKind {
+        self.traits[place.index()].institution
     }
 
     pub(crate) fn sector(&self, place: Place) -> Option<Sector> {
-        self.residents[place.index()].unit.sector
+        self.traits[place.index()].sector
+    }
+
+    /// The unit of this index in the order of registration.
+    pub(crate) fn party_at(&self, index: usize) -> Party {
+        self.residents[index].unit.party
     }
 
     /// Index of the unit's beneficial owner in [`Registry::owners`].
     pub(crate) fn owner_of(&self, place: Place) -> usize {
-        self.residents[place.index()].owner as usize
+        self.traits[place.index()].owner as usize
     }
 
     pub(crate) fn owners(&self) -> &[Party] {

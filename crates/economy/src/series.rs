@@ -5,11 +5,12 @@
 
 use std::borrow::Borrow;
 
+use ledger::Kind;
 use money::{Amount, Asset, Timestamp};
 use serde::Serialize;
 
 use crate::expenditure::Expenditure;
-use crate::flow::Gate;
+use crate::flow::{Gate, counted};
 use crate::reading::{Act, act, is_purchase};
 use crate::{Counted, EconomyError, Flow, Registry};
 
@@ -116,20 +117,29 @@ impl<R: Borrow<Registry>> Series<R> {
             return Ok(false);
         }
         let amount = self.gate.admit(flow)?;
-        let offset = (flow.at.as_millis() - self.span.from.as_millis()) / self.span.width_ms;
+        let act = act(self.registry.borrow(), flow);
+        Ok(self.post(flow.kind, flow.at, act, amount))
+    }
+
+    /// Posts an amount to its moment's bucket, or with the sign turned takes it back; `false` if
+    /// the moment is outside the span.
+    pub(crate) fn post(&mut self, kind: Kind, at: Timestamp, act: Act, amount: i128) -> bool {
+        if at < self.span.from || at >= self.span.to {
+            return false;
+        }
+        let offset = (at.as_millis() - self.span.from.as_millis()) / self.span.width_ms;
         let index = usize::try_from(offset).expect("within the span, so below MAX_BUCKETS");
         let sum = &mut self.sums[index];
-        let act = act(self.registry.borrow(), flow);
         sum.expenditure.post(act, amount);
         match act {
             Act::Sale { .. } => {
                 sum.turnover += amount;
-                sum.trades += 1;
+                sum.trades = counted(sum.trades, amount);
             }
-            Act::Neutral(Counted::WithinOwner) if is_purchase(flow.kind) => sum.turnover += amount,
+            Act::Neutral(Counted::WithinOwner) if is_purchase(kind) => sum.turnover += amount,
             Act::Neutral(_) | Act::Labour { .. } | Act::Tax { .. } | Act::Subsidy { .. } => {}
         }
-        Ok(true)
+        true
     }
 
     /// The buckets in order of time, without gaps.

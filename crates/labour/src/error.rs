@@ -65,6 +65,20 @@ pub enum LabourError {
         /// Bytes accepted.
         limit: usize,
     },
+    /// A text that cannot be read: none at all, not UTF-8, or too many bytes.
+    #[error("the text cannot be read: {reason}")]
+    BadText {
+        /// What is wrong, and what is accepted.
+        reason: String,
+    },
+    /// A text of more tokens than the network reads. Nothing of it is left out in silence.
+    #[error("the text has {tokens} tokens, at most {limit} are read; send it in parts")]
+    TextTooLong {
+        /// Tokens of the text, with the marks around it.
+        tokens: usize,
+        /// Tokens accepted.
+        limit: usize,
+    },
     /// A chat request that is not well formed, or out of bounds.
     #[error("the chat cannot be answered: {reason}")]
     BadChat {
@@ -224,6 +238,14 @@ pub enum LabourError {
         /// The fault and its place.
         source: PickleError,
     },
+    /// A file that belongs to a network cannot be made sense of, though it is the one that is pinned.
+    #[error("{file} cannot be used: {reason}")]
+    BrokenModel {
+        /// The file's name.
+        file: String,
+        /// What was wrong.
+        reason: String,
+    },
     /// The weights file lacks a tensor of the network, or it has another shape.
     #[error("the weights lack {name} with shape {shape:?}")]
     MissingWeight {
@@ -268,6 +290,8 @@ impl LabourError {
             | NotAPicture { .. }
             | AnswersOutOfRange { .. }
             | FileTooHeavy { .. }
+            | BadText { .. }
+            | TextTooLong { .. }
             | BadChat { .. }
             | ChatTooLong { .. } => true,
             Busy { .. } => false,
@@ -284,6 +308,7 @@ impl LabourError {
             | DiskFull { .. }
             | Io { .. }
             | Weights { .. }
+            | BrokenModel { .. }
             | MissingWeight { .. }
             | Labels { .. }
             | Language { .. }

@@ -16,7 +16,8 @@
 //! ```
 //!
 //! The others are its siblings, each a [`Worker`] and a manifest: [`FileKindWorker`] tells kinds of
-//! file apart, [`LanguageWorker`] answers chats (on llama.cpp, which is loaded like onnxruntime), and
+//! file apart, [`LanguageWorker`] answers chats (on llama.cpp, which is loaded like onnxruntime),
+//! [`ReadingWorker`] reads a page, [`MeaningWorker`] turns texts into vectors that are near where the texts mean alike, and
 //! [`efficientnet::Variant`] names rivals in seeing.
 
 #![deny(unsafe_code)]
@@ -26,16 +27,21 @@ pub mod efficientnet;
 pub mod error;
 pub mod fetch;
 pub mod file_kind;
+mod lanes;
 pub mod language;
 mod llama;
 pub mod manifest;
+pub mod meaning;
 mod meter;
+mod minilm;
 mod onnx;
 pub mod photographs;
 pub mod pickle;
 pub mod picture;
+pub mod reading;
 pub mod runtime;
 pub mod tensor;
+mod text_lines;
 pub mod vision;
 pub mod worker;
 
@@ -45,8 +51,10 @@ pub use fetch::{FetchProgress, Fetched, fetch, unwatched};
 pub use file_kind::{FileKind, FileKindWorker};
 pub use language::{ChatRequest, LanguageWorker};
 pub use manifest::{Manifest, manifest, manifests};
+pub use meaning::{Embedding, MeaningWorker};
 pub use meter::Measured;
 pub use photographs::{Photograph, sample_photographs};
+pub use reading::{Page, ReadingWorker, TextLine};
 pub use tensor::Tensor;
 pub use vision::{Classification, Guess, PictureInfo, VisionWorker};
 pub use worker::{Pins, Work, Worker, WorkerInfo};

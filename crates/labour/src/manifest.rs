@@ -240,10 +240,13 @@ pub fn manifests() -> &'static [Manifest] {
             include_str!("../../../models/efficientnet-lite2.toml"),
             include_str!("../../../models/imagenet-classes.toml"),
             include_str!("../../../models/magika.toml"),
+            include_str!("../../../models/minilm-l6.toml"),
+            include_str!("../../../models/pp-ocrv4.toml"),
             include_str!("../../../models/smollm2-135m.toml"),
             include_str!("../../../models/onnxruntime.toml"),
             include_str!("../../../models/llama.cpp.toml"),
             include_str!("../../../models/sample-photographs.toml"),
+            include_str!("../../../models/sample-page.toml"),
         ]
         .into_iter()
         // They are part of the program, and a test reads every one.

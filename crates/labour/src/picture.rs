@@ -75,6 +75,25 @@ impl Picture {
         self.pixels.height()
     }
 
+    /// The light at a place between pixels, red, green, blue, 0 to 255: of the four pixels around, each
+    /// as much as it is near. Beyond the edge it is as at the edge.
+    pub(crate) fn light(&self, x: f32, y: f32) -> [f32; 3] {
+        let near = |at: f32, side: u32| {
+            let at = at.clamp(0.0, (side - 1) as f32);
+            let first = (at as u32).min(side - 1);
+            (first, (first + 1).min(side - 1), at - first as f32)
+        };
+        let (left, right, across) = near(x, self.width());
+        let (top, bottom, down) = near(y, self.height());
+        let at = |x, y| self.pixels.get_pixel(x, y).0.map(f32::from);
+        let (a, b, c, d) = (at(left, top), at(right, top), at(left, bottom), at(right, bottom));
+        std::array::from_fn(|i| {
+            let upper = a[i] + (b[i] - a[i]) * across;
+            let lower = c[i] + (d[i] - c[i]) * across;
+            upper + (lower - upper) * down
+        })
+    }
+
     /// The kind of file it came from.
     pub fn format(&self) -> Format {
         self.format
@@ -255,10 +274,36 @@ pub fn prepare_for(picture: &Picture, to: usize) -> Tensor {
     let side = crop_side(width.min(height), to);
     let columns = taps((width - side) / 2, side, to);
     let rows = taps((height - side) / 2, side, to);
+    let mut data = vec![0f32; 3 * to * to];
+    resample(picture, &columns, &rows, |plane, y, x, value| {
+        data[(plane * to + y) * to + x] = (value - 127.0) / 128.0;
+    });
+    Tensor { shape: vec![1, 3, to, to], data }
+}
 
-    // First along the rows, for those rows that are needed, then down the columns.
+/// The whole picture, stretched or shrunk to `width`×`height`, in planes: shape 1×3×height×width,
+/// blue first, `x / 127.5 − 1`, as PP-OCR's networks were taught.
+pub(crate) fn prepare_page(picture: &Picture, width: usize, height: usize) -> Tensor {
+    let columns = taps(0, picture.width() as usize, width);
+    let rows = taps(0, picture.height() as usize, height);
+    let mut data = vec![0f32; 3 * width * height];
+    resample(picture, &columns, &rows, |plane, y, x, value| {
+        data[((2 - plane) * height + y) * width + x] = value / 127.5 - 1.0;
+    });
+    Tensor { shape: vec![1, 3, height, width], data }
+}
+
+/// Resamples a picture, and tells plane (red, green, blue), row, column and light, 0 to 255, of each
+/// pixel: first along the rows, for those rows that are needed, then down the columns.
+fn resample(
+    picture: &Picture,
+    columns: &[Tap],
+    rows: &[Tap],
+    mut put: impl FnMut(usize, usize, usize, f32),
+) {
+    let (width, to) = (picture.width() as usize, columns.len());
     let source = picture.pixels.as_raw();
-    let top = rows[0].first;
+    let top = rows.first().map_or(0, |tap| tap.first);
     let bottom = rows.iter().map(|t| t.first + t.weights.len()).max().unwrap_or(top);
     let mut narrow = vec![0f32; (bottom - top) * to * 3];
     for (y, line) in (top..bottom).zip(narrow.chunks_exact_mut(to * 3)) {
@@ -273,7 +318,6 @@ pub fn prepare_for(picture: &Picture, to: usize) -> Tensor {
             pixel.copy_from_slice(&sum);
         }
     }
-    let mut data = vec![0f32; 3 * to * to];
     let mut line = vec![0f32; to * 3];
     for (y, tap) in rows.iter().enumerate() {
         line.fill(0.0);
@@ -284,11 +328,10 @@ pub fn prepare_for(picture: &Picture, to: usize) -> Tensor {
         for (x, pixel) in line.chunks_exact(3).enumerate() {
             for (plane, value) in pixel.iter().enumerate() {
                 // The cubic filter overshoots at edges; light does not.
-                data[(plane * to + y) * to + x] = (value.clamp(0.0, 255.0) - 127.0) / 128.0;
+                put(plane, y, x, value.clamp(0.0, 255.0));
             }
         }
     }
-    Tensor { shape: vec![1, 3, to, to], data }
 }
 
 /// Side of the central square: of the shorter side `to` of `to` + 32 parts, at least a pixel.

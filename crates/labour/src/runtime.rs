@@ -81,6 +81,15 @@ pub(crate) struct Network {
 impl Network {
     /// Makes a network of an ONNX model.
     pub(crate) fn load(library: &Path, model: &[u8]) -> Result<Self, LabourError> {
+        Self::load_planning(library, model, true)
+    }
+
+    /// Makes a network whose input may be of any length: no plan of memory is kept for each.
+    pub(crate) fn load_for_any_length(library: &Path, model: &[u8]) -> Result<Self, LabourError> {
+        Self::load_planning(library, model, false)
+    }
+
+    fn load_planning(library: &Path, model: &[u8], plan: bool) -> Result<Self, LabourError> {
         let environment = environment(library)?;
         let session = (|| -> ort::Result<Session> {
             Session::builder(&environment)?
@@ -88,6 +97,7 @@ impl Network {
                 .with_inter_threads(1)?
                 .with_parallel_execution(false)?
                 .with_deterministic_compute(true)?
+                .with_memory_pattern(plan)?
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .commit_from_memory(model)
         })();
@@ -109,11 +119,22 @@ impl Network {
 
     /// Runs the network once.
     pub(crate) fn run(&mut self, input: &Tensor) -> Result<Vec<f32>, LabourError> {
+        Ok(self.run_shaped(input)?.data)
+    }
+
+    /// Runs a network once whose answer's shape depends on the input's.
+    pub(crate) fn run_shaped(&mut self, input: &Tensor) -> Result<Tensor, LabourError> {
         let run = |e: ort::Error| failed("run the network", &e);
         let shape = input.shape.as_slice();
         let input = TensorRef::from_array_view((shape, input.data.as_slice())).map_err(run)?;
         let outputs = self.session.run(ort::inputs![input]).map_err(run)?;
-        let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
-        Ok(values.to_vec())
+        let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(run)?;
+        let shape = shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
+        Ok(Tensor { shape, data: values.to_vec() })
+    }
+
+    /// What its maker wrote into the model under this key.
+    pub(crate) fn note(&self, key: &str) -> Option<String> {
+        self.session.metadata().ok()?.custom(key)
     }
 }

@@ -11,7 +11,6 @@
 //! may swap; compare labels there.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -20,6 +19,7 @@ use crate::LabourError;
 use crate::cache::Cache;
 use crate::efficientnet::{CLASSES, Variant, build};
 use crate::fetch::{FetchProgress, fetch, unwatched};
+use crate::lanes::Lanes;
 use crate::manifest::manifest;
 use crate::meter::{Measured, Meter};
 use crate::pickle::read_state_dict;
@@ -88,8 +88,7 @@ pub struct VisionWorker {
     meter: Meter,
     side: usize,
     labels: Vec<String>,
-    idle: Mutex<Vec<Network>>,
-    freed: Condvar,
+    lanes: Lanes,
 }
 
 impl VisionWorker {
@@ -128,8 +127,7 @@ impl VisionWorker {
 
         let graph = network_of(variant, &model.read()?, &model.files()[0].1.name)?;
         let labels = class_names(&labels.read()?)?;
-        let lanes: Result<Vec<Network>, LabourError> =
-            (0..LANES).map(|_| Network::load(runtime.path(), &graph)).collect();
+        let lanes = Lanes::new(LANES, || Network::load(runtime.path(), &graph))?;
 
         let pinned = model.manifest();
         let info = WorkerInfo {
@@ -147,15 +145,7 @@ impl VisionWorker {
         };
         let pins = crate::runtime::pins(&model, &runtime);
         let meter = Meter::new("photograph");
-        Ok(VisionWorker {
-            info,
-            pins,
-            meter,
-            side: variant.side(),
-            labels,
-            idle: Mutex::new(lanes?),
-            freed: Condvar::new(),
-        })
+        Ok(VisionWorker { info, pins, meter, side: variant.side(), labels, lanes })
     }
 
     /// Says what a picture shows: the `top_k` likeliest classes.
@@ -166,12 +156,13 @@ impl VisionWorker {
         if !(1..=MAX_ANSWERS).contains(&top_k) {
             return Err(LabourError::AnswersOutOfRange { asked: top_k, limit: MAX_ANSWERS });
         }
-        let mut lane = self.lane();
-        let started = Instant::now();
-        let picture = decode(picture)?;
-        let logits = lane.run(&prepare_for(&picture, self.side))?;
-        self.meter.add(1, started.elapsed());
-        drop(lane);
+        let (picture, logits) = self.lanes.with(|network| {
+            let started = Instant::now();
+            let picture = decode(picture)?;
+            let logits = network.run(&prepare_for(&picture, self.side))?;
+            self.meter.add(1, started.elapsed());
+            Ok::<_, LabourError>((picture, logits))
+        })?;
         self.classification(&picture, &logits, top_k)
     }
 
@@ -180,17 +171,7 @@ impl VisionWorker {
     /// # Errors
     /// [`LabourError::Runtime`] if the tensor has another shape than [`prepare_for`] gives.
     pub fn infer(&self, input: &Tensor) -> Result<Vec<f32>, LabourError> {
-        self.lane().run(input)
-    }
-
-    /// A free lane; waits for one.
-    fn lane(&self) -> Lane<'_> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut idle = self
-            .freed
-            .wait_while(idle, |idle| idle.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
-        Lane { worker: self, network: idle.pop() }
+        self.lanes.with(|network| network.run(input))
     }
 
     fn classification(
@@ -239,32 +220,6 @@ impl Worker for VisionWorker {
     fn work(&self, input: &[u8]) -> Result<Work, LabourError> {
         let bytes = self.classify(input, ANSWERS)?.to_json();
         Ok(Work { media_type: self.info.gives, bytes })
-    }
-}
-
-/// A network on loan. It goes back when dropped, also when its user panics.
-struct Lane<'w> {
-    worker: &'w VisionWorker,
-    network: Option<Network>,
-}
-
-impl Lane<'_> {
-    fn run(&mut self, input: &Tensor) -> Result<Vec<f32>, LabourError> {
-        match &mut self.network {
-            Some(network) => network.run(input),
-            None => Err(LabourError::Runtime {
-                doing: "run the network",
-                message: "the lane has none".into(),
-            }),
-        }
-    }
-}
-
-impl Drop for Lane<'_> {
-    fn drop(&mut self) {
-        let mut idle = self.worker.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.extend(self.network.take());
-        self.worker.freed.notify_one();
     }
 }
 

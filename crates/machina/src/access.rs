@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 
 use crate::assembly::Assembly;
 use crate::assembly::publication::{Form, Publication};
-use crate::cli::{Arguments, Grant, Place};
+use crate::cli::{Arguments, Grant, Place, Retype};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::report::{
     Books, ChannelReport, ClosedReport, EconomyReport, FundReport, Info, InscribedReport,
-    MandateReport, PayOrder, PayReport, QuoteReport, StallOrder, StallReport,
+    MandateReport, MeasuredReport, PayOrder, PayReport, QuoteReport, RetypeReport, StallOrder,
+    StallReport,
 };
 
 /// An economy, wherever it is.
@@ -107,6 +108,17 @@ impl Access {
         }
     }
 
+    /// What the economy measures of the outlook's drivers.
+    ///
+    /// # Errors
+    /// If the chain does not answer.
+    pub async fn measured(&self) -> Result<MeasuredReport, Failure> {
+        match self {
+            Access::Running(client) => client.get("outlook/measured").await,
+            Access::Here(assembly) => assembly.measured().await,
+        }
+    }
+
     /// The economy's accounts as a document.
     ///
     /// # Errors
@@ -117,6 +129,24 @@ impl Access {
                 client.get(&format!("economy/report/{}", form.as_str())).await
             }
             Access::Here(assembly) => assembly.publish(form).await,
+        }
+    }
+
+    /// Counts a trade as another kind.
+    ///
+    /// # Errors
+    /// If there is no such trade or kind, or nothing would change.
+    pub async fn retype(&self, retype: &Retype) -> Result<RetypeReport, Failure> {
+        match self {
+            Access::Running(client) => {
+                let order = serde_json::json!({
+                    "trade": retype.trade,
+                    "kind": retype.kind,
+                    "reason": retype.reason,
+                });
+                client.post("economy/retype", &order).await
+            }
+            Access::Here(assembly) => assembly.retype(retype).await,
         }
     }
 

@@ -108,13 +108,25 @@ pub struct Place {
         value_delimiter = ','
     )]
     pub wallet_makers: Vec<String>,
+
+    /// What [`Up::model`] says.
+    #[arg(skip)]
+    pub model: Option<PathBuf>,
+}
+
+/// How an economy runs.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Let the language machine at /v1 speak with this GGUF file instead of its own model.
+    #[arg(long, env = "MACHINA_MODEL", value_name = "FILE")]
+    pub model: Option<PathBuf>,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start an economy and keep it running until Ctrl-C.
-    Up,
+    Up(Up),
     /// Watch the first trade: a shopper machine buys the names of what photographs show.
     Demo,
     /// Pay for a request and print the answer.
@@ -153,7 +165,7 @@ pub enum Command {
     Books(Books),
     /// Show the economy's accounts: GDP three ways, turnover, velocity.
     #[command(
-        after_help = "Examples:\n  machina economy                                    the headline figures\n  machina economy report --pdf --output report.pdf   all tables, for paper\n  machina economy report --csv                       SDMX-CSV"
+        after_help = "Examples:\n  machina economy                                    the headline figures\n  machina economy report --pdf --output report.pdf   all tables, for paper\n  machina economy report --csv                       SDMX-CSV\n  machina economy retype TRADE transfer --reason WHY count a trade otherwise than declared"
     )]
     Economy(Economy),
     /// Project machine GDP and the crypto market, beside every rival model.
@@ -285,9 +297,19 @@ pub struct OutlookQuestion {
     /// What must be true for a quantity to reach a value: `crypto_cap=17e12@2034`.
     #[arg(long, value_name = "QUANTITY=VALUE@YEAR")]
     pub solve: Option<String>,
-    /// Take from this home's economy what it measures, in place of opinions.
-    #[arg(long, global = true)]
-    pub measured: bool,
+    /// Take from this home's economy what it measures, in place of opinions: `turnover` if nothing else
+    /// is said; `--measured=turnover,velocity,take`.
+    #[arg(
+        long,
+        global = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "turnover",
+        value_delimiter = ',',
+        value_name = "DRIVERS",
+        value_parser = ["turnover", "velocity", "take"]
+    )]
+    pub measured: Vec<String>,
     /// How often the model is drawn.
     #[arg(long, global = true, default_value_t = 200_000, value_name = "N")]
     pub draws: u32,
@@ -376,6 +398,29 @@ pub struct Economy {
 pub enum EconomyCommand {
     /// Write all tables: sectors, parties, who uses whose product, labour, money.
     Report(EconomyReportOptions),
+    /// Count a trade as another kind than it was declared, and say why.
+    ///
+    /// The trade's entries stay as they are: the decision is an entry of its own in the journal, moves no
+    /// money, and shows in the accounts with its reason. Another one takes it back.
+    #[command(
+        after_help = "Examples:\n  machina economy retype 0x5f…c1 intermediate --reason \"Ada bought it for her shop\"\n  machina economy retype 0x5f…c1 declared --reason \"it was for herself after all\"\n`machina books` lists the trades."
+    )]
+    Retype(Retype),
+}
+
+/// What a trade shall count as.
+#[derive(Debug, Clone, Args)]
+pub struct Retype {
+    /// The trade's reference.
+    #[arg(value_name = "TRADE")]
+    pub trade: String,
+    /// What it was for: intermediate, final_household, final_collective, capital_formation, wage, tax,
+    /// subsidy, interest, transfer or financial; or declared, as it was.
+    #[arg(value_name = "KIND")]
+    pub kind: String,
+    /// Why, in a sentence.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// Options of `machina economy report`; JSON unless another form is named.

@@ -59,7 +59,9 @@ impl From<outlook::OutlookError> for Failure {
     fn from(error: outlook::OutlookError) -> Failure {
         use outlook::OutlookError as E;
         match error {
-            E::Facts { .. } | E::Record { .. } | E::RecordHash { .. } => Failure::new(error),
+            E::Facts { .. } | E::NoMarket | E::Record { .. } | E::RecordHash { .. } => {
+                Failure::new(error)
+            }
             E::UnknownDriver { .. } | E::DriverRange { .. } => {
                 Failure::misuse(error).hint("`machina outlook --drivers` tells what each is")
             }

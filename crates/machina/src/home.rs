@@ -19,6 +19,9 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// More texts of the outlook's record than this are not read.
 const MOST_RECORDS: usize = 10_000;
 
+/// Of the notes where a hash was put on a chain no more is read than this, bytes.
+const LONGEST_NOTES: u64 = 16_384;
+
 /// The folder of an economy.
 #[derive(Debug, Clone)]
 pub struct Home(PathBuf);
@@ -114,6 +117,37 @@ impl Home {
                     .hint("name another folder with `--home DIR`")
             })?;
         Ok(path)
+    }
+
+    /// Where a hash of the record was put on a chain: transactions and blocks, the first first. What stands
+    /// there was written when the chain took it; the chain itself says whether it has it.
+    pub fn outlook_notes(&self, hash: &str) -> Vec<(String, u64)> {
+        let mut text = String::new();
+        let read = File::open(self.file("outlook").join(format!("{hash}.chain")))
+            .and_then(|file| file.take(LONGEST_NOTES).read_to_string(&mut text));
+        let line = |line: &str| {
+            let (transaction, block) = line.split_once(' ')?;
+            Some((transaction.to_string(), block.parse().ok()?))
+        };
+        if read.is_ok() { text.lines().filter_map(line).collect() } else { Vec::new() }
+    }
+
+    /// Notes where a hash of the record was put on a chain, after what was noted before.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn note_outlook(&self, hash: &str, transaction: &str, block: u64) -> Result<(), Failure> {
+        let path = self.file("outlook").join(format!("{hash}.chain"));
+        let mut notes = self.outlook_notes(hash);
+        notes.push((transaction.to_string(), block));
+        let text: String = notes.iter().map(|(tx, block)| format!("{tx} {block}\n")).collect();
+        write_private(&path, text.as_bytes()).map_err(|e| {
+            Failure::new(format!(
+                "the hash is on the chain by transaction {transaction}, and {} cannot be written: {e}",
+                path.display()
+            ))
+            .hint("keep that transaction's hash: it is the proof")
+        })
     }
 
     /// Takes the home for this process, making it if it is new. Waits a moment for a command that
@@ -214,6 +248,11 @@ impl Held {
         let mut secret = [0; 32];
         random(&mut secret)?;
         Ok(Key::load_or_create(&path, || secret)?)
+    }
+
+    /// Which home this is.
+    pub fn home(&self) -> Home {
+        self.home.clone()
     }
 
     /// Where the embedded chain keeps its blocks.

@@ -4,11 +4,13 @@
 
 use std::fmt::Write as _;
 
+use ledger::{Kind, Reference};
 use mandates::Left;
 use money::{Amount, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::failure::Failure;
 use crate::say;
 
 /// A service to sell.
@@ -285,6 +287,71 @@ pub struct Headline {
     pub turnover_to_value_added: String,
     /// Purchases between different owners.
     pub trades: u64,
+    /// Trades that count otherwise than declared, because a reader typed them anew.
+    #[serde(default)]
+    pub overridden: u64,
+}
+
+/// A trade that a reader of the accounts typed anew.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OverrideReport {
+    /// Which trade.
+    pub trade: Reference,
+    /// The override's own act in the journal.
+    pub reference: Reference,
+    /// The trade's amount.
+    pub amount: Amount,
+    /// As what it counted.
+    pub from: Kind,
+    /// As what it counts since.
+    pub to: Kind,
+    /// Why.
+    pub reason: String,
+    /// Who decided.
+    pub by: Party,
+    /// The same by name.
+    pub by_name: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What an override has changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetypeReport {
+    /// The override.
+    #[serde(rename = "override")]
+    pub entry: OverrideReport,
+    /// What the trade counted as, by the rules of the accounts.
+    pub counted_before: String,
+    /// What it counts as now.
+    pub counted_now: String,
+    /// GDP before and after.
+    pub gdp_before: Amount,
+    pub gdp_now: Amount,
+}
+
+impl RetypeReport {
+    /// The same as a person reads it.
+    pub fn text(&self) -> String {
+        let RetypeReport { entry, counted_before, counted_now, gdp_before, gdp_now } = self;
+        let mut table = Table::new(&[false, false]);
+        let trade = entry.trade.to_string();
+        let reference = entry.reference.to_string();
+        for (name, value) in [
+            ("trade", format!("{trade}  {}", entry.amount)),
+            ("was", counted_before.clone()),
+            ("is", counted_now.clone()),
+            ("why", entry.reason.clone()),
+            ("by", format!("{}, {}", entry.by_name, entry.at)),
+            ("entry", reference),
+            ("GDP", format!("{gdp_before} before, {gdp_now} now")),
+        ] {
+            table.row([name.to_string(), value]);
+        }
+        format!("{}\n{}", say::strong("Typed anew"), table.text())
+    }
 }
 
 /// Whether books and chain agree.
@@ -477,6 +544,41 @@ pub struct InscribedReport {
     pub block: u64,
 }
 
+/// What an economy measures of the outlook's drivers: ratios, and no amounts.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MeasuredReport {
+    /// A figure for each driver that its accounts speak of.
+    pub figures: Vec<MeasuredFigure>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MeasuredFigure {
+    /// Which driver of the outlook.
+    pub driver: String,
+    /// How it is computed, in a few words.
+    pub means: String,
+    /// Its value; none if it cannot be measured yet.
+    pub value: Option<f64>,
+    /// Why there is none.
+    pub lacks: Option<String>,
+}
+
+impl MeasuredReport {
+    /// The figure of one driver.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn value(&self, driver: outlook::Driver) -> Result<f64, Failure> {
+        let figure = self.figures.iter().find(|figure| figure.driver == driver.name());
+        figure.and_then(|figure| figure.value).ok_or_else(|| {
+            let lacks = figure.and_then(|figure| figure.lacks.clone());
+            Failure::new(lacks.unwrap_or_else(|| format!("this economy does not measure {driver}")))
+                .hint("let machines trade first, for example with `machina demo`")
+        })
+    }
+}
+
 /// A table with right-aligned columns where asked; widths follow the content.
 pub struct Table {
     right: Vec<bool>,
@@ -594,6 +696,10 @@ impl EconomyReport {
             &format!("turned over {} times", h.velocity_transactions),
         );
         line("trades", h.trades.to_string(), "");
+        if h.overridden > 0 {
+            let note = "count otherwise than declared: `machina economy report` says why";
+            line("overrides", h.overridden.to_string(), note);
+        }
         let agree = match self.books.state.as_str() {
             "equal" => say::good(&format!("books equal chain after block {}", self.books.block)),
             "differ" => {

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::books::{ChannelId, Entry, Line};
 use crate::error::{MandateError, Rule};
 use crate::key::Key;
-use crate::limits::{Accounts, Held, Mandates, Names, Spend};
+use crate::limits::{Held, InForce, Mandates, Names, Spend};
 
 /// A channel as its buyer's book has it. All amounts are of one asset, and none is negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -346,12 +346,12 @@ impl Mandates {
         evidence: Vec<Evidence>,
     ) -> Result<HeldVoucher, MandateError> {
         let machine = voucher.machine;
-        let mandate = self
+        let known = self
             .in_force(machine)?
-            .filter(|m| m.lifetime.asset() == voucher.amount.asset())
+            .filter(|known| known.mandate.lifetime.asset() == voucher.amount.asset())
             .ok_or(MandateError::NoMandate { machine })?;
+        let InForce { mandate, accounts, .. } = &*known;
         check(&voucher)?;
-        let accounts = Accounts::of(&mandate);
         let cap = id("channel/cap", voucher.reference, voucher.attempt);
         let operation = Operation::Linked(vec![
             Operation::Transfer(Transfer {

@@ -9,7 +9,6 @@ use std::io::Write as _;
 use std::path::Path;
 
 use alloy_primitives::{Address, B256, Signature, U256, keccak256};
-use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolStruct as _};
 use money::Party;
@@ -125,7 +124,7 @@ impl Key {
     }
 
     pub(crate) fn sign_hash(&self, hash: B256) -> Signature {
-        self.0.sign_hash_sync(&hash).expect("a local key signs any hash")
+        protocol::sign_hash(&self.0, hash)
     }
 
     /// Signs a payment that is held: the same payer, payee and amount, valid no longer than the

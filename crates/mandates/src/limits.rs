@@ -100,7 +100,7 @@ pub struct Left {
 pub struct Mandates {
     pub(crate) ledger: Ledger,
     /// Documents that were read and checked, by their reference; they never change.
-    checked: Arc<RwLock<HashMap<Reference, Mandate>>>,
+    checked: Arc<RwLock<HashMap<Reference, Arc<InForce>>>>,
     /// What came back out of each channel, as far as its entries were looked through.
     pub(crate) came_back: Arc<Mutex<HashMap<AccountId, CameBack>>>,
 }
@@ -112,6 +112,14 @@ pub(crate) struct CameBack {
     pub(crate) seen: usize,
     /// Minor units.
     pub(crate) minor: i128,
+}
+
+/// A mandate that was read and checked, with the names that follow from it: each purchase asks for
+/// them, and they are hashes of all that it says.
+pub(crate) struct InForce {
+    pub(crate) mandate: Mandate,
+    id: MandateId,
+    pub(crate) accounts: Accounts,
 }
 
 /// The accounts of one mandate.
@@ -128,8 +136,7 @@ impl Accounts {
         format!("mandate/{id}/{part}")
     }
 
-    pub(crate) fn of(mandate: &Mandate) -> Accounts {
-        let id = mandate.id();
+    fn of(mandate: &Mandate, id: MandateId) -> Accounts {
         let asset = mandate.lifetime.asset();
         let account = |part| AccountId::derive(mandate.machine, &Accounts::name(id, part), asset);
         Accounts {
@@ -158,7 +165,7 @@ impl Mandates {
     }
 
     /// The newest mandate of a machine.
-    pub(crate) fn in_force(&self, machine: Party) -> Result<Option<Mandate>, MandateError> {
+    pub(crate) fn in_force(&self, machine: Party) -> Result<Option<Arc<InForce>>, MandateError> {
         let Some(reference) = self.ledger.read(|state| newest(state, machine)) else {
             return Ok(None);
         };
@@ -175,9 +182,11 @@ impl Mandates {
         if mandate.reference() != reference || mandate.machine != machine {
             return Err(invalid("its document is not the one that was granted"));
         }
+        let id = mandate.id();
+        let known = Arc::new(InForce { accounts: Accounts::of(&mandate, id), id, mandate });
         let mut checked = self.checked.write().expect("no panic while reading");
-        checked.insert(reference, mandate.clone());
-        Ok(Some(mandate))
+        checked.insert(reference, known.clone());
+        Ok(Some(known))
     }
 
     /// Puts a mandate in force. It replaces the machine's earlier one; granting the same one again
@@ -192,15 +201,15 @@ impl Mandates {
         let mandate = signed.mandate().clone();
         // Whoever granted first is the owner; else a machine could make itself a second one.
         if let Some(present) = self.in_force(mandate.machine)?
-            && present.owner != mandate.owner
+            && present.mandate.owner != mandate.owner
         {
             return Err(MandateError::NotSignedByOwner {
                 machine: mandate.machine,
-                owner: present.owner,
+                owner: present.mandate.owner,
             });
         }
         let id = mandate.id();
-        let accounts = Accounts::of(&mandate);
+        let accounts = Accounts::of(&mandate, id);
         let asset = mandate.lifetime.asset();
         let open = |part: &str, limit: Limit, closes: bool| {
             let mut account =
@@ -244,10 +253,10 @@ impl Mandates {
         }];
         match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
             Outcome::Applied | Outcome::Exists => match self.in_force(mandate.machine)? {
-                Some(present) if present.id() != id => Err(MandateError::Superseded {
+                Some(present) if present.id != id => Err(MandateError::Superseded {
                     machine: mandate.machine,
                     mandate: id,
-                    by: present.id(),
+                    by: present.id,
                 }),
                 _ => Ok(id),
             },
@@ -266,6 +275,10 @@ impl Mandates {
     /// The mandate in force for a machine, expired or not. One that cannot be read is none: what
     /// is not known to be allowed is refused.
     pub fn of(&self, machine: Party) -> Option<Mandate> {
+        self.readable(machine).map(|known| known.mandate.clone())
+    }
+
+    fn readable(&self, machine: Party) -> Option<Arc<InForce>> {
         self.in_force(machine).unwrap_or_else(|error| {
             tracing::error!(%machine, %error, "a mandate cannot be read, so it allows nothing");
             None
@@ -274,12 +287,11 @@ impl Mandates {
 
     /// What a machine may still spend; `None` without a mandate.
     pub fn left(&self, machine: Party) -> Option<Left> {
-        let mandate = self.of(machine)?;
-        Some(self.left_of(&mandate))
+        let known = self.readable(machine)?;
+        Some(self.left_of(&known))
     }
 
-    fn left_of(&self, mandate: &Mandate) -> Left {
-        let accounts = Accounts::of(mandate);
+    fn left_of(&self, InForce { mandate, accounts, .. }: &InForce) -> Left {
         let asset = mandate.lifetime.asset();
         let cash = Line::Cash.of(mandate.machine, asset);
         self.ledger.read(|state| {
@@ -324,11 +336,11 @@ impl Mandates {
         now: Timestamp,
         evidence: Vec<Evidence>,
     ) -> Result<Held, MandateError> {
-        let mandate = self
+        let known = self
             .in_force(spend.machine)?
-            .filter(|m| m.lifetime.asset() == spend.amount.asset())
+            .filter(|known| known.mandate.lifetime.asset() == spend.amount.asset())
             .ok_or(MandateError::NoMandate { machine: spend.machine })?;
-        let accounts = Accounts::of(&mandate);
+        let InForce { mandate, id, accounts } = &*known;
         let names = Names::of(spend.reference);
         // A clock that steps back must not make the day shorter.
         let day_ends = now.max(self.ledger.read(State::now)).plus(DAY);
@@ -369,12 +381,12 @@ impl Mandates {
         ]);
         match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
             Outcome::Applied => {
-                let left = self.left_of(&mandate);
-                Ok(Held { spend, mandate: mandate.id(), left })
+                let left = self.left_of(&known);
+                Ok(Held { spend, mandate: *id, left })
             }
             // A reference names one payment; holding it twice is a mistake of the caller.
             Outcome::Exists => Err(MandateError::Ledger("this payment is held already".into())),
-            Outcome::Refused(refusal) => Err(refused(&mandate, &spend, refusal)),
+            Outcome::Refused(refusal) => Err(refused(mandate, &spend, refusal)),
         }
     }
 
@@ -523,7 +535,7 @@ impl Mandates {
 
     /// What a purchase by this machine is to the national accounts.
     pub fn purpose(&self, machine: Party) -> Option<Purpose> {
-        self.of(machine).map(|mandate| mandate.purpose)
+        self.readable(machine).map(|known| known.mandate.purpose)
     }
 }
 

@@ -337,6 +337,24 @@ impl Describe {
             Unit::Number => number::plain(value),
         }
     }
+
+    /// How it is distributed before anybody moves it, as a person reads it.
+    #[must_use]
+    pub fn shape(&self) -> String {
+        match self.prior {
+            Distribution::Fixed(value) => format!("fixed at {}", self.show(value)),
+            Distribution::Triangular { least, mode, most } => {
+                let [least, mode, most] = [least, mode, most].map(|value| self.show(value));
+                format!("triangular {least}, {mode}, {most}")
+            }
+            Distribution::Normal { mean, deviation } => {
+                format!("normal {} ± {}", self.show(mean), self.show(deviation))
+            }
+            Distribution::LogNormal { median, deviation, .. } => {
+                format!("lognormal, median {}, ln-sd {deviation}", self.show(median))
+            }
+        }
+    }
 }
 
 impl Drivers {

@@ -111,6 +111,9 @@ pub enum OutlookError {
         /// What is wrong with it.
         why: String,
     },
+    /// The table of facts has no crypto market, from which the rivals start.
+    #[error("the table of facts has no crypto market")]
+    NoMarket,
     /// A record's text is not what this program writes.
     #[error("line {line} of the record: {why}")]
     Record {

@@ -14,7 +14,8 @@
 //! # Where to start
 //!
 //! [`project`] draws the model; [`parts`] says which driver the uncertainty comes from; [`solve()`] asks what
-//! must be true for a target; [`compare()`] holds the claims beside all models. Equations, sources and the
+//! must be true for a target; [`compare()`] holds the claims beside all models; [`answer`] does all of it for one
+//! [`Question`]. Equations, sources and the
 //! back-test: `docs/outlook.md`.
 //!
 //! # Example
@@ -45,6 +46,7 @@ pub mod model;
 pub mod number;
 mod predictive;
 mod projection;
+mod question;
 pub mod record;
 pub mod rivals;
 mod scenario;
@@ -65,7 +67,10 @@ pub use predictive::{Normal, Predictive};
 pub use projection::{
     FAN_DRAWS, FanYear, Frequency, LEVELS, Medians, Projection, Quantiles, project, rank_r2,
 };
+pub use question::{
+    HASTY_DRAWS, MustBeTrue, Question, Report, SCENARIO_DRAWS, ScenarioLine, answer,
+};
 pub use scenario::Scenario;
 pub use simulation::{FEWEST_DRAWS, MOST_DRAWS, Plan, simulate};
 pub use solve::{Alone, Answer, Move, Together, solve};
-pub use variance::{BATCHES, Estimate, PAIRS, Part, parts};
+pub use variance::{BATCHES, Estimate, FEW_PAIRS, PAIRS, Part, parts, parts_of};

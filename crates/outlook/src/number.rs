@@ -40,6 +40,33 @@ pub fn dollars(value: f64) -> String {
     }
 }
 
+/// The same of a round figure, without the zeros that say nothing: `17T`, `2T`.
+#[must_use]
+pub fn round_dollars(value: f64) -> String {
+    let text = dollars(value);
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, unit)) if unit.is_ascii_alphabetic() => text.split_at(at),
+        _ => (text.as_str(), ""),
+    };
+    let digits = match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.'),
+        false => digits,
+    };
+    format!("{digits}{unit}")
+}
+
+/// A chance for people: `41 %`; never a 0 or 100 that is only rounded.
+#[must_use]
+pub fn chance(probability: f64) -> String {
+    if probability > 0.0 && probability < 0.005 {
+        "under 1 %".to_string()
+    } else if (0.995..1.0).contains(&probability) {
+        "over 99 %".to_string()
+    } else {
+        format!("{:.0} %", probability * 100.0)
+    }
+}
+
 /// A share in percent: `4.1 %`.
 #[must_use]
 pub fn share(value: f64) -> String {
@@ -84,7 +111,7 @@ fn significant(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{dollars, parse, plain, probability, share};
+    use super::{chance, dollars, parse, plain, probability, round_dollars, share};
 
     #[test]
     fn numbers_are_read_as_people_write_them() {
@@ -112,6 +139,10 @@ mod tests {
         assert_eq!(dollars(9.999e11), "1.00T");
         assert_eq!(dollars(306_662_000_000.0), "307B");
         assert_eq!(dollars(1.6e6), "1.60M");
+        assert_eq!(round_dollars(17e12), "17T");
+        assert_eq!(round_dollars(1.5e9), "1.5B");
+        assert_eq!(round_dollars(200e9), "200B");
+        assert_eq!(round_dollars(40.0), "40");
         assert_eq!(share(0.0412), "4.12 %");
         assert_eq!(plain(0.5), "0.5");
         assert_eq!(plain(1200.0), "1200");
@@ -120,6 +151,10 @@ mod tests {
 
     #[test]
     fn a_probability_is_never_rounded_to_certainty() {
+        assert_eq!(chance(0.414), "41 %");
+        assert_eq!(chance(0.0001), "under 1 %");
+        assert_eq!(chance(0.9999), "over 99 %");
+        assert_eq!((chance(0.0), chance(1.0)), ("0 %".to_string(), "100 %".to_string()));
         assert_eq!(probability(0.0812), ".08");
         assert_eq!(probability(0.001), "<.01");
         assert_eq!(probability(0.9999), ">.99");

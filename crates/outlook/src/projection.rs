@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::claim::CLAIMS;
 use crate::driver::{Driver, Drivers};
-use crate::model::{Horizon, Outcome, Quantity};
-use crate::simulation::{Plan, simulate};
+use crate::model::{Horizon, Outcome, Quantity, Year};
+use crate::simulation::{Plan, draw, simulate};
 
 /// The probabilities whose quantiles are told: of the fan, the table, and the record.
 pub const LEVELS: [f64; 9] = [0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975];
@@ -102,16 +102,25 @@ impl Frequency {
 /// Draws the model for every year up to a horizon.
 #[must_use]
 pub fn project(drivers: &Drivers, horizon: Horizon, plan: Plan) -> Projection {
-    let pair = |_: &_, o: &Outcome| [o.machine_gdp, o.crypto_cap];
-    let mut fan = Vec::new();
-    for year in horizon.way().filter(|year| *year != horizon) {
-        let pairs = simulate(drivers, year, plan.at_most(FAN_DRAWS), pair);
-        fan.push(FanYear {
-            year: year.year(),
-            machine_gdp: quantiles(pairs.iter().map(|p| p[0]).collect()),
-            crypto_cap: quantiles(pairs.iter().map(|p| p[1]).collect()),
-        });
-    }
+    // All years before the horizon from the same draws, each of which is a way through them.
+    let years: Vec<(i32, Year)> = horizon
+        .way()
+        .filter(|year| *year != horizon)
+        .map(|year| (year.year(), Year::new(year)))
+        .collect();
+    let ways = draw(drivers, plan.at_most(FAN_DRAWS), |values| {
+        let outcomes = years.iter().map(|(_, year)| year.outcome(values));
+        outcomes.map(|o| [o.machine_gdp, o.crypto_cap]).collect::<Box<[_]>>()
+    });
+    let mut fan: Vec<FanYear> = years
+        .iter()
+        .enumerate()
+        .map(|(place, (year, _))| FanYear {
+            year: *year,
+            machine_gdp: quantiles(ways.iter().map(|way| way[place][0]).collect()),
+            crypto_cap: quantiles(ways.iter().map(|way| way[place][1]).collect()),
+        })
+        .collect();
     let outcomes: Vec<Outcome> = simulate(drivers, horizon, plan, |_, o| *o);
     let column = |quantity: Quantity| outcomes.iter().map(|o| quantity.of(o)).collect::<Vec<_>>();
     // Sorting a million takes as long as drawing them; two columns at once.

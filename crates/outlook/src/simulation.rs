@@ -68,6 +68,16 @@ pub fn simulate<T: Send + Clone + Default>(
     keep: impl Fn(&Values, &Outcome) -> T + Sync,
 ) -> Vec<T> {
     let year = Year::new(horizon);
+    draw(drivers, plan, |values| keep(values, &year.outcome(values)))
+}
+
+/// Draws the drivers and keeps of each draw what `keep` makes of it: for whoever computes several years
+/// of one draw, since drawing costs more than computing.
+pub(crate) fn draw<T: Send + Clone + Default>(
+    drivers: &Drivers,
+    plan: Plan,
+    keep: impl Fn(&Values) -> T + Sync,
+) -> Vec<T> {
     let draws = usize::try_from(plan.draws).expect("at most ten million");
     let mut kept = vec![T::default(); draws];
     let threads = plan.threads.get().min(MOST_THREADS);
@@ -85,7 +95,7 @@ pub fn simulate<T: Send + Clone + Default>(
                     random.set_stream(stream);
                     for place in chunk {
                         let values = drivers.at(&uniforms(&mut random));
-                        *place = keep(&values, &year.outcome(&values));
+                        *place = keep(&values);
                     }
                 }
             });

@@ -12,7 +12,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::driver::{Driver, Drivers};
+use crate::driver::{Driver, Drivers, Values};
 use crate::model::{Horizon, Quantity, Year};
 use crate::simulation::uniforms;
 
@@ -20,6 +20,8 @@ use crate::simulation::uniforms;
 pub const BATCHES: u32 = 24;
 /// Pairs of draws in a batch; each is evaluated once more for every driver.
 pub const PAIRS: u32 = 1_024;
+/// The same where an answer is wanted at once: the error is then larger by a factor of √2.
+pub const FEW_PAIRS: u32 = 512;
 /// Streams of random numbers that no simulation uses.
 const FIRST_STREAM: u64 = 1 << 40;
 
@@ -46,67 +48,91 @@ pub struct Part {
 /// The parts of all drivers that are not fixed, the greatest total first.
 #[must_use]
 pub fn parts(drivers: &Drivers, horizon: Horizon, quantity: Quantity, seed: u64) -> Vec<Part> {
+    let [parts] = parts_of(drivers, horizon, [quantity], seed, PAIRS);
+    parts
+}
+
+/// The same for several quantities from the same draws, with so many pairs in a batch.
+#[must_use]
+pub fn parts_of<const N: usize>(
+    drivers: &Drivers,
+    horizon: Horizon,
+    quantities: [Quantity; N],
+    seed: u64,
+    pairs: u32,
+) -> [Vec<Part>; N] {
     let free: Vec<Driver> =
         Driver::ALL.into_iter().filter(|driver| !drivers.of(*driver).is_fixed()).collect();
     let year = Year::new(horizon);
-    let mut batches: Vec<Vec<(f64, f64)>> = vec![Vec::new(); free.len()];
+    let mut batches: Vec<Vec<[(f64, f64); N]>> = vec![Vec::new(); free.len()];
     for batch in 0..u64::from(BATCHES) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(FIRST_STREAM + batch);
+        let drawn: Vec<Pair> = (0..pairs.max(2))
+            .map(|_| (drivers.at(&uniforms(&mut random)), drivers.at(&uniforms(&mut random))))
+            .collect();
         for (kept, indices) in
-            batches.iter_mut().zip(batch_indices(drivers, &year, quantity, &free, &mut random))
+            batches.iter_mut().zip(batch_indices(&drawn, &year, quantities, &free))
         {
             kept.push(indices);
         }
     }
-    let mut parts: Vec<Part> = free
-        .into_iter()
-        .zip(batches)
-        .map(|(driver, batches)| Part {
-            driver,
-            first: estimate(batches.iter().map(|b| b.0)),
-            total: estimate(batches.iter().map(|b| b.1)),
-        })
-        .collect();
-    parts.sort_by(|a, b| b.total.value.total_cmp(&a.total.value));
-    parts
+    std::array::from_fn(|n| {
+        let mut parts: Vec<Part> = free
+            .iter()
+            .zip(&batches)
+            .map(|(driver, batches)| Part {
+                driver: *driver,
+                first: estimate(batches.iter().map(|b| b[n].0)),
+                total: estimate(batches.iter().map(|b| b[n].1)),
+            })
+            .collect();
+        parts.sort_by(|a, b| b.total.value.total_cmp(&a.total.value));
+        parts
+    })
 }
 
-/// First-order and total index of each free driver, from one batch.
-fn batch_indices(
-    drivers: &Drivers,
+/// Two draws, of which one lends the other its drivers, one by one.
+type Pair = (Values, Values);
+
+/// First-order and total index of each free driver for each quantity, from one batch.
+fn batch_indices<const N: usize>(
+    drawn: &[Pair],
     year: &Year,
-    quantity: Quantity,
+    quantities: [Quantity; N],
     free: &[Driver],
-    random: &mut ChaCha8Rng,
-) -> Vec<(f64, f64)> {
-    let log = |values: &_| quantity.of(&year.outcome(values)).ln();
-    let pairs: Vec<_> = (0..PAIRS)
-        .map(|_| {
-            let a = drivers.at(&uniforms(random));
-            let b = drivers.at(&uniforms(random));
-            (log(&a), log(&b), a, b)
-        })
-        .collect();
-    let n = f64::from(PAIRS);
-    let mean = pairs.iter().map(|p| p.0 + p.1).sum::<f64>() / (2.0 * n);
-    let variance =
-        pairs.iter().map(|p| (p.0 - mean).powi(2) + (p.1 - mean).powi(2)).sum::<f64>() / (2.0 * n);
+) -> Vec<[(f64, f64); N]> {
+    let logs = |values: &_| {
+        let outcome = year.outcome(values);
+        quantities.map(|quantity| quantity.of(&outcome).ln())
+    };
+    let pairs: Vec<_> = drawn.iter().map(|(a, b)| (logs(a), logs(b), a, b)).collect();
+    let n = pairs.len() as f64;
+    let moments: [(f64, f64); N] = std::array::from_fn(|q| {
+        let mean = pairs.iter().map(|p| p.0[q] + p.1[q]).sum::<f64>() / (2.0 * n);
+        let squares = pairs.iter().map(|p| (p.0[q] - mean).powi(2) + (p.1[q] - mean).powi(2));
+        (mean, squares.sum::<f64>() / (2.0 * n))
+    });
     free.iter()
         .map(|driver| {
-            let (mut first, mut total) = (0.0, 0.0);
+            let mut sums = [(0.0, 0.0); N];
             for (a, b, values, others) in &pairs {
-                let mut mixed = *values;
+                let mut mixed = **values;
                 mixed[driver.index()] = others[driver.index()];
-                let mixed = log(&mixed);
-                first += (b - mean) * (mixed - a);
-                total += (a - mixed).powi(2);
+                let mixed = logs(&mixed);
+                for (q, (first, total)) in sums.iter_mut().enumerate() {
+                    *first += (b[q] - moments[q].0) * (mixed[q] - a[q]);
+                    *total += (a[q] - mixed[q]).powi(2);
+                }
             }
-            if variance > 0.0 {
-                (first / n / variance, total / (2.0 * n) / variance)
-            } else {
-                (0.0, 0.0)
-            }
+            std::array::from_fn(|q| {
+                let ((first, total), (_, variance)) = (sums[q], moments[q]);
+                if variance > 0.0 {
+                    (first / n / variance, total / (2.0 * n) / variance)
+                } else {
+                    (0.0, 0.0)
+                }
+            })
         })
         .collect()
 }

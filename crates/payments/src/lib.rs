@@ -16,10 +16,12 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod a2a;
 pub mod auth_capture;
 pub mod buyer;
 pub mod channel;
 mod documents;
+mod envelope;
 pub mod escrow;
 pub mod exact;
 pub mod extensions;

@@ -414,7 +414,7 @@ impl Bookkeeper {
                     continue;
                 }
                 // So does the escrow, of a payer's money; and what a seller was paid for.
-                if in_escrows.explains(movement.transaction, party, movement.amount) {
+                if in_escrows.explains(movement.transaction, party, direction, movement.amount) {
                     continue;
                 }
                 let paid = match direction {
@@ -596,7 +596,7 @@ enum Step {
     Waits,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     In,
     Out,

@@ -5,12 +5,14 @@ use crate::town;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mandates::books::Line;
 use payments::channel::wallet::ChannelPolicy;
 use payments::channel::{self, Collect};
 use payments::{Bought, BuyError, Buyer, BuyerLimits};
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use town::meddler::{Meddler, Meddling};
 use town::shop::Shop;
@@ -195,4 +197,74 @@ async fn a_claim_on_the_chain_tells_what_many_lost_answers_did_not() {
     let found = town.bookkeeper(&[buyer.party(), seller()]).reconcile(true).await.unwrap();
     assert_eq!((found.posted, found.breaks.len()), (7, 0));
     assert_eq!(figures(&buyer), (100 * COST, 8 * COST, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_total_that_was_charged_for_the_same_request_is_not_signed_for_it_again() {
+    let (town, shop, buyer) = scene(16).await;
+    let between = Meddler::before(&shop, Vec::new()).await;
+    let buy = async |body: &str| buyer.buy_by(&between.purchase(&shop, body), CHANNEL).await;
+    // Totals of 2, 3 and 4 prices come to nothing, and the same request is charged at 5.
+    for n in 0..3 {
+        assert!(matches!(buy(&format!("no:{n}")).await, Err(BuyError::NotCharged { .. })));
+    }
+    let first = buy("job:same").await.unwrap();
+    // Nobody knows what became of 6: the next goes in order, and others run ahead from there.
+    assert!(matches!(buy("fail").await, Err(BuyError::Unanswered { .. })));
+    buy("job:in order").await.unwrap();
+    buy("job:ahead").await.unwrap();
+    let work = shop.work.count();
+    // The next total is 5 again: with it the seller would answer what it had sold before.
+    let again = buy("job:same").await.unwrap();
+    assert_ne!(first.body, again.body, "the work of before was paid for once more");
+    assert_eq!(shop.work.count(), work + 1);
+    let price = u128::from(PRICE);
+    assert!(
+        between.totals().ends_with(&[3 * price, 4 * price, 6 * price]),
+        "{:?}",
+        between.totals()
+    );
+    assert_eq!(is_equal(&town, &shop, &buyer).await, 5 * COST);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_lie_to_one_that_ran_ahead_those_who_wait_sign_nothing_more() {
+    let (_town, shop, buyer) = scene(2).await;
+    let channel = buyer.channels().unwrap()[0].id;
+    let lie = |extra: &mut Value| extra["chargedAmount"] = json!((2 * COST).to_string());
+    let plan = vec![Meddling::Pass, Meddling::Receipt(Arc::new(lie))];
+    let between = Meddler::before(&shop, plan).await;
+    let refused = async |body: &str| {
+        let bought = buyer.buy_by(&between.purchase(&shop, body), CHANNEL).await;
+        assert!(matches!(bought, Err(BuyError::NotCharged { .. })), "{bought:?}");
+        shop.work.begins().await;
+    };
+    refused("no:1").await;
+    let mut lied_to = all_at_once(&buyer, [between.purchase(&shop, "wait:a")].into_iter());
+    shop.work.begins().await;
+    // So much is signed and not charged now that the next go in order: they wait for the one above.
+    refused("no:2").await;
+    let quotes = between.turns.load(Ordering::SeqCst) + 3;
+    let purchases = (0..3).map(|n| between.purchase(&shop, &format!("job:{n}")));
+    let mut waiting = all_at_once(&buyer, purchases);
+    while between.turns.load(Ordering::SeqCst) < quotes {
+        tokio::task::yield_now().await;
+    }
+    // A purchase past the channel takes longer than they need to come to it.
+    buyer.buy_by(&shop.purchase("job:at once"), Some("exact")).await.unwrap();
+    assert_eq!(between.totals().len(), 3, "they wait");
+    shop.work.may_end.add_permits(1);
+    // What is delivered is handed out; the seller is believed no more.
+    lied_to.join_next().await.unwrap().unwrap().unwrap();
+    while let Some(done) = waiting.join_next().await {
+        done.unwrap().unwrap();
+    }
+    let seen = between.seen.lock().unwrap();
+    let of_it = seen.iter().filter(|p| p.payload["voucher"]["channelId"] == channel.to_string());
+    assert_eq!((of_it.count(), seen.len()), (3, 6), "something more was signed for the channel");
+    drop(seen);
+    let channels = buyer.channels().unwrap();
+    assert_eq!((channels.len(), channels[0].id), (2, channel));
+    assert!(channels[0].stopped.as_ref().unwrap().contains("charged"), "{:?}", channels[0]);
+    assert_eq!(channels[1].stopped, None);
 }

@@ -13,9 +13,10 @@
 //! - [`escrow`]: escrowed payments: what a payer signs, and how a payment is named.
 //! - [`identity`]: agents: their registries, and the registration file (ERC-8004).
 //! - [`jobs`]: jobs under escrow and who judges them (ERC-8183): rules, and how answers are sealed.
+//! - [`sign_hash`]: how a key in memory signs any of it.
 //! - [`create2`]: deploying to an address known beforehand, on any chain.
 //!
-//! Pure functions over constants: no clock, no I/O, no keys. It knows no chain and no way to reach
+//! Pure functions over constants: no clock, no I/O, and it keeps no keys. It knows no chain and no way to reach
 //! one; `chain` takes the genesis from `machina`, and `settlement` sends the calls.
 #![deny(clippy::float_arithmetic)]
 
@@ -32,6 +33,7 @@ pub mod identity;
 pub mod jobs;
 pub mod notarial;
 pub mod permit2;
+mod signing;
 
 pub use authorization::{
     CancelAuthorization, ReceiveWithAuthorization, TransferWithAuthorization, dollar_domain,
@@ -40,6 +42,7 @@ pub use authorization::{
 pub use bindings::{MachinaDollar, Multicall3};
 pub use error::{ProtocolError, RegistrationFault};
 pub use genesis::{GenesisAccount, genesis};
+pub use signing::sign_hash;
 
 /// The chain id of an embedded economy: HTTP's 402, twice.
 pub const EMBEDDED_CHAIN_ID: u64 = 402_402;

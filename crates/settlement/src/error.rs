@@ -51,6 +51,15 @@ pub enum SettlementError {
         /// The transaction to watch.
         transaction: B256,
     },
+    /// Something that the same account sent earlier is not mined yet, and may be just this. Nothing
+    /// was sent; ask again when it is mined.
+    #[error(
+        "a transaction that {sender} sent earlier is not mined yet; nothing was sent: try again in a moment"
+    )]
+    UnderWay {
+        /// Whose.
+        sender: Address,
+    },
     /// Gas costs more now than we may offer. Nothing was sent; it may be cheaper later.
     #[error(
         "gas costs {asked} wei now, and at most {most} may be offered: wait until it is cheaper, or raise the limit"
@@ -110,6 +119,7 @@ impl SettlementError {
             self,
             SettlementError::Unreachable { .. }
                 | SettlementError::Pending { .. }
+                | SettlementError::UnderWay { .. }
                 | SettlementError::GasTooDear { .. }
         )
     }

@@ -30,6 +30,7 @@ pub use protocol::escrow::PaymentInfo;
 
 use crate::endpoint::failure;
 use crate::error::SettlementError;
+use crate::search::backwards;
 use crate::sender::Receipt;
 use crate::token::{PAYMENT_GAS, Settlement, Token};
 
@@ -41,9 +42,6 @@ pub const ESCROW_GAS: u64 = 2 * PAYMENT_GAS;
 
 /// The most gas where the payer's wallet may have to be made first (EIP-6492).
 const WITH_WALLET_GAS: u64 = ESCROW_GAS + crate::wallet::WALLET_GAS;
-
-/// How many blocks are searched at once; public nodes allow that much.
-const BLOCKS_AT_ONCE: u64 = 1_000;
 
 /// How long before its end a payment may have been collected and still be found. A gate takes no
 /// payment that is good for more than its timeout and a day.
@@ -521,11 +519,10 @@ impl Settlement {
         let earliest = order.collected_before().saturating_sub(SEARCHED_BEFORE_END.as_secs());
         let filter = Filter::new().address(CONTRACT).topic1(name);
         // Asked after it was seen to be collected, so that is in a block up to this one.
-        let mut last = self.block_number().await?;
-        let safe = if self.confirmations > 0 { self.safe_head().await? } else { last };
+        let newest = self.block_number().await?;
+        let safe = if self.confirmations > 0 { self.safe_head().await? } else { newest };
         let mut events = Vec::new();
-        loop {
-            let first = last.saturating_sub(BLOCKS_AT_ONCE - 1);
+        for (first, last) in backwards(0, newest) {
             let mut found = self.events_of(&filter, first, last).await?;
             found.append(&mut events);
             events = found;
@@ -537,11 +534,11 @@ impl Settlement {
                 };
             }
             events = history.events;
-            if first == 0 || self.time_of(first).await? < earliest {
-                return Err(unreadable("collected, yet no event tells by what".into()));
+            if self.time_of(first).await? < earliest {
+                break;
             }
-            last = first - 1;
         }
+        Err(unreadable("collected, yet no event tells by what".into()))
     }
 
     /// What happened to any payment in blocks `from..=to`, in order.

@@ -25,6 +25,7 @@ use protocol::permit2::{
 use crate::channels;
 use crate::endpoint::failure;
 use crate::error::SettlementError;
+use crate::search::backwards;
 use crate::sender::Receipt;
 use crate::token::{Dollar, PAYMENT_GAS, Settlement};
 
@@ -37,9 +38,6 @@ sol! {
         function nonces(address owner) external view returns (uint256);
     }
 }
-
-/// How many blocks are searched at once; public nodes allow that much.
-const BLOCKS_AT_ONCE: u64 = 1_000;
 
 /// How long before its end a permit may have been used and still be found. A gate takes no payment
 /// that is good for more than its timeout and a day.
@@ -333,10 +331,9 @@ impl Settlement {
         let (word, bit) = nonce_place(permit.nonce);
         let mut cancelled = false;
         // Asked after it was seen to be spent, so it is in a block up to this one.
-        let mut last = self.block_number().await?;
-        let safe = if self.confirmations > 0 { self.safe_head().await? } else { last };
-        loop {
-            let first = last.saturating_sub(BLOCKS_AT_ONCE - 1);
+        let newest = self.block_number().await?;
+        let safe = if self.confirmations > 0 { self.safe_head().await? } else { newest };
+        for (first, last) in backwards(0, newest) {
             if let Some(used) = self.use_between(permit, &transfers, first, last).await? {
                 if let PermitState::Used { transaction, block, .. } = used
                     && block > safe
@@ -354,10 +351,9 @@ impl Settlement {
                 .filter(|l| l.block_number.is_some_and(|block| block <= safe))
                 .filter_map(|l| Permit2::UnorderedNonceInvalidation::decode_log(&l.inner).ok())
                 .any(|event| event.word == word && !(event.mask & bit).is_zero());
-            if first == 0 || self.block_time(first).await? < earliest {
+            if self.block_time(first).await? < earliest {
                 break;
             }
-            last = first - 1;
         }
         Ok(if cancelled { PermitState::Cancelled } else { PermitState::Elsewhere })
     }

@@ -14,6 +14,7 @@ use money::{Amount, Asset, Party};
 use crate::endpoint::{Endpoint, failure};
 use crate::error::SettlementError;
 use crate::pool::{Pool, SendingKeys};
+use crate::search::backwards;
 use crate::sender::{Receipt, Sender, SenderLimits, outcome, settled_head};
 
 sol! {
@@ -34,9 +35,6 @@ sol! {
         event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
     }
 }
-
-/// How many blocks are searched for an authorization's event at once; public nodes allow that much.
-const BLOCKS_AT_ONCE: u64 = 1_000;
 
 /// The longest name or version of a token that is believed, in bytes.
 const MAX_DOMAIN_TEXT: usize = 128;
@@ -464,23 +462,20 @@ impl Settlement {
             cause: cause.into(),
         };
         // Asked after it was seen to be used, so it is in a block up to this one.
-        let mut last = self.block_number().await?;
-        let from_block = from_block.min(last);
-        let log = loop {
-            let first = last.saturating_sub(BLOCKS_AT_ONCE - 1).max(from_block);
+        let newest = self.block_number().await?;
+        let mut found = None;
+        for (first, last) in backwards(from_block.min(newest), newest) {
             let logs = self
                 .provider
                 .get_logs(&filter.clone().from_block(first).to_block(last))
                 .await
                 .map_err(|e| failure(&self.endpoint, "an authorization's event", e))?;
-            if let Some(log) = logs.into_iter().next() {
-                break log;
+            found = logs.into_iter().next();
+            if found.is_some() {
+                break;
             }
-            if first == from_block {
-                return Err(unreadable("used, yet no event tells by what"));
-            }
-            last = first - 1;
-        };
+        }
+        let log = found.ok_or_else(|| unreadable("used, yet no event tells by what"))?;
         let transaction =
             log.transaction_hash.ok_or_else(|| unreadable("the event names no transaction"))?;
         let block = log.block_number.ok_or_else(|| unreadable("the event names no block"))?;

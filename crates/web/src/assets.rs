@@ -40,9 +40,14 @@ pub static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("machina", "css", "text/css; charset=utf-8", include_str!("../assets/machina.css"))
 });
 
-/// The one script.
+/// The script of live pages.
 pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("live", "js", "text/javascript; charset=utf-8", include_str!("../assets/live.js"))
+});
+
+/// The script of the outlook's form.
+pub static ASK: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("ask", "js", "text/javascript; charset=utf-8", include_str!("../assets/ask.js"))
 });
 
 /// The mark, for a browser's tab.
@@ -53,7 +58,7 @@ pub static MARK: LazyLock<Asset> = LazyLock::new(|| {
 /// `GET /assets/{name}`.
 pub async fn asset(Path(name): Path<String>) -> Response {
     let wanted = format!("/assets/{name}");
-    match [&*STYLE, &*SCRIPT, &*MARK].into_iter().find(|asset| asset.path == wanted) {
+    match [&*STYLE, &*SCRIPT, &*ASK, &*MARK].into_iter().find(|asset| asset.path == wanted) {
         Some(asset) => (
             [
                 (header::CONTENT_TYPE, asset.media_type),

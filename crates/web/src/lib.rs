@@ -14,23 +14,25 @@
 //! | `/trades/{id}` | the why-trail of one trade |
 //! | `/economy` | the national accounts: GDP three ways, sectors, who uses whose product, who pays whom |
 //! | `/economy/{figure}` | the trades that one figure is made of |
+//! | `/outlook` | what may be, the two claims under every model, the drivers to move, back-test and record |
 //! | `/m/{name}` | a machine: what it sells and how often it has worked; JSON for programs |
 //! | `/pictures/{id}` | the photograph that a trade was about |
 //! | `/events?since=N` | trades as they happen (server-sent events) |
 //! | `/healthz` | `ok` |
 //! | `/assets/{name}` | style, script and mark, named by their content |
 //!
-//! Every page is complete without JavaScript; the script (under 5 KB) adds liveness only. No page
+//! Every page is complete without JavaScript; two scripts (under 5 KB each) add liveness only. No page
 //! asks any other host for anything, and the content security policy would not let it.
 //!
 //! Bounds: [`SQUARE_TRADES`], [`PAGE_TRADES`], [`SQUARE_MACHINES`], [`LISTENERS`],
-//! [`RESUME_TRADES`]. Text from strangers is freed of control characters, cut, and escaped.
+//! [`RESUME_TRADES`]; the outlook computes at most two answers at a time and keeps the newest 64. Text from strangers is freed of control characters, cut, and escaped.
 
 mod assets;
 mod chart;
 mod digits;
 mod engraving;
 mod events;
+mod forecasts;
 mod pages;
 mod routes;
 mod sankey;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, Query, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::from_fn;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use maud::Markup;
@@ -14,8 +14,9 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::events::{self, LISTENERS, Seats};
+use crate::forecasts::Forecasts;
 use crate::pages::trouble::Trouble;
-use crate::pages::{accounts, counted, machine, square, trades, trail};
+use crate::pages::{accounts, counted, machine, outlook, square, trades, trail};
 use crate::shield::{PICTURE_POLICY, shield};
 use crate::view::Economy;
 use crate::{assets, pages};
@@ -24,19 +25,22 @@ use crate::{assets, pages};
 struct Shared {
     economy: Arc<dyn Economy>,
     seats: Seats,
+    forecasts: Arc<Forecasts>,
 }
 
 /// The pages of this economy, ready to be served or merged into a larger router.
 ///
 /// It brings the fallback for unknown paths, so nothing merged with it may have one of its own.
 pub fn router(economy: Arc<dyn Economy>) -> Router {
-    let shared = Shared { economy, seats: Arc::new(Semaphore::new(LISTENERS)) };
+    let seats = Arc::new(Semaphore::new(LISTENERS));
+    let shared = Shared { economy, seats, forecasts: Arc::new(Forecasts::new()) };
     Router::new()
         .route("/", get(show_square))
         .route("/trades", get(show_trades))
         .route("/trades/{id}", get(show_trail))
         .route("/economy", get(show_accounts))
         .route("/economy/{figure}", get(show_counted))
+        .route("/outlook", get(show_outlook))
         .route("/m/{name}", get(show_machine))
         .route("/pictures/{id}", get(show_picture))
         .route("/events", get(open_events))
@@ -88,7 +92,6 @@ async fn show_trail(
     trail.map(|trail| trail::page(&trail)).ok_or(Trouble::NoSuchTrade)
 }
 
-/// A page for people, the machine's own words for programs.
 async fn show_accounts(State(shared): State<Shared>) -> Result<Markup, Trouble> {
     // The place in the stream first: what is settled meanwhile is then told by it.
     let page = ask(&shared.economy, accounts::Page::of).await?;
@@ -107,6 +110,33 @@ async fn show_counted(
     page.map(|page| counted::page(&page)).ok_or(Trouble::NoSuchPage)
 }
 
+/// The answer to what the address asks. A form's fields are led to the address that says the same in
+/// few words; what makes no sense is told, with 400, on the page without it.
+async fn show_outlook(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
+    let query = query.unwrap_or_default();
+    if query.len() > outlook::LONGEST {
+        return Err(Trouble::LongQuestion);
+    }
+    let uri = Uri::builder().path_and_query(format!("/outlook?{query}")).build();
+    let uri = uri.map_err(|_| Trouble::BadPlace)?;
+    let Query(pairs) =
+        Query::<Vec<(String, String)>>::try_from_uri(&uri).map_err(|_| Trouble::BadPlace)?;
+    let view = ask(&shared.economy, |economy| economy.outlook()).await?;
+    let asked = outlook::Asked::read(&pairs, &view);
+    if asked.from_form && asked.troubles.is_empty() {
+        return Ok(Redirect::to(&asked.path()).into_response());
+    }
+    let report = shared.forecasts.answer(asked.question.clone()).await?;
+    let status = if asked.troubles.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let page = outlook::Page { asked, view, report };
+    let shown = ask(&shared.economy, move |_| outlook::page(&page)).await?;
+    Ok((status, shown).into_response())
+}
+
+/// A page for people, the machine's own words for programs.
 async fn show_machine(
     State(shared): State<Shared>,
     headers: HeaderMap,

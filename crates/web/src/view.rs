@@ -9,8 +9,10 @@
 //! made into text only on the page.
 
 mod accounts;
+mod outlook;
 
-pub use accounts::*;
+pub use self::accounts::*;
+pub use self::outlook::*;
 
 use bytes::Bytes;
 use money::{Amount, Party, Timestamp};
@@ -53,6 +55,9 @@ pub trait Economy: Send + Sync + 'static {
     /// and only those whose [`TradeView::sequence`] is below `before`, if that is given. `None` if
     /// there is no figure of that name.
     fn counted(&self, figure: &str, before: Option<u64>, limit: usize) -> Option<CountedView>;
+
+    /// What the page of the outlook asks of this economy: the day, what it measures, its record.
+    fn outlook(&self) -> OutlookView;
 
     /// Each trade when it first appears, and again whenever its state changes.
     ///

@@ -105,6 +105,9 @@ const UNSOUND: &str = r#"(() => {
     return bad;
 })()"#;
 
+/// A question with everything in it.
+const ASKED: &str = "/outlook?horizon=2030&scenario=debasement&share=0.3&measured=turnover&solve=crypto_cap=1.7e13@2034";
+
 #[test]
 fn every_page_is_whole_quiet_and_readable_in_both_themes_and_at_both_widths() {
     let busy = Stage::of(Fixture::with_trades(64));
@@ -120,6 +123,8 @@ fn every_page_is_whole_quiet_and_readable_in_both_themes_and_at_both_widths() {
         ("trail-refused", trail(66)),
         ("economy", "/economy".to_owned()),
         ("figure", "/economy/household-consumption".to_owned()),
+        ("outlook", "/outlook".to_owned()),
+        ("outlook-asked", ASKED.to_owned()),
         ("not-found", "/nowhere".to_owned()),
     ];
     let mut browser = Chromium::start();
@@ -294,4 +299,95 @@ fn the_square_is_complete_without_javascript() {
         "[document.querySelectorAll('#feed > li').length, document.getElementById('lamp').hidden,
         document.getElementById('pause').hidden, document.querySelectorAll('.card').length]";
     assert_eq!(browser.evaluate(page), json!([SQUARE_TRADES, true, true, 3]));
+}
+
+#[test]
+fn a_slider_changes_the_outlook_without_a_reload_and_its_address_says_the_same() {
+    let stage = Stage::of(Fixture::with_trades(3));
+    let mut browser = Chromium::start();
+    browser.dress(1280, "light");
+    browser.open(&stage.at("/outlook"));
+    browser.evaluate("window.stayed = true");
+    let now = "document.getElementById('now').textContent";
+    let before = browser.evaluate(now);
+    let slide = "(() => { const s = document.getElementById('at-share'); s.value = 0.4;
+        s.dispatchEvent(new Event('input', { bubbles: true })); })()";
+    browser.evaluate(slide);
+    browser.wait("location.search === '?share=0.4'");
+    assert_eq!(browser.evaluate("document.getElementById('says-share').textContent"), "40 %");
+    assert_eq!(
+        browser.evaluate("document.querySelector('[name=hold][value=share]').checked"),
+        true
+    );
+    let after = browser.evaluate(now);
+    assert_ne!(after, before);
+    assert_eq!(browser.evaluate("window.stayed"), true);
+    let said = browser.evaluate("document.getElementById('said').textContent");
+    assert_eq!(said, after, "who listens hears it");
+    // What a reader is sent gets the same page.
+    browser.open(&stage.at("/outlook?share=0.4"));
+    assert_eq!(browser.evaluate(now), after);
+    assert_eq!(browser.evaluate("document.getElementById('at-share').value"), "0.4");
+    // Untouched, it is uncertain again.
+    browser.evaluate("document.querySelector('[name=hold][value=share]').click()");
+    browser.wait("location.search === ''");
+    assert_eq!(browser.evaluate(now), before);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_outlook_s_form_works_without_javascript() {
+    let stage = Stage::of(Fixture::with_trades(3));
+    let mut browser = Chromium::start();
+    browser.command("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    browser.open(&stage.at("/outlook"));
+    browser.evaluate("document.querySelector('[name=measured][value=turnover]').checked = true");
+    browser.evaluate("document.getElementById('value').value = '17T'");
+    browser.submit("document.querySelector('#needs button')");
+    assert_eq!(
+        browser.evaluate("location.search"),
+        "?measured=turnover&solve=crypto_cap=1.7e13@2034"
+    );
+    assert_eq!(browser.evaluate("location.hash"), "#needs");
+    let needed = browser.evaluate("document.getElementById('needed').textContent");
+    assert!(needed.as_str().is_some_and(|text| text.contains("the likeliest way")), "{needed}");
+}
+
+#[test]
+fn each_chart_of_the_outlook_says_to_whoever_points_what_its_table_says() {
+    let stage = Stage::of(Fixture::with_trades(3));
+    let mut browser = Chromium::start();
+    browser.open(&stage.at("/outlook"));
+    let pairs = r#"[...document.querySelectorAll(".fan-chart")].map((chart) => {
+        const rows = [...chart.querySelectorAll("table:first-of-type tbody tr")]
+            .map((row) => [...row.children].map((cell) => cell.textContent));
+        const told = [...chart.querySelectorAll(".told title")].map((title) => title.textContent);
+        return [rows.map(([year, a, b, c, d, e]) =>
+            `end of ${year}: 5 % ${a}, 25 % ${b}, half ${c}, 75 % ${d}, 95 % ${e}`), told];
+    })"#;
+    let pairs = browser.evaluate(pairs);
+    let pairs = pairs.as_array().expect("charts");
+    assert_eq!(pairs.len(), 2);
+    for pair in pairs {
+        assert_eq!(pair[0], pair[1]);
+        assert_eq!(pair[0].as_array().map(Vec::len), Some(8), "a row for each year to 2034");
+    }
+}
+
+#[test]
+fn the_outlook_prints_its_charts_and_tables_and_no_controls() {
+    let stage = Stage::of(Fixture::with_trades(3));
+    let mut browser = Chromium::start();
+    browser.dress(820, "light");
+    browser.open(&stage.at("/outlook"));
+    browser.command("Emulation.setEmulatedMedia", json!({ "media": "print" }));
+    let shown = |selector: &str| {
+        format!(
+            "[...document.querySelectorAll('{selector}')].filter((e) => e.checkVisibility()).length"
+        )
+    };
+    assert_eq!(browser.evaluate(&shown("input, button, select, nav")), 0);
+    assert_eq!(browser.evaluate(&shown("svg.fan")), 2);
+    assert!(browser.evaluate(&shown("table.figures")).as_u64().is_some_and(|n| n >= 6));
+    browser.screenshot(&shots().join("outlook-print.png"));
 }

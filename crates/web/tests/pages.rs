@@ -255,8 +255,11 @@ async fn assets_are_named_by_content_and_kept_for_a_year() {
         let other = path.replacen('.', ".0", 1);
         assert_eq!(get(&fixture, &other).await.status, StatusCode::NOT_FOUND, "{other}");
     }
-    let script = get(&fixture, &asset_in(&page, ".js")).await.body;
-    assert!(script.len() <= 5_000, "the script has {} bytes", script.len());
+    let asking = get(&fixture, "/outlook").await.body;
+    for page in [page, asking] {
+        let script = get(&fixture, &asset_in(&page, ".js")).await.body;
+        assert!(script.len() <= 5_000, "the script has {} bytes", script.len());
+    }
 }
 
 #[tokio::test]
@@ -557,4 +560,129 @@ async fn an_economy_before_its_first_trade_has_a_page_too() {
     let page = get(&Arc::new(Fixture::quiet()), "/economy").await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.body.contains("Nobody has paid anybody"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn what_somebody_says_of_an_override_is_text_and_nothing_else() {
+    let base = fixture::ledgers::village(1_000);
+    let one = OverrideView {
+        trade: format!("0x{}", "5f".repeat(32)),
+        amount: base.gdp,
+        from: "final household".into(),
+        to: "intermediate".into(),
+        reason: HOSTILE.into(),
+        by: HOSTILE.into(),
+        at: fixture::MORNING,
+    };
+    let odd = OverrideView { trade: "javascript:alert(1)".into(), ..one.clone() };
+    let mut accounts = AccountsView { overridden: 2, overrides: vec![one, odd], ..base };
+    accounts.expenditure[0].overrides = 1;
+    let page = economy_document(&accounts);
+    assert!(page.contains("2 trades count otherwise than declared"), "{page}");
+    assert!(page.contains("(1 override)"), "{page}");
+    assert!(page.contains("Counted otherwise than declared"));
+    assert!(!page.contains("<script>alert") && !page.contains("<img src=x"), "{page}");
+    assert!(!page.contains("href="), "a file alone leads nowhere");
+}
+
+#[tokio::test]
+async fn the_outlook_tells_both_claims_every_model_the_past_and_the_record() {
+    let fixture = Arc::new(Fixture::with_trades(3));
+    let page = get(&fixture, "/outlook").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let models = outlook::rivals::RIVALS.map(|rival| rival.name());
+    for words in models.into_iter().chain([
+        "Machines add 2 to 4 trillion dollars",
+        "Crypto is worth 17 trillion dollars",
+        "structural",
+        "Acemoglu 2024",
+        "Not used by default",
+        "not as it was entered",
+        "since block 1,204",
+        "open until 2030-12-31",
+        "missed",
+        "as this economy measures it",
+        "Not measured here: networks have sold nothing",
+    ]) {
+        assert!(page.body.contains(words), "{words} is missing");
+    }
+    for driver in outlook::Driver::ALL {
+        let slider = format!("<input id=\"at-{driver}\" type=\"range\"");
+        assert!(page.body.contains(&slider), "{driver} has no slider");
+    }
+    assert!(!page.body.contains("NaN") && page.body.len() < 200_000, "{}", page.body.len());
+}
+
+#[tokio::test]
+async fn a_form_is_led_to_the_address_that_says_the_same_in_few_words() {
+    let fixture = Arc::new(Fixture::with_trades(3));
+    let form = "/outlook?form=1&horizon=2030&scenario=debasement&adoption=0.4&hold=share&share=0.3\
+                &quantity=crypto_cap&value=&year=2034";
+    let answer = get(&fixture, form).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    assert_eq!(answer.headers["location"], "/outlook?horizon=2030&scenario=debasement&share=0.3");
+}
+
+#[tokio::test]
+async fn a_question_that_makes_no_sense_is_told_and_runs_nothing() {
+    let fixture = Arc::new(Fixture::with_trades(3));
+    for (query, words) in [
+        ("adoption=150%25", "between 0 % and 100 %"),
+        ("adoption=1e999", "is no number"),
+        ("horizon=-2034", "the horizon -2034 is not between"),
+        ("horizon=999999999999", "is no number"),
+        ("solve=crypto_cap=0@2034", "above zero"),
+        ("%3Cscript%3Ealert(1)=1", "&lt;script&gt;alert(1)"),
+        ("scenario=%3Cimg+src=x%3E", "&lt;img src=x&gt;"),
+        ("adoption=%FF%00", "is no number"),
+    ] {
+        let answer = get(&fixture, &format!("/outlook?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(answer.body.contains(words), "{query}: {words}");
+        assert!(answer.body.contains("below is the answer without it"), "{query}");
+        assert!(!answer.body.contains("<script>alert") && !answer.body.contains("<img src=x"));
+    }
+    let long = format!("/outlook?adoption={}", "1".repeat(5_000));
+    assert_eq!(get(&fixture, &long).await.status, StatusCode::URI_TOO_LONG);
+}
+
+#[tokio::test]
+async fn a_driver_held_where_nothing_is_left_still_gives_a_page() {
+    let fixture = Arc::new(Fixture::with_trades(3));
+    for query in [
+        "exposure=0",
+        "settled=0&take=0",
+        "horizon=2027",
+        "horizon=2050&scenario=all-three",
+        "exposure=0&solve=machine_gdp=1T@2034",
+        "settled=0&solve=networks=1T@2034",
+        "velocity=100000&multiple=1000&holdings=1e14",
+    ] {
+        let answer = get(&fixture, &format!("/outlook?{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{query}");
+        assert!(!answer.body.contains("NaN") && !answer.body.contains(">inf"), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_page_says_is_what_the_outlook_says() {
+    use outlook::{Driver, Horizon, Plan, Question, answer, backtest};
+    let mut question = Question::new(Horizon::new(2034).expect("a year"));
+    question.hold(Driver::Share, 0.4).expect("in range");
+    let facts = outlook::Facts::bundled();
+    let past = backtest::run(&facts, outlook::Series::CryptoCap);
+    let plan = Plan::new(20_000, 1, std::num::NonZeroUsize::MIN).expect("a plan");
+    let report = answer(&question, plan, &facts, &past).expect("an answer");
+    let p = report.projection.crypto_cap_claim.share().expect("it was drawn");
+    let page = get(&Arc::new(Fixture::with_trades(3)), "/outlook?share=40%25").await.body;
+    let says = format!("17T in crypto: <strong>{}</strong>", outlook::number::chance(p));
+    assert!(page.contains(&says), "{says}");
+    assert!(page.contains("<code>share=0.4</code>"));
+    for (year, q) in outlook::chart::Fan::of_crypto_cap(&report.projection.fan, &facts).drawn() {
+        let row = format!(
+            "<tr><th scope=\"row\">{year}</th><td class=\"number\">{}</td>",
+            outlook::number::dollars(q[0])
+        );
+        assert!(page.contains(&row), "{row}");
+    }
 }

@@ -17,6 +17,7 @@ mod sampling;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -29,7 +30,7 @@ use engine::{Engine, Job, PIECE};
 use crate::LabourError;
 use crate::cache::{Cache, digest};
 use crate::fetch::{FetchProgress, fetch, unwatched};
-use crate::llama::{Context, Library, Model};
+use crate::llama::{Context, Library, Model, Step, Token};
 use crate::manifest::manifest;
 use crate::meter::{Measured, Meter};
 use crate::worker::{Pins, Work, Worker, WorkerInfo};
@@ -231,9 +232,20 @@ impl LanguageWorker {
     /// [`LabourError::Busy`] if too many wait already.
     pub fn start_chat(
         &self,
-        mut request: ChatRequest,
+        request: ChatRequest,
         sink: impl FnMut(Event) -> bool + Send + 'static,
     ) -> Result<(), LabourError> {
+        let prompt = self.prompt(request.clone())?;
+        if prompt.is_empty() || prompt.len() >= self.context {
+            return Err(LabourError::ChatTooLong { tokens: prompt.len(), limit: self.context - 1 });
+        }
+        let room = self.context - prompt.len();
+        let most = request.max_tokens.unwrap_or(USUAL_TOKENS).min(room);
+        self.engine.submit(Job { prompt, request, most, sink: Box::new(sink) })
+    }
+
+    /// The tokens of a chat, with what the machine is told where it begins without a system message.
+    fn prompt(&self, mut request: ChatRequest) -> Result<Vec<Token>, LabourError> {
         request.check()?;
         if let Some(system) = self.system
             && request.messages[0].role != Role::System
@@ -241,13 +253,7 @@ impl LanguageWorker {
             let message = Message { role: Role::System, content: system.to_owned() };
             request.messages.insert(0, message);
         }
-        let prompt = self.template.tokens(&self.model, &request.messages)?;
-        if prompt.is_empty() || prompt.len() >= self.context {
-            return Err(LabourError::ChatTooLong { tokens: prompt.len(), limit: self.context - 1 });
-        }
-        let room = self.context - prompt.len();
-        let most = request.max_tokens.unwrap_or(USUAL_TOKENS).min(room);
-        self.engine.submit(Job { prompt, request, most, sink: Box::new(sink) })
+        self.template.tokens(&self.model, &request.messages)
     }
 
     /// Begins an answer, to be read as it comes.
@@ -277,6 +283,52 @@ impl LanguageWorker {
             }
         }
         Err(LabourError::Language { doing: "finish", message: "the answer broke off".into() })
+    }
+
+    /// What llama.cpp alone does with the same weights, without seats, fairness or a stream: computes
+    /// `chats` copies of a chat side by side on so many threads, `tokens` each, greedily. Returns how
+    /// long it took, the prompt's reading included. For measurements.
+    ///
+    /// # Errors
+    /// As [`LanguageWorker::chat`].
+    pub fn bare(
+        &self,
+        request: &ChatRequest,
+        chats: usize,
+        tokens: usize,
+        threads: usize,
+    ) -> Result<Duration, LabourError> {
+        let prompt = self.prompt(request.clone())?;
+        let length = (prompt.len() + tokens).next_multiple_of(PIECE);
+        let most = PIECE.max(chats);
+        let mut memory = Context::new(&self.model, chats.max(1), length, most, threads.max(1))?;
+        memory.set_threads(threads.max(1));
+        let started = Instant::now();
+        let mut next = vec![0; chats];
+        let last = prompt.len() - 1;
+        for (seat, next) in next.iter_mut().enumerate() {
+            for (number, piece) in prompt.chunks(PIECE).enumerate() {
+                let step = |(index, &token): (usize, &Token)| {
+                    let at = number * PIECE + index;
+                    Step { token, at, seat, wanted: at == last }
+                };
+                let steps: Vec<Step> = piece.iter().enumerate().map(step).collect();
+                memory.compute(&steps)?;
+                if steps.iter().any(|step| step.wanted) {
+                    *next = sampling::greedy(memory.logits(steps.len() - 1)?).unwrap_or(0);
+                }
+            }
+        }
+        for spoken in 1..tokens {
+            let at = last + spoken;
+            let step = |(seat, &token): (usize, &Token)| Step { token, at, seat, wanted: true };
+            let steps: Vec<Step> = next.iter().enumerate().map(step).collect();
+            memory.compute(&steps)?;
+            for (index, next) in next.iter_mut().enumerate() {
+                *next = sampling::greedy(memory.logits(index)?).unwrap_or(0);
+            }
+        }
+        Ok(started.elapsed())
     }
 
     /// How many tokens a text has, without marks.

@@ -64,6 +64,11 @@ impl Sampler {
     }
 }
 
+/// The likeliest token; none if no logit is a number.
+pub(super) fn greedy(logits: &[f32]) -> Option<Token> {
+    likeliest(logits).map(|(token, _)| token)
+}
+
 /// The first of the highest logits. Numbers that are none count nothing.
 fn likeliest(logits: &[f32]) -> Option<(Token, f32)> {
     let mut best: Option<(Token, f32)> = None;

@@ -15,6 +15,7 @@
 mod error;
 mod evidence;
 mod journal;
+mod mover;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ use crate::id::Reference;
 use crate::operation::{Operation, Outcome};
 use crate::state::State;
 use journal::Head;
+use mover::{LOG_PAGES, Moving};
 use shelf::Shelf;
 use writer::{Job, Writer};
 
@@ -160,8 +162,10 @@ impl Ledger {
         let mut shelf = Shelf::default();
         journal::fill(&connection, &mut shelf)?;
         let reader = journal::open_reader(path)?;
+        let mover = journal::open_reader(path)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         let books = Books { state, head, shelf };
-        Ledger::start(connection, Some(reader), books, clock, Some(lock))
+        Ledger::start(connection, Some((reader, mover)), books, clock, Some(lock))
     }
 
     /// Opens empty books that end with the process. All else is as with a file.
@@ -173,13 +177,20 @@ impl Ledger {
 
     fn start(
         connection: Connection,
-        reader: Option<Connection>,
+        beside: Option<(Connection, Connection)>,
         books: Books,
         clock: Arc<dyn Clock>,
         lock: Option<File>,
     ) -> Result<Ledger, LedgerError> {
         let connection = Arc::new(Mutex::new(connection));
-        let reader = reader.map_or_else(|| Arc::clone(&connection), |c| Arc::new(Mutex::new(c)));
+        let failed = |error: std::io::Error| LedgerError::Io { cause: error.to_string() };
+        let (reader, moving) = match beside {
+            None => (Arc::clone(&connection), None),
+            Some((reader, mover)) => {
+                (Arc::new(Mutex::new(reader)), Some(Moving::start(mover).map_err(failed)?))
+            }
+        };
+        let (moving, mover) = moving.unzip();
         let (sender, jobs) = mpsc::channel();
         let (committed, _) = broadcast::channel(COMMITS_KEPT);
         let Books { state, head, shelf } = books;
@@ -193,16 +204,19 @@ impl Ledger {
             shelf: Arc::clone(&shelf),
             clock,
             committed: committed.clone(),
+            moving,
             in_doubt: false,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
                 writer.run();
-                // Only after the writer's connection is closed may another process come in.
+                // A mover that panicked moves nothing, and nothing else is to be done about it.
+                let _ = mover.map(JoinHandle::join);
+                // Only after their connections are closed may another process come in.
                 drop(lock);
             })
-            .map_err(|error| LedgerError::Io { cause: error.to_string() })?;
+            .map_err(failed)?;
         Ok(Ledger {
             shared: Arc::new(Shared {
                 jobs: Mutex::new(Some(sender)),
@@ -291,6 +305,22 @@ impl Ledger {
         }
         let reader = self.shared.reader.lock().expect("the store is sound");
         journal::evidence_in(&reader, reference, &rows)
+    }
+
+    /// The document of an act for one stage, if there is one. Reads the disk for it alone, however
+    /// large the act's other documents are.
+    ///
+    /// # Errors
+    /// [`LedgerError::Io`].
+    pub fn document(
+        &self,
+        reference: Reference,
+        stage: &str,
+    ) -> Result<Option<StoredEvidence>, LedgerError> {
+        let row = self.shared.shelf.read().expect("the shelf is sound").row_of(reference, stage);
+        let Some(row) = row else { return Ok(None) };
+        let reader = self.shared.reader.lock().expect("the store is sound");
+        Ok(journal::evidence_in(&reader, reference, &[row])?.pop())
     }
 
     /// Hears of each commit from now on. A listener that falls more than a thousand behind misses

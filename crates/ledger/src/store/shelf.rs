@@ -49,10 +49,15 @@ impl Shelf {
         self.places.push(Place { previous, stage });
     }
 
-    /// The row of the document that an act has for a stage.
+    /// The row of the document that an act has for this document's stage.
     pub(super) fn find(&self, evidence: &Evidence) -> Option<u64> {
-        let stage = *self.stages.get(evidence.stage.as_str())?;
-        self.newest_first(evidence.reference).find(|row| self.place(*row).stage == stage)
+        self.row_of(evidence.reference, &evidence.stage)
+    }
+
+    /// The row of the document that an act has for a stage.
+    pub(super) fn row_of(&self, reference: Reference, stage: &str) -> Option<u64> {
+        let stage = *self.stages.get(stage)?;
+        self.newest_first(reference).find(|row| self.place(*row).stage == stage)
     }
 
     /// The rows of an act's documents, in the order in which they were stored.
@@ -99,6 +104,8 @@ mod tests {
         assert_eq!(shelf.find(&piece(1, "quote")), Some(1));
         assert_eq!(shelf.find(&piece(1, "answer")), Some(4));
         assert_eq!(shelf.find(&piece(2, "answer")), None);
+        assert_eq!(shelf.row_of(Reference::new([1; 32]), "payment"), Some(3));
+        assert_eq!(shelf.row_of(Reference::new([2; 32]), "payment"), None);
         assert_eq!(shelf.rows_of(Reference::new([1; 32])), [1, 3, 4]);
         assert_eq!(shelf.rows_of(Reference::new([3; 32])), [0; 0]);
     }

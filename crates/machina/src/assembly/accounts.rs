@@ -1,25 +1,19 @@
 //! The economy's page: from the folds over the journal to what people read, and from each figure
 //! back to its trades.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use economy::{
-    Accounts, Counted, Effort, Employment, EmploymentBuilder, Flow, Grouping, InputOutput,
-    InputOutputTable, Institution, MAX_BUCKETS, Network, Ratio, Reading, Registry, Span,
-    financial_share, metcalfe,
+    Accounts, Compilation, Counted, Effort, Employment, Figure, InputOutputTable, Institution,
+    Locked, Network, Ratio, RealGdp, Registry, capital_efficiency, financial_share, metcalfe,
 };
-use money::{Amount, Asset, Party, Timestamp};
+use money::{Amount, Party, Timestamp};
 use web::{AccountsView, HiringView, LineView, MeasureView, ProducerView, TableView, ValueView};
 
-use crate::failure::Failure;
-
-/// Units up to which the input–output table has a row for each; above it has one for each sector.
-const UNIT_ROWS: usize = 8;
 /// Pairs of parties that a page shows.
 const HIRINGS: usize = 200;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Parties that a page shows.
+const PARTIES: usize = 200;
 
 /// The figures that are plain sums of trades, by the name in their address.
 const FIGURES: [(&str, Counted, &str, &str); 8] = [
@@ -46,196 +40,131 @@ const WAGES: &str = "What was paid for people's work.";
 const WITHIN: &str = "Payments between parties of one owner: they move no figure of GDP.";
 const NEITHER: &str = "Transfers, interest and exchanges: payments, but for nothing produced.";
 
-/// The folds beside the accounts, and which trades are in which figure.
-pub struct Structure {
-    registry: Arc<Registry>,
-    asset: Asset,
-    table: InputOutput<Arc<Registry>>,
-    employment: EmploymentBuilder<Arc<Registry>>,
-    /// From the day of the first trade on.
-    network: Option<Network<Arc<Registry>>>,
-    last: Timestamp,
-    /// Places of trades, oldest first, and their sums.
-    counted: BTreeMap<Counted, Places>,
-    imports: Places,
-    parties: BTreeMap<Party, Places>,
-}
+/// All figures, as they grow by an entry at a time.
+pub type All = Compilation<Arc<Registry>>;
 
-/// Trades of one figure.
-#[derive(Default, Clone)]
-pub struct Places {
-    /// Their places in the order of trades, in the order in which they were settled.
-    places: Vec<u64>,
-    sum: i128,
-}
-
-impl Places {
-    fn add(&mut self, place: u64, amount: Amount) {
-        self.places.push(place);
-        self.sum += amount.minor();
-    }
-}
-
-/// The trades of a figure that was found by its name.
+/// A figure that was found by its name in an address.
 pub struct Found {
+    pub figure: Figure,
     pub title: String,
     pub means: &'static str,
-    /// None where both directions are listed.
-    pub sum: Option<Amount>,
-    /// Places in the order of trades, newest first.
-    pub places: Vec<u64>,
 }
 
-impl Structure {
-    pub fn new(registry: Arc<Registry>, asset: Asset) -> Result<Structure, Failure> {
-        let grouping =
-            if registry.len() <= UNIT_ROWS { Grouping::Units } else { Grouping::Sectors };
-        Ok(Structure {
-            table: InputOutput::new(Arc::clone(&registry), asset, grouping)?,
-            employment: EmploymentBuilder::new(Arc::clone(&registry), asset),
-            network: None,
-            last: Timestamp::from_millis(0),
-            counted: BTreeMap::new(),
-            imports: Places::default(),
-            parties: BTreeMap::new(),
-            registry,
-            asset,
-        })
-    }
+/// What is known besides the journal's trades.
+pub struct Beside<'a> {
+    pub accounts: &'a Accounts,
+    pub effort: Effort,
+    pub locked: &'a Locked,
+    /// Money in anybody's hands but the issuer's, where that is known.
+    pub circulating: Option<Amount>,
+}
 
-    /// Counts a settled trade: its place in the order of trades, and how the accounts read it.
-    pub fn add(&mut self, place: u64, flow: &Flow, reading: Reading) -> Result<(), Failure> {
-        if self.network.is_none() {
-            let day = flow.at.as_millis() - flow.at.as_millis() % DAY.as_millis() as u64;
-            let from = Timestamp::from_millis(day);
-            let to = from.plus(DAY * u32::try_from(MAX_BUCKETS).expect("a few thousand"));
-            let span = Span { from, to, width_ms: DAY.as_millis() as u64 };
-            self.network = Some(Network::new(Arc::clone(&self.registry), self.asset, span)?);
-        }
-        self.table.add(flow)?;
-        self.employment.add(flow)?;
-        if let Some(network) = &mut self.network {
-            network.add(flow)?;
-        }
-        self.last = self.last.max(flow.at);
-        self.counted.entry(reading.counted).or_default().add(place, flow.amount);
-        if reading.import {
-            self.imports.add(place, flow.amount);
-        }
-        for party in [flow.payer, flow.payee] {
-            self.parties.entry(party).or_default().add(place, flow.amount);
-        }
-        Ok(())
+/// The figure of this name in an address; parties are called as `name` says.
+pub fn find(all: &All, wanted: &str, name: impl Fn(Party) -> String) -> Option<Found> {
+    if wanted == IMPORTS {
+        let title = "Imports".to_string();
+        return Some(Found { figure: Figure::Imports, title, means: IMPORTED });
     }
+    if let Some(party) = wanted.strip_prefix(OF_PARTY) {
+        let unit = all.registry().units().find(|unit| name(unit.party) == party)?;
+        let (figure, title) = (Figure::Party(unit.party), format!("Trades of {party}"));
+        return Some(Found { figure, title, means: "What it sold and what it bought." });
+    }
+    let (_, counted, title, means) = FIGURES.iter().find(|(address, ..)| *address == wanted)?;
+    Some(Found { figure: Figure::Counted(*counted), title: title.to_string(), means })
+}
 
-    /// The trades of a figure, by its name in an address: those before this place, at most so many.
-    pub fn find(
-        &self,
-        figure: &str,
-        name: impl Fn(Party) -> String,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Option<(Found, u64)> {
-        let none = Places::default();
-        let (title, means, places, summed) = if figure == IMPORTS {
-            ("Imports".to_string(), IMPORTED, &self.imports, true)
-        } else if let Some(wanted) = figure.strip_prefix(OF_PARTY) {
-            let unit = self.registry.units().find(|unit| name(unit.party) == wanted)?;
-            let places = self.parties.get(&unit.party).unwrap_or(&none);
-            (format!("Trades of {wanted}"), "What it sold and what it bought.", places, false)
-        } else {
-            let (_, counted, title, means) =
-                FIGURES.iter().find(|(address, ..)| *address == figure)?;
-            (title.to_string(), *means, self.counted.get(counted).unwrap_or(&none), true)
-        };
-        let mut newest: Vec<u64> = places
-            .places
+/// Labour, with what the journal does not know of it.
+pub fn employment(all: &All, beside: &Beside<'_>) -> Employment {
+    all.employment(beside.accounts.wages, beside.effort)
+}
+
+/// All of it as the page shows it; what readers typed anew is added by who can read their reasons.
+///
+/// # Errors
+/// If prices cannot be compared, which would be a defect of this program.
+pub fn view(
+    all: &All,
+    beside: &Beside<'_>,
+    name: impl Fn(Party) -> String,
+) -> Result<AccountsView, economy::EconomyError> {
+    let accounts = beside.accounts;
+    let network = all.network();
+    let hirings = network.map(|network| network.largest(HIRINGS)).unwrap_or_default();
+    let shown: i128 = hirings.iter().map(|hiring| hiring.amount.minor()).sum();
+    let paid = network.map_or(0, |network| network.paid().minor() + network.beyond().0.minor());
+    let in_figure = |line: LineView| LineView {
+        overrides: line
+            .trades
+            .and_then(|address| find(all, address, |_| String::new()))
+            .map_or(0, |found| all.overridden_in(found.figure)),
+        ..line
+    };
+    let lines = |lines: Vec<LineView>| lines.into_iter().map(in_figure).collect();
+    Ok(AccountsView {
+        gdp: accounts.gdp_production,
+        period: accounts.period.map(|period| (period.first, period.last)),
+        production: lines(production(accounts)),
+        expenditure: lines(expenditure(accounts)),
+        income: lines(income(accounts)),
+        sectors: sectors(accounts),
+        parties: parties(all.registry(), accounts, &name),
+        table: table(&all.table()),
+        hirings: hirings
             .iter()
-            .rev()
-            .copied()
-            .filter(|place| before.is_none_or(|before| *place < before))
-            .collect();
-        // Trades are settled in nearly the order in which they began.
-        newest.sort_unstable_by(|a, b| b.cmp(a));
-        newest.truncate(limit);
-        let sum = summed.then(|| Amount::from_minor(self.asset, places.sum));
-        Some((Found { title, means, sum, places: newest }, places.places.len() as u64))
-    }
-
-    /// The table of who uses whose product.
-    pub fn table(&self) -> InputOutputTable {
-        self.table.table()
-    }
-
-    /// Labour, as far as the journal knows it: nobody measures busy time or open jobs yet.
-    pub fn employment(&self, accounts: &Accounts) -> Employment {
-        self.employment.employment(accounts.wages, Effort::default())
-    }
-
-    /// All of it as the page shows it.
-    pub fn view(&self, accounts: &Accounts, name: impl Fn(Party) -> String) -> AccountsView {
-        let zero = Amount::zero(self.asset);
-        let hirings = self.network.as_ref().map(Network::hirings).unwrap_or_default();
-        let others = hirings.iter().skip(HIRINGS).map(|hiring| hiring.amount.minor()).sum::<i128>()
-            + self.network.as_ref().map_or(0, |network| network.beyond().0.minor());
-        AccountsView {
-            gdp: accounts.gdp_production,
-            period: accounts.period.map(|period| (period.first, period.last)),
-            production: production(accounts),
-            expenditure: expenditure(accounts),
-            income: income(accounts),
-            sectors: sectors(accounts),
-            parties: self.parties(accounts, &name),
-            table: table(&self.table()),
-            hirings: hirings
-                .iter()
-                .take(HIRINGS)
-                .map(|hiring| HiringView {
-                    payer: name(hiring.payer),
-                    payee: name(hiring.payee),
-                    amount: hiring.amount,
-                    payments: hiring.payments,
-                })
-                .collect(),
-            other_hirings: Amount::from_minor(self.asset, others),
-            labour: labour(&self.employment(accounts)),
-            money: money(accounts),
-            network: self.network.as_ref().map_or_else(
-                || vec![amount("Paid to and fro", zero, TO_AND_FRO)],
-                |network| comings_and_goings(network, self.last),
-            ),
-        }
-    }
-
-    fn parties(&self, accounts: &Accounts, name: impl Fn(Party) -> String) -> Vec<ProducerView> {
-        let mut parties: Vec<ProducerView> = self
-            .registry
-            .units()
-            .zip(&accounts.units)
-            .map(|(unit, account)| {
-                let shown = name(unit.party);
-                let about = match unit.institution {
-                    Institution::Household => "person".to_string(),
-                    Institution::Machine { owner } => format!("machine of {}", name(owner)),
-                    Institution::Firm { owner: Some(owner) } => format!("firm of {}", name(owner)),
-                    Institution::Firm { owner: None } => "firm".to_string(),
-                    Institution::Government => "government".to_string(),
-                };
-                // Addresses take plain names only.
-                let plain = shown.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-                ProducerView {
-                    trades: plain.then(|| format!("{OF_PARTY}{shown}")),
-                    name: shown,
-                    about,
-                    output: account.output,
-                    intermediate: account.intermediate_consumption,
-                    value_added: account.value_added,
-                }
+            .map(|hiring| HiringView {
+                payer: name(hiring.payer),
+                payee: name(hiring.payee),
+                amount: hiring.amount,
+                payments: hiring.payments,
             })
-            .collect();
-        parties.sort_by_key(|party| std::cmp::Reverse(party.value_added.minor()));
-        parties
-    }
+            .collect(),
+        other_hirings: Amount::from_minor(all.asset(), paid - shown),
+        labour: labour(&employment(all, beside)),
+        money: money(accounts, beside.circulating),
+        capital: capital(accounts, beside.locked),
+        prices: prices(accounts, all.real_gdp()?.as_ref()),
+        network: network.map_or_else(
+            || vec![amount("Paid to and fro", Amount::zero(all.asset()), TO_AND_FRO)],
+            |network| comings_and_goings(network, all.last()),
+        ),
+        overrides: Vec::new(),
+        overridden: all.overridden(),
+    })
+}
+
+/// The parties that added most, largest first.
+fn parties(
+    registry: &Registry,
+    accounts: &Accounts,
+    name: impl Fn(Party) -> String,
+) -> Vec<ProducerView> {
+    let mut ranked: Vec<_> = registry.units().zip(&accounts.units).collect();
+    ranked.sort_by_key(|(_, account)| std::cmp::Reverse(account.value_added.minor()));
+    ranked
+        .into_iter()
+        .take(PARTIES)
+        .map(|(unit, account)| {
+            let shown = name(unit.party);
+            let about = match unit.institution {
+                Institution::Household => "person".to_string(),
+                Institution::Machine { owner } => format!("machine of {}", name(owner)),
+                Institution::Firm { owner: Some(owner) } => format!("firm of {}", name(owner)),
+                Institution::Firm { owner: None } => "firm".to_string(),
+                Institution::Government => "government".to_string(),
+            };
+            // Addresses take plain names only.
+            let plain = shown.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            ProducerView {
+                trades: plain.then(|| format!("{OF_PARTY}{shown}")),
+                name: shown,
+                about,
+                output: account.output,
+                intermediate: account.intermediate_consumption,
+                value_added: account.value_added,
+            }
+        })
+        .collect()
 }
 
 fn line(
@@ -245,7 +174,7 @@ fn line(
     trades: Option<&'static str>,
     means: &'static str,
 ) -> LineView {
-    LineView { name, symbol, amount, trades, means }
+    LineView { name, symbol, amount, trades, means, overrides: 0 }
 }
 
 /// What is taken off, as it enters a sum.
@@ -401,12 +330,135 @@ fn labour(labour: &Employment) -> Vec<MeasureView> {
         text(
             "Utilisation",
             labour.utilisation,
-            "Busy time of machines over the time they could work; n/a until busy time is measured.",
+            "Busy time of machines over the time they could work, both since this process began; n/a where nobody measures it.",
+        ),
+        text(
+            "Machine-hours",
+            labour.busy_ms.map_or_else(|| "n/a".to_string(), machine_hours),
+            "How long the machines of this process have been at work since it began, all together.",
+        ),
+        text(
+            "Value added per machine-hour",
+            per_hour(labour),
+            "What machines added since this process began, for an hour of their work.",
+        ),
+        text(
+            "Vacancies",
+            labour.vacancies.map_or_else(|| "n/a".to_string(), |open| open.to_string()),
+            "Jobs that nobody has taken.",
         ),
     ]
 }
 
-fn money(accounts: &Accounts) -> Vec<MeasureView> {
+/// Hours with two decimals, of milliseconds.
+fn machine_hours(ms: u64) -> String {
+    let hundredths = ms / 36_000;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+/// Whole and hundredths of minor units would say little: in whole units of the asset.
+fn per_hour(labour: &Employment) -> String {
+    let minor = labour.value_added_per_machine_hour.hundredths().map(|hundredths| hundredths / 100);
+    let asset = labour.value_added_by_machines.asset();
+    minor.map_or_else(|| "n/a".to_string(), |minor| Amount::from_minor(asset, minor).to_string())
+}
+
+/// Capital that contracts hold.
+fn capital(accounts: &Accounts, locked: &Locked) -> Vec<MeasureView> {
+    let unpriced: Vec<String> = locked
+        .unpriced
+        .iter()
+        .map(|(asset, held)| format!("{held} minor units of {asset}"))
+        .collect();
+    vec![
+        amount(
+            "Locked, net",
+            locked.net,
+            "What contracts hold of parties here: payment channels and escrow, each sum once.",
+        ),
+        amount(
+            "Locked, gross",
+            locked.gross,
+            "The same, with what a buyer has in a channel counted beside what its seller's contract holds.",
+        ),
+        text("Gross / net", locked.gross_to_net, "How often a sum is counted in the gross figure."),
+        text(
+            "Unpriced",
+            if unpriced.is_empty() { "nothing".to_string() } else { unpriced.join(", ") },
+            "What is locked and has no price: in no figure, and not nothing.",
+        ),
+        text(
+            "Capital efficiency",
+            capital_efficiency(accounts, locked),
+            "Value added in the period shown for each unit that is locked now.",
+        ),
+    ]
+}
+
+/// Real GDP and its deflator.
+fn prices(accounts: &Accounts, real: Option<&RealGdp>) -> Vec<MeasureView> {
+    let Some(real) = real else {
+        return vec![text(
+            "Real GDP",
+            "n/a",
+            "GDP at prices of the first period; n/a until something is sold for final use whose class and quantity the journal tells.",
+        )];
+    };
+    let each = if real.days == 1 { "day".to_string() } else { format!("{} days", real.days) };
+    let last = real.periods.last();
+    let unmatched = last.map_or_else(|| "n/a".to_string(), |last| percent(&last.prices.unmatched));
+    vec![
+        text(
+            "Real GDP",
+            format!("{:.2} {}", whole(real.real, accounts), accounts.asset.code()),
+            "GDP at prices of the first period: each period's GDP over its deflator, added up.",
+        ),
+        text(
+            "Deflator",
+            format!("{:.4}", real.deflator),
+            "Prices of all GDP against those of the first period: below 1 they fell.",
+        ),
+        text(
+            "Deflator of the last period",
+            last.map_or_else(|| "n/a".to_string(), |last| format!("{:.4}", last.prices.deflator)),
+            "Chained by Fisher over classes of tasks, each a call of one offer, times its quality (1 where nobody measured it).",
+        ),
+        text(
+            "Prices compared",
+            format!("each {each}"),
+            "How long a period is; longer ones drift less.",
+        ),
+        text(
+            "Covered",
+            percent(&real.covered),
+            "Final use of home products whose class and quantity are known; what is charged by token or kB has no quantity in the journal.",
+        ),
+        text(
+            "New in the last period",
+            unmatched,
+            "Sales of classes that the period before did not have.",
+        ),
+    ]
+}
+
+/// Minor units as whole ones, to be shown.
+fn whole(minor: f64, accounts: &Accounts) -> f64 {
+    minor / 10f64.powi(i32::from(accounts.asset.scale()))
+}
+
+const CIRCULATING: &str =
+    "The same less what its issuer holds itself; n/a where nobody here knows that.";
+const PER_YEAR: &str = "The same as if the whole year went like the period shown; n/a below a day, and to be read with care below a month.";
+
+fn per_year(accounts: &Accounts, velocity: &Ratio) -> String {
+    match (velocity.hundredths(), accounts.short_period) {
+        (None, _) => "n/a (less than a day)".to_string(),
+        (Some(_), true) => format!("{velocity} (from less than a month)"),
+        (Some(_), false) => velocity.to_string(),
+    }
+}
+
+fn money(accounts: &Accounts, circulating: Option<Amount>) -> Vec<MeasureView> {
     let finance = financial_share(accounts);
     let share = match finance.as_expected {
         Some(false) => format!("{} (outside 10–20 %)", percent(&finance.share)),
@@ -414,6 +466,10 @@ fn money(accounts: &Accounts) -> Vec<MeasureView> {
     };
     vec![
         amount("Money supply", accounts.money_stock, "All of the asset that there is."),
+        circulating.map_or_else(
+            || text("Circulating", "n/a", CIRCULATING),
+            |circulating| amount("Circulating", circulating, CIRCULATING),
+        ),
         amount("Turnover", accounts.turnover, "Gross payments for goods and services."),
         text(
             "Turnover / value added",
@@ -431,6 +487,16 @@ fn money(accounts: &Accounts) -> Vec<MeasureView> {
             "GDP over money supply, in the period shown.",
         ),
         text(
+            "Velocity of transactions, per year",
+            per_year(accounts, &accounts.velocity_transactions_per_year),
+            PER_YEAR,
+        ),
+        text(
+            "Velocity of income, per year",
+            per_year(accounts, &accounts.velocity_income_per_year),
+            PER_YEAR,
+        ),
+        text(
             "Financial share of GDP",
             share,
             "Value added of the sector protocol (settlement, escrow, exchange); 10–20 % is expected of an economy.",
@@ -446,7 +512,7 @@ fn money(accounts: &Accounts) -> Vec<MeasureView> {
 const TO_AND_FRO: &str = "Payments that two parties made to each other: honest, or wash trading. It is shown, and not taken from GDP.";
 
 fn comings_and_goings(network: &Network<Arc<Registry>>, last: Timestamp) -> Vec<MeasureView> {
-    let days: Vec<_> = network.activity().into_iter().take_while(|day| day.from <= last).collect();
+    let days = network.activity_until(last.plus(std::time::Duration::from_millis(1)));
     let latest = days.last();
     let fit = metcalfe(&days);
     let exponent = |line: Option<economy::Line>| {
@@ -469,7 +535,7 @@ fn comings_and_goings(network: &Network<Arc<Registry>>, last: Timestamp) -> Vec<
             latest.map_or_else(|| "n/a".to_string(), |day| percent(&day.retention)),
             "Those active the day before who came again.",
         ),
-        text("Pairs", network.hirings().len(), "Who paid whom for work at least once."),
+        text("Pairs", network.directions(), "Who paid whom for work at least once."),
         amount("Paid to and fro", network.reciprocal(), TO_AND_FRO),
         text(
             "Metcalfe's exponent, differences",

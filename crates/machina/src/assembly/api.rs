@@ -65,6 +65,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
         Router::new()
             .route("/economy/now", get(economy_now))
             .route("/economy/report/{form}", get(economy_report))
+            .route("/economy/retype", post(economy_retype))
             .route("/books", get(all_books))
             .route("/books/{party}", get(books))
             .route("/pay", post(pay))
@@ -72,6 +73,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/fund", post(fund))
             .route("/grant", post(grant))
             .route("/outlook/inscribe", post(inscribe))
+            .route("/outlook/measured", get(measured))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
             .route("/stalls", post(open_stall))
@@ -139,6 +141,22 @@ async fn economy_report(
     assembly.publish(form).await.map(Json)
 }
 
+/// What a trade shall count as.
+#[derive(Deserialize)]
+struct RetypeOrder {
+    trade: String,
+    kind: String,
+    reason: String,
+}
+
+async fn economy_retype(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<RetypeOrder>,
+) -> Answer<crate::report::RetypeReport> {
+    let RetypeOrder { trade, kind, reason } = order;
+    assembly.retype(&crate::cli::Retype { trade, kind, reason }).await.map(Json)
+}
+
 async fn all_books(
     State(assembly): State<Arc<Assembly>>,
     Query(wanted): Query<Wanted>,
@@ -179,6 +197,10 @@ async fn inscribe(
     Json(order): Json<InscribeOrder>,
 ) -> Result<Json<InscribedReport>, Failure> {
     assembly.inscribe(&order.digest).await.map(Json)
+}
+
+async fn measured(State(assembly): State<Arc<Assembly>>) -> Answer<crate::report::MeasuredReport> {
+    assembly.measured().await.map(Json)
 }
 
 async fn fund(

@@ -96,6 +96,12 @@ impl Cast {
         SendingKeys::pool(self.facilitator.transaction_signer(), more)
     }
 
+    /// The machines' keys, with which each registers itself.
+    pub fn machines(&self) -> SendingKeys {
+        let others = [&self.seller, &self.shopper].map(Key::transaction_signer);
+        SendingKeys::pool(self.vision.transaction_signer(), others)
+    }
+
     /// The economy's boundary: everyone else is the rest of the world.
     ///
     /// # Errors

@@ -5,21 +5,30 @@
 //! resolved before anything else happens. [`server`] puts it on the network; [`Assembly::close`]
 //! takes it down in the opposite order.
 
+pub mod a2a;
+pub mod agents;
 mod carrier;
 pub mod cast;
 pub mod mcp;
 mod measure;
 mod metrics;
 mod notary;
+mod nowcast;
 pub mod publication;
 pub mod server;
 
 mod accounts;
 mod api;
+mod capital;
 mod money_chain;
+mod openai;
+mod overrides;
+mod retyping;
 mod square;
 mod stalls;
+mod tasks;
 mod vision;
+mod workplace;
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
@@ -52,13 +61,16 @@ use crate::report::{
     FundReport, Headline, Info, MandateReport, OfferInfo, PaidReport, PartyInfo, PayOrder,
     PayReport, QuoteReport, TokenInfo, WayReport,
 };
+use agents::Agents;
 use carrier::Carrier;
 use cast::Cast;
 use measure::Measure;
 use metrics::Metrics;
 use money_chain::{open_chain, wallet_makers};
+use notary::Archive;
 use square::Square;
 use stalls::Stalls;
+use workplace::{Seat, Workplace};
 
 /// What one photograph costs, in whole dollars.
 const PRICE: &str = "0.01";
@@ -99,6 +111,9 @@ pub struct Assembly {
     vision: Option<Arc<VisionWorker>>,
     square: Arc<Square>,
     stalls: Arc<Stalls>,
+    agents: Arc<Agents>,
+    /// None where the asset cannot say prices so small.
+    openai: Option<Arc<openai::Endpoints>>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -106,6 +121,8 @@ pub struct Assembly {
 #[derive(Debug, Clone)]
 struct Facts {
     supply: Amount,
+    /// What of it the issuer holds itself, where that is known: on the embedded chain.
+    issuer: Option<Amount>,
     /// Books less chain, over all parties.
     difference: Amount,
     agree: BooksAndChain,
@@ -138,6 +155,10 @@ impl Assembly {
         let chain = connect(cast.senders()).await?;
         let mint = match &node {
             Some(_) => Some(connect(cast.mint.transaction_signer().into()).await?),
+            None => None,
+        };
+        let registrar = match &node {
+            Some(_) => Some(connect(cast.machines()).await?),
             None => None,
         };
         let asset = chain.token().asset;
@@ -248,6 +269,7 @@ impl Assembly {
         offer.extensions = payments::sponsoring::declaration();
         let facts = Arc::new(Mutex::new(Facts {
             supply: Amount::zero(asset),
+            issuer: None,
             difference: Amount::zero(asset),
             agree: BooksAndChain { state: "unknown".into(), ..BooksAndChain::default() },
         }));
@@ -260,16 +282,47 @@ impl Assembly {
             facts: facts.clone(),
             offer: offer.clone(),
             working: vision.is_some(),
+            workplace: Workplace::new(
+                seats(vision.as_ref()),
+                // The market for jobs is not part of the program yet: nobody can leave one open.
+                Arc::new(|| Some(0)),
+                clock.clone(),
+                measure.lock().expect("nothing panics under this lock").added_before(),
+            ),
+            archive: Archive::new(home.home()),
+            clock: clock.clone(),
         });
 
+        let metered = carrier.by_use(&cast.seller);
+        let base = format!("http://localhost:{}", place.port);
+        let openai = openai::open(openai::Parts {
+            base: base.clone(),
+            payee: cast.seller.party(),
+            token: chain.token().clone(),
+            ways: metered
+                .iter()
+                .cloned()
+                .chain([payments::Way::Authorization, payments::Way::Permit])
+                .collect(),
+            clock: clock.clone(),
+            model: place.model.clone(),
+        });
         let stalls = Arc::new(Stalls::new(
             gate.clone(),
             cast.seller.party(),
             chain.token().clone(),
-            format!("http://localhost:{}", place.port),
+            base,
             carrier.fixed_price(&cast.seller),
-            carrier.by_use(&cast.seller),
+            metered,
         )?);
+
+        let agents = Agents::new(agents::Parts {
+            machines: vision::known(&cast, &offer, vision.is_some()),
+            registrar,
+            chain_id: chain.token().chain_id,
+            port: place.port,
+            clock: clock.clone(),
+        })?;
 
         let assembly = Arc::new(Assembly {
             _home: home,
@@ -292,6 +345,8 @@ impl Assembly {
             vision,
             square,
             stalls,
+            agents,
+            openai,
             tasks: Mutex::default(),
         });
         assembly.resolve_leftovers().await?;
@@ -376,6 +431,10 @@ impl Assembly {
     async fn compare(&self, at_rest: bool) -> Result<(), Failure> {
         let reconciled = self.bookkeeper.reconcile(at_rest).await?;
         let supply = self.chain.supply().await?;
+        let issuer = match &self.mint {
+            Some(_) => Some(self.chain.balance(self.cast.mint.party()).await?),
+            None => None,
+        };
         let mut difference = Amount::zero(supply.asset());
         for b in &reconciled.breaks {
             difference = difference.checked_add(b.books.checked_sub(b.chain)?)?;
@@ -407,6 +466,7 @@ impl Assembly {
         let mut facts = self.facts.lock().expect("nothing panics under this lock");
         *facts = Facts {
             supply,
+            issuer,
             difference,
             agree: BooksAndChain { state: state.into(), block: reconciled.block, detail },
         };
@@ -441,7 +501,11 @@ impl Assembly {
             }
         });
         let tell = self.square.follow();
-        self.tasks.lock().expect("nothing panics under this lock").extend([compare, tell]);
+        self.tasks.lock().expect("nothing panics under this lock").extend([
+            compare,
+            tell,
+            self.agents.watch(),
+        ]);
     }
 
     /// Takes the economy down: no more work, then the chain, then the books.
@@ -465,6 +529,10 @@ impl Assembly {
         if let Err(error) = self.ledger.clone().close().await {
             tracing::warn!(%error, "the books did not close cleanly; they are whole all the same");
         }
+    }
+
+    fn with_measure<T>(&self, look: impl FnOnce(&Measure) -> T) -> T {
+        look(&self.measure.lock().expect("nothing panics under this lock"))
     }
 
     /// Reads a party by name or address.
@@ -514,6 +582,7 @@ impl Assembly {
                 takes: ["image/jpeg", "image/png", "image/webp"].map(str::to_string).to_vec(),
             }]
             .into_iter()
+            .chain(self.openai.iter().flat_map(|openai| openai.told()))
             .chain(self.stalls.list().into_iter().flat_map(stall_offers))
             .collect(),
             parties: self.cast.everyone(),
@@ -629,6 +698,7 @@ impl Assembly {
                 velocity_income: accounts.velocity_income.to_string(),
                 turnover_to_value_added: accounts.turnover_to_value_added.to_string(),
                 trades: accounts.trades,
+                overridden: measure.all().overridden(),
             },
             accounts: serde_json::to_value(&accounts).map_err(Failure::new)?,
             books: facts.agree,
@@ -803,6 +873,12 @@ impl Assembly {
         let per_payment = limit(&grant.per_payment)?;
         self.grant(lifetime, daily, per_payment, grant.days).await
     }
+}
+
+/// Who works in this process.
+fn seats(vision: Option<&Arc<VisionWorker>>) -> Vec<Seat> {
+    let lanes = u32::try_from(labour::vision::LANES).unwrap_or(1);
+    vision.map(|worker| Seat { worker: worker.clone(), lanes }).into_iter().collect()
 }
 
 /// What a stall sells, route by route.

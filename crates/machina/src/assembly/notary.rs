@@ -1,9 +1,20 @@
-//! Digests of projections on the chain, before what they foresee can be known.
+//! Digests of projections on the chain, before what they foresee can be known; and the record of a home,
+//! each entry with where its digest is.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
 
 use alloy_primitives::B256;
+use economy::Accounts;
+use outlook::record::Entry;
+use outlook::{Date, Driver};
+use settlement::Settlement;
+use web::{InscribedView, MeasuredView, OutlookView, RecordedView};
 
 use super::Assembly;
+use super::nowcast::measured;
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::report::InscribedReport;
 
 impl Assembly {
@@ -23,5 +34,74 @@ impl Assembly {
             transaction: receipt.transaction.to_string(),
             block: receipt.block,
         })
+    }
+}
+
+/// The record of a home, with where its hashes are on the chain.
+pub struct Archive {
+    home: Home,
+    /// Notes that the chain has confirmed, by hash: they do not change.
+    confirmed: Mutex<HashMap<String, InscribedView>>,
+}
+
+impl Archive {
+    /// Of a home.
+    pub fn new(home: Home) -> Archive {
+        Archive { home, confirmed: Mutex::default() }
+    }
+
+    /// All that the page of the outlook asks of this economy.
+    pub async fn view(
+        &self,
+        accounts: Option<&Accounts>,
+        chain: &Settlement,
+        today: Date,
+    ) -> OutlookView {
+        let figures = accounts.map(measured).unwrap_or_default().figures.into_iter();
+        let measured = figures
+            .filter_map(|figure| {
+                Some(MeasuredView {
+                    driver: Driver::named(&figure.driver).ok()?,
+                    means: figure.means,
+                    value: figure
+                        .value
+                        .ok_or_else(|| figure.lacks.unwrap_or_else(|| "not measured".into())),
+                })
+            })
+            .collect();
+        let record = match self.home.outlook_texts() {
+            Ok(kept) => {
+                let first = Entry::first().into_iter().map(|entry| (entry.hash(), entry.text()));
+                let mut record = Vec::new();
+                for (hash, text) in first.chain(kept) {
+                    let inscribed = self.inscribed(&hash, chain).await;
+                    record.push(RecordedView { hash, text, inscribed });
+                }
+                Ok(record)
+            }
+            Err(failure) => Err(failure.message),
+        };
+        OutlookView { today, measured, record }
+    }
+
+    /// Where a hash is on the chain, if a note says where to look and the chain confirms it.
+    async fn inscribed(&self, hash: &str, chain: &Settlement) -> Option<InscribedView> {
+        let known = || self.confirmed.lock().expect("nothing panics under this lock");
+        if let Some(found) = known().get(hash) {
+            return Some(found.clone());
+        }
+        let digest: B256 = hash.parse().ok()?;
+        for (transaction, _) in self.home.outlook_notes(hash) {
+            let Ok(named) = transaction.parse() else { continue };
+            // A chain that does not answer confirms nothing; the next reader asks again.
+            if let Ok(Some((found, block))) = chain.inscription(named).await
+                && found == digest
+            {
+                let found = InscribedView { transaction, block };
+                known().insert(hash.to_string(), found.clone());
+                return Some(found);
+            }
+        }
+        None
     }
 }

@@ -93,6 +93,7 @@ impl Open {
     pub async fn close(self) {
         // Live streams would hold the doors open for ever: they end first.
         self.assembly.square.close();
+        self.assembly.agents.close();
         let _ = self.leave.send(true);
         for server in self.servers {
             let _ = server.await;
@@ -122,10 +123,13 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
         .merge(assembly.stalls.router())
         .nest("/api/v1", api::router(assembly.clone(), running.token.clone()));
     if let Some(worker) = &assembly.vision {
-        router =
-            router.merge(vision::counter(&assembly.gate, assembly.offer.clone(), worker.clone()));
+        router = router.merge(vision::counter(assembly, worker.clone()));
+    }
+    if let Some(openai) = &assembly.openai {
+        router = router.merge(openai.router(&assembly.gate));
     }
     router
+        .merge(assembly.agents.router())
         .merge(web::router(assembly.square.clone()))
         .merge(
             Router::new()

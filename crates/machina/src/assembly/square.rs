@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ledger::{Ledger, Reference, State, Status, StoredEvidence, TransferRecord};
 use mandates::Mandates;
 use mandates::books::{self, Line};
-use money::{Amount, Party, Timestamp};
+use money::{Amount, Clock, Party, Timestamp};
 use payments::wire::{PaymentPayload, PaymentRequired, SettleResponse};
 use payments::{Offer, buyer, exact, gate};
 use serde_json::{Value, json};
@@ -16,19 +16,26 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::broadcast;
 use web::{
     AnswerView, BooksView, DecisionView, EntryStatus, EntryView, FiguresView, HoldView,
-    MachineStatus, MachineView, MandateView, OfferView, Picture, PointView, QuoteView, RuleView,
-    SignatureView, Stage, TradeState, TradeView, TrailView, TransactionView, WorkView,
+    MachineStatus, MachineView, MandateView, OfferView, OverrideView, Picture, PointView,
+    QuoteView, RuleView, SignatureView, Stage, TradeState, TradeView, TrailView, TransactionView,
+    WorkView,
 };
 
-use super::Facts;
+use super::accounts::Beside;
 use super::cast::Cast;
 use super::measure::{Measure, Progress, Trade, trade_of};
+use super::notary::Archive;
+use super::overrides::{self, Override};
 use super::publication::Contents;
+use super::workplace::Workplace;
+use super::{Facts, accounts, capital};
 use crate::failure::Failure;
-use crate::report::BooksAndChain;
+use crate::report::{BooksAndChain, OverrideReport};
 
 /// How many trades a reader of the stream may be behind before it skips some.
 const STREAM: usize = 1_024;
+/// How many overrides a page and a report show; more are in the journal.
+const OVERRIDES: usize = 200;
 
 /// What the square is made of.
 pub struct Parts {
@@ -40,6 +47,9 @@ pub struct Parts {
     pub facts: Arc<Mutex<Facts>>,
     pub offer: Offer,
     pub working: bool,
+    pub workplace: Workplace,
+    pub archive: Archive,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The economy as its pages see it.
@@ -83,14 +93,15 @@ impl Square {
             return self.catch_up();
         }
         for reference in references {
-            let place = self
-                .parts
-                .ledger
-                .read(|state| self.measure(|measure| measure.look(state, *reference)))?;
-            let Some(place) = place else { continue };
+            let looked = self.measure(|measure| {
+                let place = measure.look(&self.parts.ledger, *reference)?;
+                // What types a trade anew tells of that trade.
+                Ok::<_, Failure>(place.and_then(|place| Some((place, measure.at(place)?))))
+            })?;
+            let Some((place, trade)) = looked else { continue };
             let stream = self.stream.lock().expect("nothing panics under this lock").clone();
             if let Some(stream) = stream.filter(|s| s.receiver_count() > 0)
-                && let Some(view) = self.view(place, *reference)
+                && let Some(view) = self.view(place, trade)
             {
                 let _ = stream.send(view);
             }
@@ -103,14 +114,7 @@ impl Square {
     /// # Errors
     /// If an entry cannot be counted.
     pub fn catch_up(&self) -> Result<(), Failure> {
-        self.parts.ledger.read(|state| {
-            self.measure(|measure| {
-                for entry in state.entries() {
-                    measure.look(state, entry.transfer.reference)?;
-                }
-                Ok(())
-            })
-        })
+        self.measure(|measure| measure.catch_up(&self.parts.ledger))
     }
 
     /// All that a report of the accounts is made of.
@@ -118,17 +122,71 @@ impl Square {
     /// # Errors
     /// If the accounts do not balance, which would be a defect of this program.
     pub fn contents(&self, made_at: Timestamp) -> Result<Contents, Failure> {
-        let supply = self.parts.facts.lock().expect("nothing panics under this lock").supply;
-        self.measure(|measure| {
-            let accounts = measure.accounts(supply)?;
-            let structure = measure.structure();
-            Ok(Contents {
-                table: structure.table(),
-                employment: structure.employment(&accounts),
-                view: structure.view(&accounts, |party| self.name(party)),
+        let facts = self.parts.facts.lock().expect("nothing panics under this lock").clone();
+        let asset = facts.supply.asset();
+        let locked = self.parts.ledger.read(|state| capital::of(state, asset))?;
+        let effort = self.parts.workplace.effort();
+        let none = Amount::zero(asset);
+        let circulating = facts.issuer.and_then(|treasury| {
+            let supply =
+                economy::Supply { minted: facts.supply, burned: none, treasury, bridged: none };
+            supply.circulating().ok()
+        });
+        let (mut contents, overrides) = self.measure(|measure| {
+            let accounts = measure.accounts(facts.supply)?;
+            let all = measure.all();
+            let beside = Beside { accounts: &accounts, effort, locked: &locked, circulating };
+            let contents = Contents {
+                table: all.table(),
+                employment: accounts::employment(all, &beside),
+                real_gdp: all.real_gdp()?,
+                view: accounts::view(all, &beside, |party| self.name(party))?,
+                overrides: Vec::new(),
+                locked: locked.clone(),
+                circulating,
                 accounts,
                 made_at,
+            };
+            let newest = measure.overrides().iter().rev().take(OVERRIDES).copied();
+            Ok::<_, Failure>((contents, newest.collect::<Vec<_>>()))
+        })?;
+        // Reasons lie on the disk; nobody waits for the accounts meanwhile.
+        contents.overrides =
+            overrides.into_iter().map(|one| self.reasoned(one)).collect::<Result<_, _>>()?;
+        contents.view.overrides = contents
+            .overrides
+            .iter()
+            .map(|one| OverrideView {
+                trade: one.trade.to_string(),
+                amount: one.amount,
+                from: said(one.from),
+                to: said(one.to),
+                reason: one.reason.clone(),
+                by: one.by_name.clone(),
+                at: one.at,
             })
+            .collect();
+        Ok(contents)
+    }
+
+    /// An override with its reason.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub fn reasoned(&self, one: Override) -> Result<OverrideReport, Failure> {
+        let kept = self.parts.ledger.document(one.reference, overrides::STAGE)?;
+        let document: Option<overrides::Document> =
+            kept.and_then(|kept| serde_json::from_slice(&kept.evidence.body).ok());
+        Ok(OverrideReport {
+            trade: one.trade,
+            reference: one.reference,
+            amount: one.amount,
+            from: one.from,
+            to: one.to,
+            reason: document.map_or_else(|| "no reason was kept".into(), |told| told.reason),
+            by: one.by,
+            by_name: self.name(one.by),
+            at: one.at,
         })
     }
 
@@ -615,23 +673,37 @@ impl web::Economy for Square {
     }
 
     fn counted(&self, figure: &str, before: Option<u64>, limit: usize) -> Option<web::CountedView> {
-        let (found, count, wanted) = self.measure(|measure| {
-            let name = |party| self.name(party);
-            let (found, count) = measure.structure().find(figure, name, before, limit)?;
-            let wanted: Vec<_> = found
+        let (found, under, overrides, wanted) = self.measure(|measure| {
+            let all = measure.all();
+            let found = accounts::find(all, figure, |party| self.name(party))?;
+            // Places are counted from 0 in the accounts, and from 1 for people.
+            let before = before.map(|place| place.saturating_sub(1));
+            let under = all.under(found.figure, before, limit);
+            let wanted: Vec<_> = under
                 .places
                 .iter()
-                .filter_map(|place| Some((*place, measure.at(*place)?)))
+                .filter_map(|place| Some((place + 1, measure.at(place + 1)?)))
                 .collect();
-            Some((found, count, wanted))
+            let overrides = all.overridden_in(found.figure);
+            Some((found, under, overrides, wanted))
         })?;
+        let asset = self.parts.offer.price.asset();
         Some(web::CountedView {
             title: found.title,
             means: found.means.to_string(),
-            sum: found.sum,
-            count,
+            sum: under.sum.map(|minor| Amount::from_minor(asset, minor)),
+            count: under.count,
+            overrides,
             trades: wanted.into_iter().filter_map(|(place, of)| self.view(place, of)).collect(),
         })
+    }
+
+    fn outlook(&self) -> web::OutlookView {
+        let supply = self.parts.facts.lock().expect("nothing panics under this lock").supply;
+        let accounts = self.measure(|measure| measure.accounts(supply).ok());
+        let today = outlook::Date::of_unix(self.parts.clock.now().as_secs());
+        let view = self.parts.archive.view(accounts.as_ref(), &self.parts.chain, today);
+        self.runtime.block_on(view)
     }
 
     fn subscribe(&self) -> broadcast::Receiver<TradeView> {
@@ -642,6 +714,11 @@ impl web::Economy for Square {
             None => broadcast::channel(1).1,
         }
     }
+}
+
+/// A kind as people read it.
+pub fn said(kind: ledger::Kind) -> String {
+    kind.as_str().replace('_', " ")
 }
 
 fn agreement(agree: &BooksAndChain, facts: &Facts) -> BooksView {

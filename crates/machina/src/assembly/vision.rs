@@ -12,16 +12,21 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use labour::{LabourError, VisionWorker};
 use money::{Amount, Party};
+use payments::Offer;
 use payments::extensions::{Binding, Declared, Identifier, Listing, SignIn};
-use payments::{Gate, Offer};
 use serde_json::{Map, json};
 use settlement::Token;
 use tokio::sync::Semaphore;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, service_fn};
 
-use super::mcp;
+use super::agents::Known;
+use super::cast::Cast;
+use super::{Assembly, a2a, mcp};
+use crate::home;
 
+/// The machine's name.
+const NAME: &str = "vision";
 /// Where the counter is.
 const PATH: &str = "/m/vision/classify";
 /// How many answers are given unless `?top=` says otherwise, and at most.
@@ -73,20 +78,68 @@ pub fn tool_offer(offer: &Offer, tool: &str) -> Offer {
     offer
 }
 
-/// The machine's counter, behind the gate: on the web, and as a tool if `/mcp` is there.
-pub fn counter(gate: &Arc<Gate>, offer: Offer, worker: Arc<VisionWorker>) -> Router {
+/// The same for other agents: its quote names where they talk to it.
+fn agent_offer(offer: &Offer, base: &str) -> Offer {
+    let mut offer = tool_offer(offer, mcp::CLASSIFY);
+    offer.url = format!("{base}{}", a2a::path(NAME));
+    offer
+}
+
+/// The machines of a home, as they are made known to others; the vision machine may not be working.
+pub fn known(cast: &Cast, offer: &Offer, working: bool) -> Vec<Known> {
+    let machine = |key: &mandates::Key, name: &str, description: &str, sells: bool| Known {
+        name: name.into(),
+        address: key.party(),
+        description: description.into(),
+        page: format!("/m/{name}"),
+        sells,
+        tools: false,
+    };
+    let sees = Known { tools: working, ..machine(&cast.vision, NAME, &offer.description, working) };
+    let resells = "Sells services that run elsewhere, for whoever opened a stall here.";
+    let buys = "Buys work for its owner, under a mandate.";
+    // Its stalls are in the square; it has no page of its own.
+    let seller = Known { page: "/".into(), ..machine(&cast.seller, "seller", resells, true) };
+    vec![sees, seller, machine(&cast.shopper, "shopper", buys, false)]
+}
+
+/// The machine's counter, behind the gate: on the web, as a tool, and as an agent that others talk to.
+pub fn counter(assembly: &Assembly, worker: Arc<VisionWorker>) -> Router {
     let lanes = Arc::new(Semaphore::new(labour::vision::LANES));
     let service = service_fn(move |request: Request<Body>| {
         let (worker, lanes) = (worker.clone(), lanes.clone());
         async move { Ok::<Response, Infallible>(classify(worker, lanes, request).await) }
     });
-    let tool = tool_offer(&offer, mcp::CLASSIFY);
+    let gate = &assembly.gate;
+    let tool = tool_offer(&assembly.offer, mcp::CLASSIFY);
     let paid_tool = gate.layer(tool.clone()).layer(service.clone());
-    let counter = gate.layer(offer).layer(service);
+    let counter = gate.layer(assembly.offer.clone()).layer(service.clone());
+
+    let base = format!("http://localhost:{}", assembly.place.port);
+    let talk = agent_offer(&assembly.offer, &base);
+    let paid_talk = BoxCloneSyncService::new(gate.layer(talk.clone()).layer(service));
+    let clock = assembly.clock.clone();
+    let agent = a2a::Agent::new(base, skill(), talk, paid_talk, clock, home::entropy);
+    assembly.agents.host(NAME, agent.clone());
     Router::new()
         // By GET nothing is sold; clients ask so for the quote, and for a channel's money back.
         .route(PATH, post_service(counter.clone()).get_service(counter))
         .merge(mcp::router(tool, BoxCloneSyncService::new(paid_tool)))
+        .merge(agent.router())
+}
+
+/// What the machine does, as other agents read it.
+fn skill() -> a2a::Skill {
+    a2a::Skill {
+        machine: NAME.into(),
+        id: mcp::CLASSIFY.into(),
+        title: "Names what a photograph shows".into(),
+        tags: ["vision", "images", "classification"].map(String::from).to_vec(),
+        takes: ["image/jpeg", "image/png", "image/webp"].map(String::from).to_vec(),
+        gives: vec!["application/json".into()],
+        target: format!("/{}", mcp::CLASSIFY),
+        numbers: vec!["top".into()],
+    }
 }
 
 async fn classify(

@@ -1,11 +1,12 @@
-//! `machina economy`: the national accounts, on the terminal or as a document.
+//! `machina economy`: the national accounts, on the terminal or as a document, and what a reader
+//! knows better about a trade.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use super::print;
 use crate::access::Access;
 use crate::assembly::publication::Form;
-use crate::cli::{Arguments, Economy, EconomyCommand, EconomyReportOptions};
+use crate::cli::{Arguments, Economy, EconomyCommand, EconomyReportOptions, Retype};
 use crate::failure::Failure;
 
 pub async fn run(arguments: &Arguments, economy: &Economy) -> Result<(), Failure> {
@@ -18,7 +19,16 @@ pub async fn run(arguments: &Arguments, economy: &Economy) -> Result<(), Failure
             print(arguments.json, &report, || report.text())
         }
         Some(EconomyCommand::Report(options)) => report(arguments, options).await,
+        Some(EconomyCommand::Retype(options)) => retype(arguments, options).await,
     }
+}
+
+async fn retype(arguments: &Arguments, options: &Retype) -> Result<(), Failure> {
+    let access = Access::find(arguments).await?;
+    let report = access.retype(options).await;
+    access.close().await;
+    let report = report?;
+    print(arguments.json, &report, || report.text())
 }
 
 async fn report(arguments: &Arguments, options: &EconomyReportOptions) -> Result<(), Failure> {

@@ -25,7 +25,7 @@ use crate::failure::Failure;
 /// Why it was not done.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Up => up::run(&arguments).await,
+        Command::Up(_) => up::run(&arguments).await,
         Command::Demo => demo::run(&arguments).await,
         Command::Pay(pay) => pay::run(&arguments, pay).await,
         Command::Channels(channels) => channels::run(&arguments, channels).await,

@@ -1,12 +1,13 @@
 //! `machina up`: an economy that runs until Ctrl-C.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use labour::{Cache, VisionWorker};
 
 use crate::assembly::Assembly;
 use crate::assembly::server::{Doors, Open};
-use crate::cli::Arguments;
+use crate::cli::{Arguments, Command, Up};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::say::{self, Progress};
@@ -34,18 +35,31 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// # Errors
 /// Which part did not start, and what to do.
 pub async fn start(arguments: &Arguments) -> Result<Open, Failure> {
+    let model = model(arguments)?;
     let held = Home::find(arguments.home.clone())?.hold()?;
     let doors = Doors::take(&arguments.place).await?;
     let worker = load_vision().await?;
     let mut place = arguments.place.clone();
+    place.model = model;
     let (port, rpc_port) = doors.ports();
     place.port = port;
     place.rpc_port = rpc_port.unwrap_or(place.rpc_port);
     let running = held.announce(port)?;
     let progress = Progress::start("opening chain and books");
     let assembly = Assembly::open(held, place, Some(worker)).await?;
+    assembly.register_machines().await;
     drop(progress);
     Ok(doors.open(assembly, &running))
+}
+
+/// The file that the language machine is to speak with, if it is one.
+fn model(arguments: &Arguments) -> Result<Option<PathBuf>, Failure> {
+    let Command::Up(Up { model: Some(file) }) = &arguments.command else { return Ok(None) };
+    if !file.is_file() {
+        let said = format!("the model {} is no file", file.display());
+        return Err(Failure::misuse(said).hint("give the path of a GGUF file"));
+    }
+    Ok(Some(file.clone()))
 }
 
 async fn load_vision() -> Result<Arc<VisionWorker>, Failure> {

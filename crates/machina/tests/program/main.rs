@@ -4,6 +4,7 @@
 //! One file, one subject. [`support`] starts and ends processes; nothing here knows the program's
 //! types, only what it prints, serves and leaves on disk.
 
+mod agents;
 mod apart;
 mod commands;
 mod crash;
@@ -13,11 +14,13 @@ mod full;
 mod http;
 mod mcp;
 mod metrics;
+mod openai;
 mod outlook;
 mod page;
 mod pay;
 mod reckoning;
 mod report;
+mod retype;
 mod support;
 mod trouble;
 mod up;

@@ -92,8 +92,17 @@ fn questions_that_make_no_sense_are_misuse_and_say_what_would() {
 
 #[test]
 fn an_economy_without_trades_has_nothing_measured_to_feed_in() {
-    let why = Home::new().run(&["outlook", "--measured", "--draws", "5000"]).refused();
-    assert!(why.contains("payments to value added") && why.contains("machina demo"), "{why}");
+    let home = Home::new();
+    for (asked, words) in [
+        ("--measured", "payments to value added"),
+        ("--measured=velocity", "a yearly velocity is not read off less than 30"),
+        ("--measured=take", "gas is free"),
+    ] {
+        let why = home.run(&["outlook", asked, "--draws", "5000"]).refused();
+        assert!(why.contains(words) && why.contains("machina demo"), "{why}");
+    }
+    let why = home.run(&["outlook", "--measured=hope", "--draws", "5000"]).misused();
+    assert!(why.contains("velocity"), "{why}");
 }
 
 #[test]
@@ -144,6 +153,36 @@ fn a_commitment_puts_the_hash_of_the_kept_text_on_the_chain() {
     let hash = entered["hash"].as_str().expect("a hash");
     assert_eq!(found["input"], format!("0x{hash}"));
     assert_eq!(found["from"], found["to"], "nobody else is part of it");
+    let block = entered["on_chain"]["block"].as_u64().expect("a block");
+    assert_eq!(said["entries"][4]["noted"][0][1], block);
+    // The page asks the chain itself; a note that the chain does not confirm is nothing.
+    let page = || up.get("/outlook").text();
+    assert!(page().contains(&format!("since block {block}")), "{}", page());
+    let other = home.json(&["outlook", "--draws", "5000", "--seed", "2", "record", "--keep"]);
+    let other = other["entered"]["hash"].as_str().expect("a hash").to_string();
+    let note = |hash: &str| home.file("outlook").join(format!("{hash}.chain"));
+    std::fs::copy(note(hash), note(&other)).expect("a disk");
+    assert_eq!(
+        page().matches("since block").count(),
+        1,
+        "another text's transaction proves nothing"
+    );
     assert_eq!(home.json(&["economy"])["books"]["state"], "equal");
+    up.stop();
+}
+
+#[test]
+fn the_page_takes_what_the_economy_measures_once_it_has_traded() {
+    let home = Home::new();
+    let up = home.up();
+    let before = up.get("/outlook").text();
+    assert!(before.contains("no ratio of payments to value added yet"), "{before}");
+    home.run(&["demo"]).done();
+    let after = up.get("/outlook?measured=turnover").text();
+    let ratio = home.json(&["economy"])["headline"]["turnoverToValueAdded"].clone();
+    let ratio: f64 = ratio.as_str().and_then(|text| text.parse().ok()).expect("a ratio");
+    assert!(after.contains(&format!("<code>turnover={ratio}</code>")), "{after}");
+    let told = home.json(&["outlook", "--measured", "--draws", "5000"]);
+    assert_eq!(told["given"][0], format!("turnover={ratio}"));
     up.stop();
 }

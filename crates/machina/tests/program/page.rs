@@ -60,8 +60,12 @@ fn a_trade_arrives_on_the_open_square_and_its_trail_tells_why() {
     }
     assert_eq!(browser.complaints(), Vec::<String>::new());
 
-    for (name, url) in [("square", up.url("/")), ("trail", trail), ("vision", up.url("/m/vision"))]
-    {
+    for (name, url) in [
+        ("square", up.url("/")),
+        ("trail", trail),
+        ("vision", up.url("/m/vision")),
+        ("outlook", up.url("/outlook")),
+    ] {
         for width in [390, 1280] {
             for theme in ["light", "dark"] {
                 browser.dress(width, theme);

@@ -80,6 +80,14 @@ impl Home {
         command
     }
 
+    /// Starts an economy at a port where it was before.
+    pub fn up_at(&self, port: u16) -> Up {
+        let mut command = program();
+        command.arg("--home").arg(self.path()).args(["--port", &port.to_string()]);
+        command.args(["--rpc-port", "0", "--json", "up"]);
+        Up::start(command)
+    }
+
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Said {
         run(self.command(arguments))

@@ -87,9 +87,11 @@ fn an_economy_that_comes_back_is_the_one_that_went() {
     let before = standing(&home, &up);
     assert_eq!(before["agree"], "equal");
     assert_eq!(before["trades"].as_array().map(Vec::len), Some(7), "{}", before["trades"]);
+    // At another port its machines would move their registration files.
+    let port = up.port;
     up.stop();
 
-    let up = home.up();
+    let up = home.up_at(port);
     let after = standing(&home, &up);
     assert_eq!(before, after);
     for name in ["ada", "shopper", "grace", "vision"] {

@@ -13,7 +13,6 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256};
-use alloy_signer::SignerSync as _;
 use money::Party;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -233,7 +232,7 @@ impl Till {
             let hash = self.domain.claims_hash(&claims);
             let signature = self.keys.get(&batch.authorizer).map(|key| {
                 let signer = key.transaction_signer();
-                let signature = signer.sign_hash_sync(&hash).expect("a local key signs any hash");
+                let signature = protocol::sign_hash(&signer, hash);
                 signature.as_bytes().to_vec().into()
             });
             let payload = Payload::Claim { claims, claim_authorizer_signature: signature };

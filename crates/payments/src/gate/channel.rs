@@ -40,8 +40,9 @@ use tower::Service;
 use super::binding;
 pub(crate) use super::channel_money::is_open;
 use super::channel_payload::{Drawn, Want};
+use super::errand::{self, Carried, Errand};
 use super::reply::{AnswerHead, Reply, Stored};
-use super::{Asked, Errand, Gate, answer_of, asked, charge, request_digest, without_payment};
+use super::{Asked, Gate, answer_of, asked, charge, request_digest, without_payment};
 use crate::channel::tab::Place;
 use crate::channel::till::{self, NotHere, Sale, Shared, Till};
 use crate::channel::voucher::KnownKey;
@@ -152,22 +153,19 @@ impl Gate {
             reference: till.reference(voucher.channel_id, voucher.max_claimable_amount.0),
             digest: documents::digest(&[&voucher.signature, &draw.digest, &[want]]),
         };
-        let mut told = match self.take_seat(errand) {
-            Err(told) => told,
-            Ok(seat) => {
-                let told = seat.tell.subscribe();
-                let gate = self.clone();
-                tokio::spawn(async move {
-                    let reply = gate.decide_channel(&offer, &terms, draw, parts, work).await;
-                    // Nobody may be listening any more; what was charged is stored.
-                    let _ = seat.tell.send(Some(reply));
-                });
-                told
-            }
-        };
         let wait = self.limits.work_wait + self.limits.settle_wait;
-        match tokio::time::timeout(wait, told.wait_for(Option::is_some)).await {
-            Ok(Ok(reply)) => reply.clone().unwrap_or_else(Reply::pending),
+        let seat = match self.seats.take(errand) {
+            Err(told) => return errand::heard(told, wait).await,
+            Ok(seat) => seat,
+        };
+        let gate = self.clone();
+        let deciding = Carried::new(async move {
+            let reply = gate.decide_channel(&offer, &terms, draw, parts, work).await;
+            seat.tell(reply.clone());
+            reply
+        });
+        match tokio::time::timeout(wait, deciding).await {
+            Ok(Some(reply)) => reply,
             _ => Reply::pending(),
         }
     }

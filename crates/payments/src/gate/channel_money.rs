@@ -17,7 +17,6 @@
 use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes, U256};
-use alloy_signer::SignerSync as _;
 use ledger::{Kind, Operation, Outcome, Reference, Status, TransferId, TransferRecord, Write};
 use mandates::books::{self, Entry, Line};
 use money::{Amount, Party};
@@ -503,7 +502,7 @@ fn refund_payload(till: &Till, draw: &Draw, amount: u128, charged: u128, nonce: 
     let key = till.keys.get(&config.receiver_authorizer);
     let sign = |hash: B256| {
         let signer = key?.transaction_signer();
-        let signature = signer.sign_hash_sync(&hash).expect("a local key signs any hash");
+        let signature = protocol::sign_hash(&signer, hash);
         Some(signature.as_bytes().to_vec().into())
     };
     Payload::Refund {

@@ -36,13 +36,13 @@ mod channel_money;
 mod channel_payload;
 mod charge;
 mod dressing;
+mod errand;
 mod flow;
 mod reply;
 mod settling;
 mod stream;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ use mandates::books::{self, Entry, Line};
 use money::{Clock, Party};
 use serde::{Deserialize, Serialize};
 use settlement::Settlement;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt as _};
 
 use crate::channel::till::{Till, TillLimits};
@@ -72,6 +72,7 @@ use crate::order::Order;
 use crate::wire::{self, PaymentPayload, PaymentRequirements};
 use channel_payload::Echoes;
 pub use charge::Charge;
+use errand::{Errand, Seat, Seats};
 pub(crate) use reply::Refused;
 use reply::{AnswerHead, Reply, Stored};
 
@@ -152,33 +153,6 @@ pub struct Gate {
     seats: Seats,
     readers: Arc<Semaphore>,
     places: Arc<Semaphore>,
-}
-
-/// Requests that are in somebody's hands now, by what names them. One request at a time decides
-/// about each, and the others wait for what it is told. Across processes, and between requests
-/// that differ, the ledger's hold is the arbiter.
-type Seats = Arc<Mutex<HashMap<Errand, watch::Receiver<Option<Reply>>>>>;
-
-/// What one seat is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Errand {
-    reference: Reference,
-    /// Digest of the signed payment and the request. Whoever knows a payment's number and not the
-    /// payment gets a seat of their own, and keeps nobody from theirs. Zero for recovery.
-    digest: [u8; 32],
-}
-
-/// The right to decide about an errand; given back when dropped, however that comes about.
-struct Seat {
-    seats: Seats,
-    errand: Errand,
-    tell: watch::Sender<Option<Reply>>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.seats.lock().expect("nothing panics under this lock").remove(&self.errand);
-    }
 }
 
 /// A request, as far as a payment is bound to it.
@@ -278,7 +252,7 @@ impl Gate {
             limits,
             extras,
             till,
-            seats: Arc::default(),
+            seats: Seats::default(),
             readers: Arc::new(Semaphore::new(limits.reading)),
             places: Arc::new(Semaphore::new(limits.in_flight)),
         })
@@ -394,24 +368,19 @@ impl Gate {
             return *refusal;
         }
         let paid = Paid::new(&offer, &parts, payment, requirements, order, input);
-        let mut told = match self.take_seat(paid.errand()) {
+        let told = match self.seats.take(paid.errand()) {
             Err(told) => told,
             Ok(seat) => {
-                let told = seat.tell.subscribe();
+                let told = seat.told();
                 let gate = self.clone();
                 tokio::spawn(async move {
                     let reply = gate.decide(&offer, paid, parts, work, &seat).await;
-                    // Nobody may be listening any more; the answer is stored for who asks again.
-                    seat.tell.send_replace(Some(reply));
+                    seat.tell(reply);
                 });
                 told
             }
         };
-        let wait = self.limits.work_wait + self.limits.settle_wait;
-        match tokio::time::timeout(wait, told.wait_for(Option::is_some)).await {
-            Ok(Ok(reply)) => reply.clone().unwrap_or_else(Reply::pending),
-            _ => Reply::pending(),
-        }
+        errand::heard(told, self.limits.work_wait + self.limits.settle_wait).await
     }
 
     /// Gives an answer after the request's body has passed, unread and unkept.
@@ -454,31 +423,6 @@ impl Gate {
                 "the request's body took too long",
             )),
         }
-    }
-
-    fn take_seat(&self, errand: Errand) -> Result<Seat, watch::Receiver<Option<Reply>>> {
-        let mut seats = self.seats.lock().expect("nothing panics under this lock");
-        if let Some(told) = seats.get(&errand) {
-            return Err(told.clone());
-        }
-        let (tell, told) = watch::channel(None);
-        seats.insert(errand, told);
-        Ok(Seat { seats: self.seats.clone(), errand, tell })
-    }
-
-    /// A seat for recovery, if nobody has the payment in hand.
-    fn take_recovery_seat(&self, reference: Reference) -> Option<Seat> {
-        let errand = Errand { reference, digest: [0; 32] };
-        let taken = |seats: &Seats| {
-            let seats = seats.lock().expect("nothing panics under this lock");
-            seats.keys().filter(|e| e.reference == reference).count()
-        };
-        if taken(&self.seats) > 0 {
-            return None;
-        }
-        let seat = self.take_seat(errand).ok()?;
-        // Somebody may have come between the two looks.
-        (taken(&self.seats) == 1).then_some(seat)
     }
 
     /// All that happens to a paid request, from the first look into the books to the last entry.

@@ -428,7 +428,7 @@ impl Gate {
 
     async fn recover_one(&self, payee: Party, reference: Reference, price: Amount) -> Option<()> {
         // Looked at first: whoever is in work now has noted it before the hold was made.
-        let _seat = self.take_recovery_seat(reference)?;
+        let _seat = self.seats.take_for_recovery(reference)?;
         let kept = self.kept(reference).ok()?;
         let terms = kept.requirements.as_ref().or(kept.payment.as_ref().map(|p| &p.accepted));
         let flow = terms.and_then(PaymentFlow::of).unwrap_or_default();

@@ -115,7 +115,7 @@ impl Gate {
         }
         let (to_buyer, from_service) = mpsc::channel(PIECES);
         let passing = Stored { head: head.clone(), body: Bytes::new(), settlement };
-        seat.tell.send_replace(Some(passing.reply().streaming(body_of(from_service))));
+        seat.tell(passing.reply().streaming(body_of(from_service)));
         let settlement = passing.settlement;
 
         let longest = Instant::now() + self.limits.stream_wait;

@@ -15,7 +15,7 @@ use money::{Amount, Party};
 use settlement::TokenMovement;
 use settlement::escrow::{Collector, EscrowEvent, Happened, SignedEscrow};
 
-use super::{Bookkeeper, Break, Compared, ReconcileError};
+use super::{Bookkeeper, Break, Compared, Direction, ReconcileError};
 use crate::auth_capture;
 use crate::buyer;
 use crate::buyer::escrow::steps;
@@ -71,19 +71,20 @@ struct Known {
 
 impl Known {
     /// What comes from or to the payer's account by something that happened, in minor units.
-    fn moved_by(&self, what: Happened) -> Vec<U256> {
+    fn moved_by(&self, what: Happened) -> Vec<(Direction, U256)> {
         match what {
             // The token moves all that was signed, and the collector sends the rest back.
             Happened::Authorized { amount } | Happened::Charged { amount, .. }
                 if self.by == Collector::Authorization && amount < self.most =>
             {
-                vec![self.most, self.most - amount]
+                vec![(Direction::Out, self.most), (Direction::In, self.most - amount)]
             }
-            Happened::Authorized { amount }
-            | Happened::Charged { amount, .. }
-            | Happened::Voided { amount }
+            Happened::Authorized { amount } | Happened::Charged { amount, .. } => {
+                vec![(Direction::Out, amount)]
+            }
+            Happened::Voided { amount }
             | Happened::Reclaimed { amount }
-            | Happened::Refunded { amount } => vec![amount],
+            | Happened::Refunded { amount } => vec![(Direction::In, amount)],
             Happened::Captured { .. } => Vec::new(),
         }
     }
@@ -116,8 +117,9 @@ pub(super) struct InEscrows {
     pub(super) entries: usize,
     /// The first block that has to be looked at again.
     pub(super) waits: Option<u64>,
-    /// Movements of payers' escrowed money, which are in these entries: transaction, payer, amount.
-    explained: Vec<(B256, Party, Amount)>,
+    /// Movements of payers' escrowed money, which are in these entries: transaction, payer, whether
+    /// it came or went, amount.
+    explained: Vec<(B256, Party, Direction, Amount)>,
     /// What sellers got by captures: transaction, amount without the fee, the payment.
     captured: Vec<(B256, Amount, Reference)>,
 }
@@ -125,8 +127,15 @@ pub(super) struct InEscrows {
 impl InEscrows {
     /// Whether a movement of a payer's money is in the entries of its escrowed payments; each
     /// explains one.
-    pub(super) fn explains(&mut self, transaction: B256, party: Party, amount: Amount) -> bool {
-        let found = self.explained.iter().position(|one| *one == (transaction, party, amount));
+    pub(super) fn explains(
+        &mut self,
+        transaction: B256,
+        party: Party,
+        direction: Direction,
+        amount: Amount,
+    ) -> bool {
+        let movement = (transaction, party, direction, amount);
+        let found = self.explained.iter().position(|one| *one == movement);
         found.map(|at| self.explained.swap_remove(at)).is_some()
     }
 
@@ -194,9 +203,9 @@ impl Bookkeeper {
                 looked.captured.push((event.transaction, net, reference));
             }
             let Some(known) = escrows.known.get(&event.payment).copied() else { continue };
-            for moved in known.moved_by(event.what) {
+            for (direction, moved) in known.moved_by(event.what) {
                 let amount = self.chain.amount(moved)?;
-                looked.explained.push((event.transaction, known.party, amount));
+                looked.explained.push((event.transaction, known.party, direction, amount));
             }
             let book = self.mandates.escrow(known.party, known.reference);
             if book.is_none_or(|book| book.status == Status::Held) {

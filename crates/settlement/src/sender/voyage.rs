@@ -7,7 +7,6 @@ use alloy_consensus::{SignableTransaction as _, Transaction as _, TxEip1559, TxE
 use alloy_eips::Encodable2718 as _;
 use alloy_eips::eip1559::Eip1559Estimation;
 use alloy_primitives::B256;
-use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 
 /// A transaction as it travels.
@@ -20,8 +19,7 @@ pub(super) struct Signed {
 
 /// Signs a transaction with a key of ours.
 pub(super) fn sign(transaction: TxEip1559, signer: &PrivateKeySigner) -> Signed {
-    let signature =
-        signer.sign_hash_sync(&transaction.signature_hash()).expect("a local key signs any hash");
+    let signature = protocol::sign_hash(signer, transaction.signature_hash());
     let envelope = TxEnvelope::from(transaction.into_signed(signature));
     Signed { raw: envelope.encoded_2718(), hash: *envelope.tx_hash() }
 }

@@ -103,6 +103,8 @@ pub struct Wire {
     fees: Mutex<Option<(u64, u64)>>,
     /// The newest block that is called final. The node itself calls all so.
     final_block: Mutex<Option<u64>>,
+    /// How many transactions of any account are said to be sent, mined or not.
+    sent: Mutex<Option<u64>>,
     /// How many requests went through, by all methods.
     pub requests: AtomicUsize,
 }
@@ -116,6 +118,7 @@ impl Wire {
             mempool: Mutex::default(),
             fees: Mutex::default(),
             final_block: Mutex::default(),
+            sent: Mutex::default(),
             requests: AtomicUsize::new(0),
         })
     }
@@ -138,6 +141,11 @@ impl Wire {
     /// From now on no block above this one is called final.
     pub fn call_final(&self, block: u64) {
         *self.final_block.lock().unwrap() = Some(block);
+    }
+
+    /// From now on every account is said to have sent so many transactions; `None` ends it.
+    pub fn claim_sent(&self, count: Option<u64>) {
+        *self.sent.lock().unwrap() = count;
     }
 
     /// From now on the chain is said to ask this base fee and tip.
@@ -172,6 +180,10 @@ impl Wire {
                     "reward": [[format!("{tip:#x}")]],
                 });
                 Some(result(request, history))
+            }
+            "eth_getTransactionCount" if request["params"][1] == "pending" => {
+                let count = (*self.sent.lock().unwrap())?;
+                Some(result(request, json!(format!("{count:#x}"))))
             }
             "eth_getBlockByNumber" if request["params"][0] == "finalized" => {
                 let final_block = (*self.final_block.lock().unwrap())?;

@@ -4,15 +4,19 @@ use maud::{Markup, html};
 use money::Amount;
 
 use super::frame::{Live, Place, frame};
+use super::is_reference;
 use crate::assets::STYLE;
-use crate::digits::{NAME, SENTENCE, bar, bare, moment, money, name, permille, plain};
+use crate::digits::{NAME, SENTENCE, bar, bare, count, moment, money, name, permille, plain};
 use crate::sankey::sankey;
 use crate::view::{
-    AccountsView, Economy, LineView, MeasureView, ProducerView, TableView, ValueView,
+    AccountsView, Economy, LineView, MeasureView, OverrideView, ProducerView, TableView, ValueView,
 };
 
 /// Parties in the table of producers.
 const PARTIES: usize = 100;
+/// Characters of a trade's reference, and of a reason.
+const SHORT: usize = 12;
+const REASON: usize = 500;
 /// Steps of the heat map.
 const HEAT: u16 = 5;
 
@@ -34,7 +38,7 @@ impl Page {
 /// The page.
 pub fn page(page: &Page) -> Markup {
     let main = match &page.accounts {
-        Ok(accounts) => shown(accounts),
+        Ok(accounts) => shown(accounts, true),
         Err(reason) => html! {
             h1 { "The economy" }
             p.vouch.bad role="alert" { "The accounts are not shown: " (plain(reason, SENTENCE)) }
@@ -54,6 +58,7 @@ pub fn document(accounts: &AccountsView) -> String {
     for producer in sectors.iter_mut().chain(parties) {
         producer.trades = None;
     }
+    let links = false;
     html! {
         (maud::DOCTYPE)
         html lang="en" {
@@ -64,13 +69,14 @@ pub fn document(accounts: &AccountsView) -> String {
                 // Our own sheet, and nothing in it ends a style element.
                 style { (maud::PreEscaped(STYLE.content())) }
             }
-            body { main { div.wide { (shown(&accounts)) } } }
+            body { main { div.wide { (shown(&accounts, links)) } } }
         }
     }
     .into_string()
 }
 
-fn shown(accounts: &AccountsView) -> Markup {
+/// The accounts; with `links`, what can be opened leads there.
+fn shown(accounts: &AccountsView, links: bool) -> Markup {
     html! {
         header.head {
             h1 { "The economy" }
@@ -81,6 +87,11 @@ fn shown(accounts: &AccountsView) -> Markup {
         p.lead {
             "What people and machines produced here, counted from the journal to the last unit."
             @if opens(accounts) { " Each sum opens into the trades under it." }
+            @if accounts.overridden > 0 {
+                " " (count(accounts.overridden, "trade counts", "trades count")) " otherwise than declared"
+                @if links { ": " a href="#overrides" { "why" } }
+                "."
+            }
         }
         section.accounts #ways data-live aria-labelledby="ways-head" {
             h2 #ways-head { "GDP, three ways" }
@@ -106,11 +117,20 @@ fn shown(accounts: &AccountsView) -> Markup {
             (heat(&accounts.table))
         }
         section.accounts #measures data-live aria-labelledby="measures-head" {
-            h2 #measures-head { "Labour, money, network" }
+            h2 #measures-head { "Labour, money, prices, network" }
             div.thirds {
                 (measures("Labour", &accounts.labour))
                 (measures("Money", &accounts.money))
                 (measures("Network", &accounts.network))
+                (measures("Prices", &accounts.prices))
+                (measures("Capital", &accounts.capital))
+            }
+        }
+        @if !accounts.overrides.is_empty() {
+            section.accounts #overrides data-live aria-labelledby="overrides-head" {
+                h2 #overrides-head { "Counted otherwise than declared" }
+                p { "What somebody who reads these accounts knew better, and why. Each decision is an entry of the journal and moved no money; another one takes it back." }
+                (overrides(&accounts.overrides, links))
             }
         }
         p.quiet-note { "How each figure is defined, and its source: " code { "docs/accounts.md" } ". The same as data: " code { "machina economy report --json" } "." }
@@ -135,6 +155,9 @@ fn account(title: &str, asks: &str, lines: &[LineView], gdp: Amount) -> Markup {
                                 None => { (line.name) }
                             }
                             @if !line.symbol.is_empty() { " " span.of { (line.symbol) } }
+                            @if line.overrides > 0 {
+                                " " span.of { "(" (count(line.overrides, "override", "overrides")) ")" }
+                            }
                         }
                         dd { (bare(line.amount)) }
                     }
@@ -232,6 +255,39 @@ fn foot(says: &str, amounts: &[Amount]) -> Markup {
         tr { th scope="row" { (says) }
             @for amount in amounts { td.number { (bare(*amount)) } }
             td {} td {}
+        }
+    }
+}
+
+fn overrides(rows: &[OverrideView], links: bool) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Overrides" {
+            table.figures {
+                thead { tr {
+                    th scope="col" { "trade" }
+                    th.number scope="col" { "amount" }
+                    th scope="col" { "was" }
+                    th scope="col" { "counts as" }
+                    th scope="col" { "why" }
+                    th scope="col" { "by" }
+                } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            th scope="row" {
+                                @if links && is_reference(&row.trade) {
+                                    a href={ "/trades/" (row.trade) } { (plain(&row.trade, SHORT)) }
+                                } @else { (plain(&row.trade, SHORT)) }
+                            }
+                            td.number { (bare(row.amount)) }
+                            td { (plain(&row.from, NAME)) }
+                            td { (plain(&row.to, NAME)) }
+                            td { (plain(&row.reason, REASON)) }
+                            td { (name(&row.by)) " " span.of { (moment(row.at)) } }
+                        }
+                    }
+                }
+            }
         }
     }
 }

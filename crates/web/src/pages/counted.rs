@@ -37,7 +37,13 @@ pub fn page(page: &Page) -> Markup {
             h1 { (title) }
             p { (count(counted.count, "trade", "trades")) @if let Some(sum) = counted.sum { ", together " (money(sum)) } }
         }
-        p.lead { (plain(&counted.means, SENTENCE)) }
+        p.lead {
+            (plain(&counted.means, SENTENCE))
+            @if counted.overrides > 0 {
+                " " (count(counted.overrides, "of them is", "of them are")) " here because a reader typed them anew: "
+                a href="/economy#overrides" { "why" } "."
+            }
+        }
         @if counted.trades.is_empty() {
             p.quiet-note { "No trade is in this figure." }
         } @else {

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::assets::{MARK, SCRIPT, STYLE};
+use crate::assets::{ASK, MARK, SCRIPT, STYLE};
 use crate::engraving::band;
 
 /// The places in the navigation.
@@ -14,6 +14,8 @@ pub enum Place {
     Trades,
     /// The economy and what its figures are made of.
     Economy,
+    /// `/outlook`.
+    Outlook,
     /// None of them.
     Elsewhere,
 }
@@ -23,6 +25,8 @@ pub enum Place {
 pub enum Live<'a> {
     /// Nothing: it is as it is.
     Still,
+    /// Nothing; but its form is answered without a reload.
+    Asking,
     /// Every trade after this sequence.
     Feed {
         /// The sequence of the newest trade shown; 0 if none is.
@@ -40,7 +44,7 @@ pub enum Live<'a> {
 /// The page, whole.
 pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup {
     let (since, trade) = match live {
-        Live::Still => (None, None),
+        Live::Still | Live::Asking => (None, None),
         Live::Feed { since } => (Some(since), None),
         // Its own news must come even if the trade changed before the page was opened.
         Live::Trade { id, sequence } => (Some(sequence.saturating_sub(1)), Some(id)),
@@ -58,6 +62,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                 link rel="icon" type="image/svg+xml" href=(MARK.path);
                 link rel="stylesheet" href=(STYLE.path);
                 @if since.is_some() { script src=(SCRIPT.path) defer {} }
+                @if matches!(live, Live::Asking) { script src=(ASK.path) defer {} }
             }
             body data-since=[since] data-trade=[trade] {
                 a.skip href="#main" { "Skip to the content" }
@@ -68,6 +73,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                             (link("/", "Square", place == Place::Square))
                             (link("/trades", "Trades", place == Place::Trades))
                             (link("/economy", "Economy", place == Place::Economy))
+                            (link("/outlook", "Outlook", place == Place::Outlook))
                         }
                         @if since.is_some() {
                             p #lamp data-state="wait" hidden { span.glow aria-hidden="true" {} span #lamp-says { "Connecting" } }

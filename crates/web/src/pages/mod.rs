@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod counted;
 mod frame;
 pub mod machine;
+pub mod outlook;
 pub mod square;
 pub mod trades;
 pub mod trail;

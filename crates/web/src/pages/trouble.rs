@@ -24,6 +24,10 @@ pub enum Trouble {
     NotAllowed,
     /// Every seat at the live stream is taken. Retrying helps.
     Busy,
+    /// As many questions about the future are being computed as may be. Retrying helps.
+    Thinking,
+    /// The question is longer than any that makes sense.
+    LongQuestion,
     /// The economy could not answer.
     Broken,
 }
@@ -69,6 +73,18 @@ impl Trouble {
                 "Every seat at the live stream is taken. The page itself works; the stream will \
                  be tried again.",
             ),
+            Trouble::Thinking => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many are asking",
+                "The outlook computes two answers at a time, and others came first. Ask again in a \
+                 moment; what was answered once is answered at once.",
+            ),
+            Trouble::LongQuestion => (
+                StatusCode::URI_TOO_LONG,
+                "That question is too long",
+                "A question to the outlook has at most 4,096 characters: a horizon, a scenario, a \
+                 value for each driver, a target.",
+            ),
             Trouble::Broken => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The economy could not answer",
@@ -87,6 +103,9 @@ impl Trouble {
         };
         let headers = response.headers_mut();
         match self {
+            Trouble::Thinking => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            }
             Trouble::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
             }

@@ -29,8 +29,35 @@ pub struct AccountsView {
     pub labour: Vec<MeasureView>,
     /// Money: supply, velocity, what is set aside or locked.
     pub money: Vec<MeasureView>,
+    /// Capital: what contracts hold, gross and net.
+    pub capital: Vec<MeasureView>,
+    /// Prices: real GDP and its deflator.
+    pub prices: Vec<MeasureView>,
     /// Network: who comes and who stays.
     pub network: Vec<MeasureView>,
+    /// What readers typed anew, newest first; only the newest of many.
+    pub overrides: Vec<OverrideView>,
+    /// How many trades count otherwise than declared now.
+    pub overridden: u64,
+}
+
+/// A trade that a reader of the accounts typed anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverrideView {
+    /// The trade, as in its address.
+    pub trade: String,
+    /// Its amount.
+    pub amount: Amount,
+    /// As what it counted.
+    pub from: String,
+    /// As what it counts since.
+    pub to: String,
+    /// Why: somebody's own words.
+    pub reason: String,
+    /// Who decided.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A line of an account.
@@ -45,6 +72,8 @@ pub struct LineView {
     /// Under which name [`Economy::counted`](super::Economy::counted) lists the trades of which it is the sum; none
     /// for what is no plain sum of trades.
     pub trades: Option<&'static str>,
+    /// How many of its trades are in it because a reader typed them anew.
+    pub overrides: u64,
     /// What it is, in a sentence.
     pub means: &'static str,
 }
@@ -129,6 +158,8 @@ pub struct CountedView {
     pub sum: Option<Amount>,
     /// How many there are in all.
     pub count: u64,
+    /// How many of them are there because a reader typed them anew.
+    pub overrides: u64,
     /// One page of them, newest first.
     pub trades: Vec<super::TradeView>,
 }

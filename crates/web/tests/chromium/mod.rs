@@ -165,6 +165,16 @@ impl Chromium {
         }
     }
 
+    /// Presses a button that leads to another page, and waits until that is loaded.
+    #[allow(dead_code, reason = "not every test that drives a browser sends a form")]
+    pub fn submit(&mut self, button: &str) {
+        self.loaded = false;
+        self.evaluate(&format!("{button}.click()"));
+        while !self.loaded {
+            self.receive(button);
+        }
+    }
+
     /// Sets the window's size in CSS pixels, and the theme.
     pub fn dress(&mut self, width: u32, theme: &str) {
         self.command(

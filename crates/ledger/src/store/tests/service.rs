@@ -39,6 +39,13 @@ async fn books_are_the_same_after_closing_and_opening() {
     assert_eq!(ledger.verify().unwrap(), before);
     let balance = ledger.read(|state| state.balance(&wallet().id)).unwrap();
     assert_eq!(balance.available().minor(), 100);
+    let all = ledger.evidence(act(7)).unwrap();
+    for one in &all {
+        let alone = ledger.document(act(7), &one.evidence.stage).unwrap();
+        assert_eq!(alone.as_ref(), Some(one), "one document alone is the same document");
+    }
+    assert_eq!(ledger.document(act(7), "never").unwrap(), None);
+    assert_eq!(ledger.document(act(250), "quote").unwrap(), None);
     let stored = ledger.evidence(act(7)).unwrap();
     assert_eq!(stored.len(), 1);
     assert_eq!(stored[0].evidence, note(7, "receipt", "no. 7"));

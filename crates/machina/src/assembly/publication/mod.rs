@@ -5,14 +5,15 @@ mod sdmx;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use economy::{Accounts, Employment, InputOutputTable};
-use money::Timestamp;
+use economy::{Accounts, Employment, InputOutputTable, Locked, RealGdp};
+use money::{Amount, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use web::AccountsView;
 
 use super::Assembly;
 use crate::failure::Failure;
+use crate::report::OverrideReport;
 
 /// In which form the accounts are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,13 @@ pub struct Contents {
     pub accounts: Accounts,
     pub table: InputOutputTable,
     pub employment: Employment,
+    /// None until something was sold whose class and quantity are known.
+    pub real_gdp: Option<RealGdp>,
+    pub locked: Locked,
+    /// None where nobody here knows what the issuer holds.
+    pub circulating: Option<Amount>,
+    /// What readers typed anew, newest first.
+    pub overrides: Vec<OverrideReport>,
     pub view: AccountsView,
     pub made_at: Timestamp,
 }
@@ -98,6 +106,11 @@ pub fn publish(contents: &Contents, form: Form) -> Result<Publication, Failure> 
                 "inputOutput": contents.table,
                 "leontief": contents.table.leontief().ok(),
                 "employment": contents.employment,
+                "realGdp": contents.real_gdp,
+                "locked": contents.locked,
+                "circulating": contents.circulating,
+                "overridden": contents.view.overridden,
+                "overrides": contents.overrides,
             });
             let mut text = serde_json::to_string_pretty(&document).map_err(Failure::new)?;
             text.push('\n');

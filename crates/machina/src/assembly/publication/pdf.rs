@@ -16,6 +16,8 @@ const HEAD: f32 = 13.0;
 const TITLE: f32 = 22.0;
 /// Parties and pairs printed; more are on the page of the running economy.
 const ROWS: usize = 200;
+/// Characters of a reason in one line.
+const REASON: usize = 62;
 
 /// The document.
 pub fn pdf(view: &AccountsView, made_at: Timestamp) -> Vec<u8> {
@@ -45,10 +47,27 @@ pub fn pdf(view: &AccountsView, made_at: Timestamp) -> Vec<u8> {
         let pair = format!("{} to {}", hiring.payer, hiring.payee);
         paper.line(&pair, &hiring.amount.number());
     }
-    for (title, figures) in
-        [("Labour", &view.labour), ("Money", &view.money), ("Network", &view.network)]
-    {
+    for (title, figures) in [
+        ("Labour", &view.labour),
+        ("Money", &view.money),
+        ("Capital", &view.capital),
+        ("Prices", &view.prices),
+        ("Network", &view.network),
+    ] {
         measures(&mut paper, title, figures);
+    }
+    if !view.overrides.is_empty() {
+        paper.head("Counted otherwise than declared");
+        paper.line("trades that count so now", &view.overridden.to_string());
+        for one in &view.overrides {
+            let what = format!("{} to {}, by {} {}", one.from, one.to, one.by, one.at);
+            paper.line(&what, &one.amount.number());
+            // Whole, over as many lines as it takes.
+            let told: Vec<char> = format!("{}: {}", one.trade, one.reason).chars().collect();
+            for line in told.chunks(REASON) {
+                paper.line(&format!("  {}", line.iter().collect::<String>()), "");
+            }
+        }
     }
     paper.finish()
 }

@@ -2,7 +2,8 @@
 //! `sdmx-csv-field-guide` of the SDMX technical working group).
 //!
 //! Dimensions: `REF_AREA` (this economy), `INDICATOR`, `SECTOR`, `COUNTERPART` (`_T` is the total,
-//! `_Z` not applicable), `TIME_PERIOD` (first and last payment, as an ISO 8601 interval). Values are
+//! `_Z` not applicable), `TIME_PERIOD` (first and last payment, as an ISO 8601 interval; of what is told
+//! by period, its start). Values are
 //! in whole units of `UNIT_MEASURE`, exact to the minor unit.
 
 use money::Amount;
@@ -52,6 +53,8 @@ pub fn csv(contents: &Contents) -> Result<Vec<u8>, Failure> {
         ("TURNOVER_WITHIN_OWNERS", a.within_owner),
         ("PAYMENTS", a.payments),
         ("MONEY_STOCK", a.money_stock),
+        ("CAPITAL_LOCKED_GROSS", contents.locked.gross),
+        ("CAPITAL_LOCKED_NET", contents.locked.net),
     ] {
         rows.amount(indicator, TOTAL, NONE, amount)?;
     }
@@ -73,6 +76,16 @@ pub fn csv(contents: &Contents) -> Result<Vec<u8>, Failure> {
     rows.write("MACHINES", TOTAL, NONE, &labour.machines.to_string(), "MACHINES")?;
     rows.write("MACHINES_AT_WORK", TOTAL, NONE, &labour.at_work.to_string(), "MACHINES")?;
     rows.write("TRADES", TOTAL, NONE, &a.trades.to_string(), "TRADES")?;
+    rows.write("OVERRIDES", TOTAL, NONE, &contents.view.overridden.to_string(), "TRADES")?;
+    if let Some(real) = &contents.real_gdp {
+        rows.write("DEFLATOR", TOTAL, NONE, &format!("{:.6}", real.deflator), "INDEX")?;
+        for period in &real.periods {
+            rows.period = period.from.to_string();
+            rows.amount("GDP_NOMINAL", TOTAL, NONE, period.nominal)?;
+            let index = format!("{:.6}", period.prices.deflator);
+            rows.write("DEFLATOR", TOTAL, NONE, &index, "INDEX")?;
+        }
+    }
     rows.writer.into_inner().map_err(Failure::new)
 }
 

@@ -1,6 +1,6 @@
 //! `machina outlook --drivers`: what each driver is, and from where.
 
-use outlook::{Distribution, Driver};
+use outlook::Driver;
 use serde::Serialize;
 
 use super::print;
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             DriverLine {
                 name: d.name,
                 meaning: d.meaning,
-                distribution: shape(driver),
+                distribution: d.shape(),
                 median: d.prior.median(),
                 least,
                 most,
@@ -46,20 +46,4 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         format!("{}\n{}", say::strong("The drivers"), table.text())
     })
-}
-
-fn shape(driver: Driver) -> String {
-    let d = driver.describe();
-    match d.prior {
-        Distribution::Fixed(value) => format!("fixed at {}", d.show(value)),
-        Distribution::Triangular { least, mode, most } => {
-            format!("triangular {}, {}, {}", d.show(least), d.show(mode), d.show(most))
-        }
-        Distribution::Normal { mean, deviation } => {
-            format!("normal {} ± {}", d.show(mean), d.show(deviation))
-        }
-        Distribution::LogNormal { median, deviation, .. } => {
-            format!("lognormal, median {}, ln-sd {deviation}", d.show(median))
-        }
-    }
 }

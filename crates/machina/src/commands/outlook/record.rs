@@ -6,7 +6,7 @@ use outlook::record::{Entry, Foreseen, Verdict, judge};
 use outlook::{Facts, number, project};
 use serde::Serialize;
 
-use super::{Asked, print, today};
+use super::{plan, print, read, today};
 use crate::access::Access;
 use crate::cli::{Arguments, OutlookQuestion, Record};
 use crate::failure::Failure;
@@ -46,6 +46,9 @@ struct Line {
     /// Why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     broken: Option<String>,
+    /// Where its hash was put on a chain: transaction and block, as noted then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    noted: Vec<(String, u64)>,
 }
 
 pub async fn run(
@@ -62,7 +65,8 @@ pub async fn run(
     let facts = Facts::bundled();
     let line = |hash: String, entry: Entry| {
         let verdict = Some(judge(&entry, &facts, today()));
-        Line { hash, entry: Some(entry), verdict, broken: None }
+        let noted = home.outlook_notes(&hash);
+        Line { hash, entry: Some(entry), verdict, broken: None, noted }
     };
     let mut entries: Vec<Line> =
         Entry::first().into_iter().map(|entry| line(entry.hash(), entry)).collect();
@@ -70,7 +74,8 @@ pub async fn run(
         entries.push(match Entry::read(&name, &text) {
             Ok(entry) => line(name, entry),
             Err(error) => {
-                Line { hash: name, entry: None, verdict: None, broken: Some(error.to_string()) }
+                let (broken, noted) = (Some(error.to_string()), home.outlook_notes(&name));
+                Line { hash: name, entry: None, verdict: None, broken, noted }
             }
         });
     }
@@ -84,16 +89,18 @@ async fn enter(
     wanted: &Record,
     home: &Home,
 ) -> Result<Entered, Failure> {
-    let asked = Asked::read(arguments, question).await?;
-    let projection = project(&asked.drivers, asked.horizon, asked.plan);
-    let entry = Entry::of(today(), &projection, asked.given);
+    let asked = read(arguments, question).await?;
+    let projection = project(&asked.drivers(), asked.horizon, plan(question)?);
+    let entry = Entry::of(today(), &projection, asked.given());
     // Kept first: a hash on the chain without its text would prove nothing.
     let file = home.keep_outlook(&entry.hash(), &entry.text())?;
     let on_chain = if wanted.commit {
         let access = Access::find(arguments).await?;
         let report = access.inscribe(&entry.hash()).await;
         access.close().await;
-        Some(report?)
+        let report = report?;
+        home.note_outlook(&entry.hash(), &report.transaction, report.block)?;
+        Some(report)
     } else {
         None
     };
@@ -114,13 +121,14 @@ fn text(report: &RecordReport) -> String {
         text.push('\n');
     }
     let _ = writeln!(text, "{}", say::strong("The record"));
-    let mut table = Table::new(&[false, false, false, false]);
-    table.row(["entered", "due", "what", "became of it"]);
+    let mut table = Table::new(&[false, false, false, false, false]);
+    table.row(["entered", "due", "what", "became of it", "on the chain"]);
     for line in &report.entries {
         let short: String = line.hash.chars().take(8).collect();
+        let noted = line.noted.first().map_or("no".to_string(), |note| format!("block {}", note.1));
         let (Some(entry), Some(verdict)) = (&line.entry, &line.verdict) else {
             let why = line.broken.clone().unwrap_or_default();
-            table.row([short, String::new(), say::bad("not as it was entered"), why]);
+            table.row([short, String::new(), say::bad("not as it was entered"), why, noted]);
             continue;
         };
         table.row([
@@ -128,6 +136,7 @@ fn text(report: &RecordReport) -> String {
             format!("end of {}", entry.year),
             what(entry, &short),
             became(verdict),
+            noted,
         ]);
     }
     text.push_str(&table.text());

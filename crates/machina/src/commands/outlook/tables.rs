@@ -4,23 +4,21 @@ use std::fmt::Write as _;
 
 use outlook::chart::{Fan, bar};
 use outlook::{
-    ANCHORS, Date, Facts, Frequency, LEVELS, Part, Quantiles, Quantity, Series, Standing, number,
+    ANCHORS, Facts, Frequency, LEVELS, MustBeTrue, Part, Quantiles, Quantity, Report, Standing,
+    number,
 };
 
-use super::{MustBeTrue, OutlookReport};
 use crate::report::Table;
 use crate::say;
 
 /// Columns and rows of the chart.
 const CHART: (usize, usize) = (64, 16);
-/// The chart begins with the facts of this year.
-const HISTORY_FROM: i32 = 2017;
 /// Parts below this share of variance are not shown.
 const SMALLEST_PART: f64 = 0.01;
 /// The widest bar.
 const BAR: usize = 24;
 
-pub fn text(report: &OutlookReport, facts: &Facts) -> String {
+pub fn text(report: &Report, facts: &Facts) -> String {
     let mut text = format!(
         "{}  {} draws, seed {}",
         say::strong(&format!("The outlook to the end of {}", report.projection.year)),
@@ -33,7 +31,7 @@ pub fn text(report: &OutlookReport, facts: &Facts) -> String {
     text.push_str("\n\n");
     text.push_str(&years(report));
     text.push('\n');
-    text.push_str(&chart(report, facts));
+    text.push_str(&charts(report, facts));
     text.push('\n');
     text.push_str(&claims(report));
     text.push('\n');
@@ -57,7 +55,7 @@ fn at(quantiles: &Quantiles, level: f64) -> f64 {
     LEVELS.iter().position(|l| *l == level).map_or(f64::NAN, |i| quantiles[i])
 }
 
-fn years(report: &OutlookReport) -> String {
+fn years(report: &Report) -> String {
     let mut table =
         Table::new(&[false, true, true, true, true, true, true, true, true, true, true]);
     table.row(["", "machine GDP", "", "", "", "", "crypto market", "", "", "", ""]);
@@ -77,24 +75,14 @@ fn years(report: &OutlookReport) -> String {
     )
 }
 
-fn chart(report: &OutlookReport, facts: &Facts) -> String {
-    let mut fan = Fan::new(
-        "What all crypto is worth, USD: • was, █ median, ▒ half of all draws, ░ nine in ten, ╌ 17 trillion",
-        &report.projection.fan,
-        |year| year.crypto_cap,
-    );
-    let moment = |date: Date| {
-        let start = Date::new(date.year(), 1, 1).map_or(0.0, |start| date.years_since(start));
-        f64::from(date.year()) + start
-    };
-    fan.history = facts
-        .series(Series::CryptoCap)
-        .iter()
-        .filter(|fact| fact.date.year() >= HISTORY_FROM)
-        .map(|fact| (moment(fact.date), fact.value))
-        .collect();
-    fan.line = Some(("17T".to_string(), outlook::CLAIMS[1].low));
-    fan.text(CHART.0, CHART.1)
+fn charts(report: &Report, facts: &Facts) -> String {
+    const SIGNS: &str = "█ median, ▒ half of all draws, ░ nine in ten, ╌ the claim";
+    let years = &report.projection.fan;
+    let mut machines = Fan::of_machine_gdp(years);
+    machines.title = format!("{}: {SIGNS}", machines.title);
+    let mut crypto = Fan::of_crypto_cap(years, facts);
+    crypto.title = format!("{}: • was, {SIGNS}", crypto.title);
+    format!("{}\n{}", machines.text(CHART.0, CHART.1), crypto.text(CHART.0, CHART.1))
 }
 
 fn frequency(f: Frequency) -> String {
@@ -104,7 +92,7 @@ fn frequency(f: Frequency) -> String {
     }
 }
 
-fn claims(report: &OutlookReport) -> String {
+fn claims(report: &Report) -> String {
     let p = &report.projection;
     let mut table = Table::new(&[false, true]);
     table.row(["machines add 2 to 4 trillion", &frequency(p.machine_gdp_claim)]);
@@ -132,7 +120,7 @@ fn claims(report: &OutlookReport) -> String {
     text
 }
 
-fn models(report: &OutlookReport) -> String {
+fn models(report: &Report) -> String {
     let c = &report.comparison;
     let mut table = Table::new(&[false, true, true, true, true, true, true]);
     let score = format!("CRPS {} y", c.scored_years);
@@ -188,7 +176,7 @@ fn tornado(title: &str, parts: &[Part]) -> String {
     )
 }
 
-fn scenarios(report: &OutlookReport) -> String {
+fn scenarios(report: &Report) -> String {
     let mut table = Table::new(&[false, true, true, false]);
     table.row(["scenario", "median", "P(17T)", ""]);
     for line in &report.scenarios {
@@ -253,7 +241,7 @@ fn must_be_true(target: &MustBeTrue) -> String {
 }
 
 /// What the figures say, in a few sentences.
-fn words(report: &OutlookReport) -> String {
+fn words(report: &Report) -> String {
     let p = &report.projection;
     let first = |parts: &[Part], n: usize| {
         let names: Vec<&str> = parts.iter().take(n).map(|part| part.driver.name()).collect();

@@ -11,7 +11,6 @@ mod acts;
 mod deposit;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_signer::SignerSync as _;
 use ledger::Reference;
 use serde_json::{Map, Value};
 use settlement::SettlementError;
@@ -326,7 +325,7 @@ impl EmbeddedFacilitator {
         if authorizers.into_iter().any(|authorizer| authorizer != signer.address()) {
             return Err(ChannelInvalid::AuthorizerAddress);
         }
-        let signature = signer.sign_hash_sync(&hash).expect("a local key signs any hash");
+        let signature = protocol::sign_hash(signer, hash);
         Ok(Bytes::from(signature.as_bytes()))
     }
 
