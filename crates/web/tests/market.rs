@@ -117,6 +117,9 @@ impl Economy for Hostile {
     fn subscribe(&self) -> tokio::sync::broadcast::Receiver<TradeView> {
         tokio::sync::broadcast::channel(1).1
     }
+    fn outlook(&self) -> web::OutlookView {
+        Fixture::with_trades(0).outlook()
+    }
     fn market(&self, question: &MarketQuestion) -> Option<MarketView> {
         let mut market = hall::market(question, self.jobs(0, 10), false);
         for offer in &mut market.offers {
@@ -187,6 +190,9 @@ async fn an_economy_without_a_market_has_no_page_of_one() {
         }
         fn subscribe(&self) -> tokio::sync::broadcast::Receiver<TradeView> {
             self.0.subscribe()
+        }
+        fn outlook(&self) -> web::OutlookView {
+            self.0.outlook()
         }
     }
     let (status, page) = get_of(Arc::new(Without(Hostile)), "/market").await;
