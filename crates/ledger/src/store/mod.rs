@@ -15,7 +15,6 @@
 mod error;
 mod evidence;
 mod journal;
-mod mover;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -41,7 +40,6 @@ use crate::id::Reference;
 use crate::operation::{Operation, Outcome};
 use crate::state::State;
 use journal::Head;
-use mover::{LOG_PAGES, Moving};
 use shelf::Shelf;
 use writer::{Job, Writer};
 
@@ -162,10 +160,8 @@ impl Ledger {
         let mut shelf = Shelf::default();
         journal::fill(&connection, &mut shelf)?;
         let reader = journal::open_reader(path)?;
-        let mover = journal::open_reader(path)?;
-        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         let books = Books { state, head, shelf };
-        Ledger::start(connection, Some((reader, mover)), books, clock, Some(lock))
+        Ledger::start(connection, Some(reader), books, clock, Some(lock))
     }
 
     /// Opens empty books that end with the process. All else is as with a file.
@@ -177,20 +173,13 @@ impl Ledger {
 
     fn start(
         connection: Connection,
-        beside: Option<(Connection, Connection)>,
+        reader: Option<Connection>,
         books: Books,
         clock: Arc<dyn Clock>,
         lock: Option<File>,
     ) -> Result<Ledger, LedgerError> {
         let connection = Arc::new(Mutex::new(connection));
-        let failed = |error: std::io::Error| LedgerError::Io { cause: error.to_string() };
-        let (reader, moving) = match beside {
-            None => (Arc::clone(&connection), None),
-            Some((reader, mover)) => {
-                (Arc::new(Mutex::new(reader)), Some(Moving::start(mover).map_err(failed)?))
-            }
-        };
-        let (moving, mover) = moving.unzip();
+        let reader = reader.map_or_else(|| Arc::clone(&connection), |c| Arc::new(Mutex::new(c)));
         let (sender, jobs) = mpsc::channel();
         let (committed, _) = broadcast::channel(COMMITS_KEPT);
         let Books { state, head, shelf } = books;
@@ -204,19 +193,16 @@ impl Ledger {
             shelf: Arc::clone(&shelf),
             clock,
             committed: committed.clone(),
-            moving,
             in_doubt: false,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
                 writer.run();
-                // A mover that panicked moves nothing, and nothing else is to be done about it.
-                let _ = mover.map(JoinHandle::join);
-                // Only after their connections are closed may another process come in.
+                // Only after the writer's connection is closed may another process come in.
                 drop(lock);
             })
-            .map_err(failed)?;
+            .map_err(|error| LedgerError::Io { cause: error.to_string() })?;
         Ok(Ledger {
             shared: Arc::new(Shared {
                 jobs: Mutex::new(Some(sender)),

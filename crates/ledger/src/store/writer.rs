@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use money::{Clock, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
@@ -23,7 +23,6 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
 use super::error::LedgerError;
 use super::evidence::{Evidence, MAX_EVIDENCE_PIECES};
 use super::journal::{self, Found, Head};
-use super::mover::Moving;
 use super::shelf::Shelf;
 use super::{Committed, MAX_BATCH, Write};
 use crate::id::Reference;
@@ -39,14 +38,6 @@ const NAP: Duration = Duration::from_secs(1);
 const STRAGGLERS: Duration = Duration::from_micros(200);
 /// How often it waits so for one group. Who writes alone never waits.
 const STRAGGLES: u32 = 3;
-
-/// How many that wait together are a crowd. For a crowd the writer begins a group at most every
-/// [`PACE`]: what comes meanwhile shares its fsync, its pages and its waking of those who wait, which
-/// under load cost more processor time than deciding does. It is what PostgreSQL calls `commit_delay`
-/// and `commit_siblings`.
-const CROWD: usize = 4;
-/// The least time from one crowd's beginning to the next.
-const PACE: Duration = Duration::from_millis(2);
 
 /// Some writes, and where their outcomes go.
 pub(super) struct Job {
@@ -64,8 +55,6 @@ pub(super) struct Writer {
     pub(super) shelf: Arc<RwLock<Shelf>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) committed: broadcast::Sender<Committed>,
-    /// Takes over what would make a commit long, for books in a file.
-    pub(super) moving: Option<Moving>,
     /// After a failure it is not known what the file holds; it is read before it is written.
     pub(super) in_doubt: bool,
 }
@@ -84,16 +73,14 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut failed = false;
         let mut last = 0;
-        let mut begun: Option<Instant> = None;
         loop {
             let first = match self.jobs.recv_timeout(self.patience(failed)) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let jobs = self.gather(first, last, begun);
+            let jobs = self.gather(first, last);
             last = jobs.len();
-            begun = Some(Instant::now());
             let writes: Vec<&Write> = jobs.iter().flat_map(|job| &job.writes).collect();
             let result = self.commit(&writes);
             failed = result.is_err();
@@ -123,11 +110,10 @@ impl Writer {
         }
     }
 
-    /// All that waits, up to a full group; the last one had so many jobs, and began then.
-    fn gather(&self, first: Option<Job>, last: usize, begun: Option<Instant>) -> Vec<Job> {
+    /// All that waits, up to a full group; the last one had so many jobs.
+    fn gather(&self, first: Option<Job>, last: usize) -> Vec<Job> {
         let mut size = first.as_ref().map_or(0, |job| job.writes.len());
         let mut jobs: Vec<Job> = first.into_iter().collect();
-        let mut pace = begun.and_then(|begun| PACE.checked_sub(begun.elapsed()));
         let mut waited = 0;
         while size > 0 && size < MAX_BATCH {
             match self.jobs.try_recv() {
@@ -138,9 +124,6 @@ impl Writer {
                 Err(_) if waited < STRAGGLES && jobs.len() < last => {
                     waited += 1;
                     std::thread::sleep(STRAGGLERS);
-                }
-                Err(_) if jobs.len() >= CROWD && pace.is_some() => {
-                    std::thread::sleep(pace.take().unwrap_or_default());
                 }
                 Err(_) => break,
             }
@@ -175,9 +158,6 @@ impl Writer {
                 journal::add_evidence(&transaction, row, plan.at, evidence)?;
             }
             transaction.commit()?;
-            if let Some(moving) = &self.moving {
-                moving.committed();
-            }
             self.apply(&plan, head);
         }
         Ok(plan.outcomes)

@@ -36,7 +36,6 @@ fn writer(path: &Path, clock: Arc<dyn Clock>) -> Result<Writer, LedgerError> {
         shelf: Arc::new(RwLock::new(shelf)),
         clock,
         committed: broadcast::channel(1).0,
-        moving: None,
         in_doubt: false,
     })
 }
