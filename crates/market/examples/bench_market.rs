@@ -206,10 +206,10 @@ fn main() {
     durable(jobs, &job);
 }
 
-/// Jobs at posted prices through a desk whose file is on disk, handed in by four tasks, in lists of
+/// Jobs at posted prices through a desk whose file is on disk, handed in by sixteen tasks, in lists of
 /// sixteen jobs: every answer means that its operations survive a power failure.
 fn durable(jobs: u64, job: &impl Fn(u64) -> JobId) {
-    const TASKS: u64 = 4;
+    const TASKS: u64 = 16;
     const LIST: u64 = 16;
     let folder = tempfile::tempdir().expect("room for a market");
     let clock = std::sync::Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
