@@ -32,6 +32,8 @@ pub(super) struct Fork {
     /// Whether it takes transactions: not between a reorganisation and the look at what it left.
     takes: tokio::sync::watch::Sender<bool>,
     this: Weak<Fork>,
+    /// How often somebody asked for a receipt and was told.
+    pub(super) receipts: std::sync::atomic::AtomicUsize,
 }
 
 impl Fork {
@@ -50,7 +52,14 @@ impl LocalNode for Fork {
         // What is asked is asked of the node of now; what is sent waits for its turn.
         let node = self.node.lock().unwrap().clone();
         if !method.starts_with("eth_sendRawTransaction") {
-            return Box::pin(async move { node.request(request).await });
+            let this = self.this.clone();
+            return Box::pin(async move {
+                let answer = node.request(request).await;
+                if let (Some(fork), "eth_getTransactionReceipt") = (this.upgrade(), &*method) {
+                    fork.receipts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                }
+                answer
+            });
         }
         let mut takes = self.takes.subscribe();
         let this = self.this.clone();
@@ -73,6 +82,7 @@ pub(super) async fn forked(confirmations: u64) -> (Town, Arc<Fork>) {
         final_block: Mutex::new(0),
         takes: tokio::sync::watch::channel(true).0,
         this: this.clone(),
+        receipts: std::sync::atomic::AtomicUsize::new(0),
     });
     let limits = SenderLimits {
         confirmations: Some(confirmations),

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -144,11 +145,13 @@ async fn a_deposit_that_somebody_elsewhere_calls_done_is_waited_for_until_it_cou
     let client = with_money(&town, 0x31).await;
     passes(&town, 3).await;
     let kept = fork.sent.lock().unwrap().len();
+    let asked = fork.receipts.load(Ordering::SeqCst);
     let paying = {
         let request = shop.request(&client.deposit(&town, 10 * COSTS, COSTS, 1), "job:1");
         tokio::spawn(async move { request.send().await.unwrap().status().as_u16() })
     };
-    until(async || canal::in_channels(&town).await == 10 * PRICED).await;
+    // The gate has seen it in its block, and waits.
+    until(async || fork.receipts.load(Ordering::SeqCst) > asked + 1).await;
     let raw = fork.sent.lock().unwrap()[kept].clone();
     let town = reorganise(town, &fork, kept).await;
     fork.goes_on();
