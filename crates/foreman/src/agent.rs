@@ -135,12 +135,11 @@ impl Agent {
         }
     }
 
-    /// Every composite job that has not ended.
+    /// Every composite job that is under way.
     fn all(&self) -> BTreeSet<JobId> {
         let compose = Service::Compose.skill();
         self.desk.read(|state| {
-            let open =
-                state.jobs().filter(|job| job.terms.skill == compose && !job.stage.is_final());
+            let open = state.under_way().filter(|job| job.terms.skill == compose);
             open.map(|job| job.terms.id).collect()
         })
     }
