@@ -287,7 +287,7 @@ impl Workshop {
             return false;
         }
         let info = machine.worker.describe();
-        match market.desk().document(terms.brief) {
+        match market.desk().asked(terms.id) {
             Ok(Some(brief)) => brief.body.len() <= info.max_bytes,
             Ok(None) => false,
             Err(error) => {
@@ -361,8 +361,8 @@ impl Workshop {
         worker: Arc<dyn Worker>,
         job: &Job,
     ) -> Result<(String, Vec<u8>), Failure> {
-        let brief = market.desk().document(job.terms.brief).map_err(Failure::new)?;
-        let brief = brief.ok_or_else(|| Failure::new("nobody handed in the brief"))?;
+        let brief = market.desk().asked(job.terms.id).map_err(Failure::new)?;
+        let brief = brief.ok_or_else(|| Failure::new("its client did not hand in the brief"))?;
         let lane = Arc::clone(&self.lanes).acquire_owned().await.map_err(Failure::new)?;
         let work = tokio::task::spawn_blocking(move || {
             let _lane = lane;
