@@ -89,6 +89,8 @@ await claim("the home's machines bid for an outsider's photograph, are checked a
   const answer = await (await client.say("GET", `/market/jobs/${id}/answer`)).json();
   assert.match(answer.labels[0].label, /cat/);
   assert.equal((await worker.say("GET", `/market/jobs/${id}/answer`)).status, 404, "it is the client's");
+  assert.equal((await fetch(`${info.url}/jobs/${id}/picture`)).status, 404, "pages show no outsider's picture");
+  assert.doesNotMatch(await (await fetch(`${info.url}/jobs/${id}`)).text(), /tabby|\bcat\b/, "nor its answer");
   const cost = BigInt(over.price.minor) + 600n;
   assert.equal(await client.free(), 50_000n - cost);
 });
@@ -106,6 +108,9 @@ await claim("an outsider works for an outsider: it bids, delivers, nobody challe
     { open: terms(id, client.address, { skill, brief, pricing: "quotes", check }) }, { fund: { job: id } });
   const asked = await (await worker.say("GET", `/market/jobs/${id}/brief`)).text();
   assert.equal(asked, "what is the answer?");
+  const theft = name();
+  await worker.does({ open: terms(theft, worker.address, { skill, brief, pricing: "quotes", check }) });
+  assert.equal((await worker.say("GET", `/market/jobs/${theft}/brief`)).status, 404, "a digest gives no right to bytes");
   await worker.does({ bid: { job: id, offer, price: musd(2_500) } });
   await client.does({ accept: { job: id, offer, by: client.address } });
   const answer = await worker.keep("42", "text/plain");

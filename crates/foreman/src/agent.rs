@@ -135,12 +135,11 @@ impl Agent {
         }
     }
 
-    /// Every composite job that has not ended.
+    /// Every composite job that is under way.
     fn all(&self) -> BTreeSet<JobId> {
         let compose = Service::Compose.skill();
         self.desk.read(|state| {
-            let open =
-                state.jobs().filter(|job| job.terms.skill == compose && !job.stage.is_final());
+            let open = state.under_way().filter(|job| job.terms.skill == compose);
             open.map(|job| job.terms.id).collect()
         })
     }
@@ -176,8 +175,16 @@ impl Agent {
 
     fn plan_of(&self, job: &Job) -> Result<Option<Plan>, DeskError> {
         let brief = self.desk.brief(job.terms.id, self.party)?;
-        let order = brief.and_then(|brief| Order::from_json(&brief.body).ok());
-        Ok(order.and_then(|order| order.plan().ok()))
+        let Some(order) = brief.and_then(|brief| Order::from_json(&brief.body).ok()) else {
+            return Ok(None);
+        };
+        // Nobody works on what the client names and never handed in.
+        for input in &order.inputs {
+            if !self.desk.may_use(job.terms.id, input.digest)? {
+                return Ok(None);
+            }
+        }
+        Ok(order.plan().ok())
     }
 
     async fn quote(&self, job: &Job) -> Result<Next, DeskError> {
@@ -469,11 +476,10 @@ fn deliveries(
     let mut found = BTreeMap::new();
     for child in children.iter().filter(|child| child.stage == Stage::Completed) {
         let key = (child.terms.skill, child.terms.brief);
-        let Some(Report::Digest(digest)) = child.answer() else { continue };
         if found.contains_key(&key) {
             continue;
         }
-        if let Some(document) = desk.document(*digest)? {
+        if let Some(document) = desk.delivered(child.terms.id)? {
             found.insert(key, document.body);
         }
     }
@@ -491,7 +497,7 @@ pub fn again(desk: &Desk, job: JobId) -> Result<Option<Vec<u8>>, DeskError> {
     if terms.skill != Service::Compose.skill() {
         return Ok(None);
     }
-    let order = desk.document(terms.brief)?.and_then(|brief| Order::from_json(&brief.body).ok());
+    let order = desk.asked(job)?.and_then(|brief| Order::from_json(&brief.body).ok());
     let Some(plan) = order.and_then(|order| order.plan().ok()) else { return Ok(None) };
     let deliveries = deliveries(desk, &desk.children(job))?;
     let lookup = |skill, brief| deliveries.get(&(skill, brief)).map(Vec::as_slice);

@@ -277,7 +277,7 @@ impl Hiring {
 
     fn asking(&self) -> BTreeSet<JobId> {
         self.desk.read(|state| {
-            state.jobs().filter(|job| self.is_asking(job)).map(|job| job.terms.id).collect()
+            state.under_way().filter(|job| self.is_asking(job)).map(|job| job.terms.id).collect()
         })
     }
 

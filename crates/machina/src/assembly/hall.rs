@@ -1,15 +1,15 @@
 //! What pages and commands show of the labour market, read from its desk.
 //!
 //! Titles come from briefs: a composite job is called by its client's words, what it hired by the file
-//! that it is about. Everything that strangers wrote is shown, and decides nothing.
+//! that it is about. Whatever strangers wrote decides nothing, and pages, which ask nobody who they are,
+//! show words, files and answers of this home's own jobs alone; of others' they show digests.
 
 use std::sync::Arc;
 
 use ::market::desk::{Desk, Document};
 use ::market::reputation::{Counts, beta};
 use ::market::{
-    BidState, Check, Digest, Job, JobId, Offer, OfferId, Party, Pricing, Report, Skill, Stage,
-    State,
+    BidState, Check, Job, JobId, Offer, OfferId, Party, Pricing, Report, Skill, Stage, State,
 };
 use ::money::{Amount, Timestamp};
 use bytes::Bytes;
@@ -122,20 +122,37 @@ impl Hall {
         tree
     }
 
-    fn order(&self, brief: Digest) -> Option<Order> {
-        Order::from_json(&self.desk().document(brief).ok()??.body).ok()
+    /// Whether somebody of this home has ordered a job, or what it was hired for.
+    fn is_ours(&self, job: JobId) -> bool {
+        let client =
+            self.desk().read(|state| state.provenance(job).last().map(|first| first.terms.client));
+        client.is_some_and(|client| self.cast.booked().contains(&client))
+    }
+
+    /// What is to be done in a job of this home's.
+    fn brief(&self, job: JobId) -> Option<Document> {
+        if self.is_ours(job) { self.desk().asked(job).ok()? } else { None }
+    }
+
+    /// What was delivered in a job of this home's.
+    fn answer(&self, job: JobId) -> Option<Vec<u8>> {
+        let found = if self.is_ours(job) { self.desk().delivered(job).ok()? } else { None };
+        found.map(|document| document.body)
+    }
+
+    fn order(&self, job: JobId) -> Option<Order> {
+        Order::from_json(&self.brief(job)?.body).ok()
     }
 
     /// What a job is called.
     fn title(&self, job: &Job) -> String {
         let service = Service::of(job.terms.skill);
         if service == Some(Service::Compose)
-            && let Some(order) = self.order(job.terms.brief)
+            && let Some(order) = self.order(job.terms.id)
         {
             return order.words;
         }
-        let above = job.terms.parent.and_then(|parent| self.desk().job(parent));
-        let order = above.and_then(|above| self.order(above.terms.brief));
+        let order = job.terms.parent.and_then(|parent| self.order(parent));
         let input =
             order.and_then(|order| order.inputs.into_iter().find(|i| i.digest == job.terms.brief));
         match (input, service) {
@@ -162,7 +179,7 @@ impl Hall {
             pictured: matches!(
                 Service::of(job.terms.skill),
                 Some(Service::Classify | Service::Read)
-            ),
+            ) && self.is_ours(job.terms.id),
         }
     }
 
@@ -313,10 +330,9 @@ impl Hall {
         (skills.collect(), up)
     }
 
-    /// The picture that a job is about.
+    /// The picture that a job of this home's is about.
     pub fn picture(&self, job: JobId) -> Option<Picture> {
-        let job = self.desk().job(job)?;
-        let Document { media_type, body, .. } = self.desk().document(job.terms.brief).ok()??;
+        let Document { media_type, body, .. } = self.brief(job)?;
         Some(Picture { media_type, bytes: Bytes::from(body) })
     }
 
@@ -346,7 +362,7 @@ impl Hall {
 
     fn inputs(&self, job: &Job, line: &JobLineView) -> Vec<InputView> {
         if Service::of(job.terms.skill) == Some(Service::Compose) {
-            let inputs = self.order(job.terms.brief).map(|order| order.inputs).unwrap_or_default();
+            let inputs = self.order(job.terms.id).map(|order| order.inputs).unwrap_or_default();
             let view = inputs.into_iter().map(|input| InputView {
                 name: input.name,
                 media_type: input.media_type,
@@ -354,8 +370,7 @@ impl Hall {
             });
             return view.collect();
         }
-        let brief = self.desk().document(job.terms.brief).ok().flatten();
-        let view = brief.map(|brief| InputView {
+        let view = self.brief(job.terms.id).map(|brief| InputView {
             name: line.title.clone(),
             media_type: brief.media_type,
             bytes: brief.body.len() as u64,
@@ -413,8 +428,7 @@ impl Hall {
             Some(Report::Digest(digest)) if job.stage.is_final() => Some(*digest),
             _ => None,
         };
-        let body = digest.and_then(|digest| self.desk().document(digest).ok().flatten());
-        let body = body.map(|document| document.body);
+        let body = digest.and_then(|_| self.answer(job.terms.id));
         let (text, answers) = match (Service::of(job.terms.skill), body) {
             (Some(Service::Compose), Some(body)) => {
                 (Composite::from_json(&body).map(|composite| composite.text), Vec::new())
@@ -444,8 +458,7 @@ impl Hall {
     /// The answer of a composite job, file by file, or of a single piece of work.
     pub fn items(&self, id: JobId) -> Option<(Vec<foreman::Item>, Option<Answer>)> {
         let job = self.desk().job(id).filter(|job| job.stage == Stage::Completed)?;
-        let Some(Report::Digest(digest)) = job.answer() else { return None };
-        let body = self.desk().document(*digest).ok()??.body;
+        let body = self.answer(id)?;
         match Service::of(job.terms.skill)? {
             Service::Compose => Some((Composite::from_json(&body)?.items, None)),
             service => Some((Vec::new(), Some(Answer::read(service, &body)))),

@@ -24,7 +24,7 @@ use crate::state::State;
 /// Marks the file as a market: "MaMk" in ASCII.
 const APPLICATION_ID: i64 = 0x4d61_4d6b;
 /// The schema that is written, and the latest that is read.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// The longest row, in bytes; what a group has beyond it goes into the next row.
 const MAX_ROW: usize = 4 << 20;
 
@@ -49,6 +49,16 @@ const SCHEMA: &str = "
     ) STRICT;
     CREATE TRIGGER document_keeps BEFORE UPDATE ON document
         BEGIN SELECT RAISE(ABORT, 'a document never changes'); END;
+";
+
+/// Who has had a document's bytes. Since version 2; before, only who handed them in first was known.
+const HOLDERS: &str = "
+    CREATE TABLE holder (
+        digest BLOB NOT NULL,
+        party BLOB NOT NULL,
+        PRIMARY KEY (digest, party)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO holder (digest, party) SELECT digest, author FROM document;
 ";
 
 /// Where the journal ends: the last row's number, and the hash over all rows.
@@ -123,12 +133,13 @@ fn prepare(
         .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .map_err(&failed)?;
-    if !fresh {
+    if !fresh && version == SCHEMA_VERSION {
         return Ok(());
     }
     let transaction = connection.unchecked_transaction().map_err(&failed)?;
     transaction
-        .execute_batch(SCHEMA)
+        .execute_batch(if fresh { SCHEMA } else { "" })
+        .and_then(|()| transaction.execute_batch(HOLDERS))
         .and_then(|()| transaction.pragma_update(None, "application_id", APPLICATION_ID))
         .and_then(|()| transaction.pragma_update(None, "user_version", SCHEMA_VERSION))
         .and_then(|()| transaction.commit())
@@ -255,22 +266,33 @@ pub(super) fn append<'a>(
     Ok((head, sizes))
 }
 
-/// How many bytes of documents each party has here.
+/// How many bytes of documents each party has here; what several hold counts for each.
 pub(super) fn kept(connection: &Connection) -> Result<BTreeMap<Party, u64>, DeskError> {
-    let mut statement =
-        connection.prepare("SELECT author, sum(length(body)) FROM document GROUP BY author")?;
+    let mut statement = connection.prepare(
+        "SELECT party, sum(length(body)) FROM holder JOIN document USING (digest) GROUP BY party",
+    )?;
     let rows =
         statement.query_map([], |row| Ok((Party::new(row.get(0)?), from_sql(row.get(1)?))))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Keeps a document, once: whether it was new.
+/// How many bytes all documents have.
+pub(super) fn stored(connection: &Connection) -> Result<u64, DeskError> {
+    let bytes = "SELECT coalesce(sum(length(body)), 0) FROM document";
+    Ok(from_sql(connection.query_row(bytes, [], |row| row.get(0))?))
+}
+
+/// Keeps a document, once, and notes that its author has it: whether the bytes were new, and whether
+/// they were to the author.
 pub(super) fn keep(
     connection: &Connection,
     at: Timestamp,
     digest: Digest,
     document: &Document,
-) -> Result<bool, DeskError> {
+) -> Result<(bool, bool), DeskError> {
+    let holders = connection
+        .prepare_cached("INSERT OR IGNORE INTO holder (digest, party) VALUES (?1, ?2)")?
+        .execute(params![digest.as_bytes(), document.author.as_bytes()])?;
     let rows = connection
         .prepare_cached(
             "INSERT OR IGNORE INTO document (digest, at, author, media_type, body) \
@@ -283,7 +305,19 @@ pub(super) fn keep(
             document.media_type,
             document.body
         ])?;
-    Ok(rows > 0)
+    Ok((rows > 0, holders > 0))
+}
+
+/// Whether a party has handed in the bytes of this digest.
+pub(super) fn holds(
+    connection: &Connection,
+    digest: Digest,
+    party: Party,
+) -> Result<bool, DeskError> {
+    let found = connection
+        .prepare_cached("SELECT 1 FROM holder WHERE digest = ?1 AND party = ?2")?
+        .exists(params![digest.as_bytes(), party.as_bytes()])?;
+    Ok(found)
 }
 
 /// The document with this digest.

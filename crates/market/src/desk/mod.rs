@@ -21,7 +21,8 @@
 //!
 //! *Who may.* The desk believes that an operation comes from the party that it names: whoever calls
 //! has made sure. Who may read a brief or a deliverable it decides itself ([`Desk::brief`],
-//! [`Desk::answer`]).
+//! [`Desk::answer`]). Digests are public, so to name one gives no right to its bytes: a client has work
+//! done only on what it has handed in ([`Desk::may_use`]), and a worker delivers only that.
 
 mod error;
 mod journal;
@@ -229,7 +230,7 @@ impl Desk {
             }
         };
         journal::replay(&connection, &mut state, &mut head, journal::EVERYTHING, keep)?;
-        let kept = journal::kept(&connection)?;
+        let (kept, stored) = (journal::kept(&connection)?, journal::stored(&connection)?);
         let connection = Arc::new(Mutex::new(connection));
         let reader = reader.map_or_else(|| Arc::clone(&connection), |c| Arc::new(Mutex::new(c)));
         let (sender, tasks) = mpsc::channel();
@@ -245,6 +246,7 @@ impl Desk {
             head: Arc::clone(&head),
             unbooked: settings.books.then(|| Arc::clone(&unbooked)),
             kept,
+            stored,
             clock,
             changes: changes.clone(),
             in_doubt: false,
@@ -313,7 +315,7 @@ impl Desk {
     }
 
     /// Keeps a document until the end of the market, and tells its digest. The same bytes again
-    /// change nothing: the first author and media type stand.
+    /// change nothing but that this author has them too: the first author and media type stand.
     ///
     /// # Errors
     /// [`DeskError::DocumentTooLarge`], [`DeskError::MediaType`], [`DeskError::DocumentsFull`]; as
@@ -427,53 +429,105 @@ impl Desk {
         journal::find(&reader, digest)
     }
 
+    /// Whether a job may be about the document with this digest: its client has handed in the bytes, or
+    /// it was hired by a job that may be about them and whose brief names them, digit for digit.
+    ///
+    /// # Errors
+    /// [`DeskError::Io`].
+    pub fn may_use(&self, job: JobId, digest: Digest) -> Result<bool, DeskError> {
+        let above: Vec<(Party, Digest)> = self.read(|state| {
+            let jobs = state.provenance(job).into_iter();
+            jobs.map(|job| (job.terms.client, job.terms.brief)).collect()
+        });
+        let name = digest.to_string();
+        let reader = self.shared.reader.lock().expect("the store is sound");
+        for (place, (client, _)) in above.iter().enumerate() {
+            if journal::holds(&reader, digest, *client)? {
+                return Ok(true);
+            }
+            // A foreman may pass on what it was told of, and nothing else of its client's.
+            let Some((_, order)) = above.get(place + 1) else { break };
+            let Some(order) = journal::find(&reader, *order)? else { break };
+            if !order.body.windows(name.len()).any(|text| text == name.as_bytes()) {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is to be done in a job, whoever asks: for those who run the market. `None` also if its client
+    /// [may not use](Desk::may_use) it.
+    ///
+    /// # Errors
+    /// [`DeskError::Io`].
+    pub fn asked(&self, job: JobId) -> Result<Option<Document>, DeskError> {
+        match self.read(|state| state.job(job).map(|job| job.terms.brief)) {
+            Some(brief) if self.may_use(job, brief)? => self.document(brief),
+            _ => Ok(None),
+        }
+    }
+
+    /// What was delivered in a job, whoever asks: for those who run the market. `None` also if its worker
+    /// has not handed in the bytes.
+    ///
+    /// # Errors
+    /// [`DeskError::Io`].
+    pub fn delivered(&self, job: JobId) -> Result<Option<Document>, DeskError> {
+        let told = self.read(|state| {
+            let job = state.job(job)?;
+            match job.answer() {
+                Some(Report::Digest(digest)) => Some((*digest, job.worker?)),
+                _ => None,
+            }
+        });
+        let Some((digest, worker)) = told else { return Ok(None) };
+        let reader = self.shared.reader.lock().expect("the store is sound");
+        match journal::holds(&reader, digest, worker)? {
+            true => journal::find(&reader, digest),
+            false => Ok(None),
+        }
+    }
+
     /// What is to be done in a job, if `reader` may know: its client; while bids come in, whoever
-    /// offers such work; its bidders and its worker; and those who check it. `None` also if nobody
-    /// handed the document in.
+    /// offers such work; its bidders and its worker; and those who check it. `None` also if its client
+    /// [may not use](Desk::may_use) the document.
     ///
     /// # Errors
     /// [`DeskError::Io`].
     pub fn brief(&self, job: JobId, reader: Party) -> Result<Option<Document>, DeskError> {
-        let digest = self.read(|state| {
-            let job = state.job(job)?;
+        let may = self.read(|state| {
+            let Some(job) = state.job(job) else { return false };
             let offers_such = || {
                 let mut offers = state.offers();
                 offers.any(|offer| offer.worker == reader && offer.skill == job.terms.skill)
             };
-            let may = reader == job.terms.client
+            reader == job.terms.client
                 || Some(reader) == job.worker
                 || job.bids.iter().any(|bid| bid.worker == reader)
                 || is_seated(job, reader)
-                || (job.stage == Stage::Bidding && offers_such());
-            may.then_some(job.terms.brief)
+                || (job.stage == Stage::Bidding && offers_such())
         });
-        digest.map_or(Ok(None), |digest| self.document(digest))
+        if may { self.asked(job) } else { Ok(None) }
     }
 
     /// What was delivered in a job, if `reader` may know: its worker; its client, once there is a
     /// verdict, or while the work can be challenged; jurors, who look at it. Others who check never
-    /// see it: they would find what they saw. `None` also if nobody handed the document in.
+    /// see it: they would find what they saw. `None` also if its worker did not hand the document in.
     ///
     /// # Errors
     /// [`DeskError::Io`].
     pub fn answer(&self, job: JobId, reader: Party) -> Result<Option<Document>, DeskError> {
-        let digest = self.read(|state| {
-            let job = state.job(job)?;
+        let may = self.read(|state| {
+            let Some(job) = state.job(job) else { return false };
             let is_told = job.stage.is_final()
                 || matches!(job.stage, Stage::Appealable | Stage::Challengeable)
                 || job.verdict.is_some();
             let sits_as_juror = job.panels.iter().any(|panel| {
                 panel.is_jury && panel.seats.iter().any(|seat| seat.checker == reader)
             });
-            let may = Some(reader) == job.worker
-                || (reader == job.terms.client && is_told)
-                || sits_as_juror;
-            match job.answer() {
-                Some(Report::Digest(digest)) if may => Some(*digest),
-                _ => None,
-            }
+            Some(reader) == job.worker || (reader == job.terms.client && is_told) || sits_as_juror
         });
-        digest.map_or(Ok(None), |digest| self.document(digest))
+        if may { self.delivered(job) } else { Ok(None) }
     }
 
     /// Replays the journal from disk and compares with the market in memory (invariant 5). Takes as

@@ -204,6 +204,61 @@ async fn briefs_and_answers_are_read_by_those_who_may() {
 }
 
 #[tokio::test]
+async fn who_names_a_digest_reads_only_bytes_that_it_had_and_so_does_who_it_hires() {
+    let desk = Desk::in_memory(settings(), clock()).unwrap();
+    done(&desk, people()).await;
+    let secret = desk.keep(document(WORKER, b"nobody's business")).await.unwrap();
+    done(&desk, hired(1, secret)).await;
+    let (job, work) = (JobId::from_u128(1), party(WORKER));
+    let reads = |n| desk.brief(JobId::from_u128(n), party(CLIENT)).unwrap().is_some();
+    assert!(!reads(1) && desk.brief(job, work).unwrap().is_none());
+    // Who works on it may neither deliver what it never had.
+    let known = desk.keep(document(CLIENT, b"known to the client alone")).await.unwrap();
+    let delivery = Delivery::Open(Report::Digest(known));
+    let check = Check::Optimistic { window_ms: 1_000, executors: 1 };
+    let optimistic = Terms { check, stake: musd(60), ..terms(2, known) };
+    let id = JobId::from_u128(2);
+    let open = [Operation::Open(Box::new(optimistic)), Operation::Fund { job: id }];
+    done(&desk, open).await;
+    done(&desk, [Operation::Submit { job: id, by: work, delivery }]).await;
+    assert!(reads(2) && desk.answer(id, work).unwrap().is_none());
+    desk.keep(document(WORKER, b"known to the client alone")).await.unwrap();
+    assert!(desk.answer(id, work).unwrap().is_some());
+    // A foreman passes on what its client's brief names, and nothing else of its client's.
+    let named = desk.keep(document(CLIENT, b"a picture")).await.unwrap();
+    let order = desk.keep(document(CLIENT, format!("look at {named}").as_bytes())).await.unwrap();
+    let above = Terms { deliver_by: Timestamp::from_secs(9_000), ..terms(3, order) };
+    let fund = Operation::Fund { job: above.id };
+    done(&desk, [Operation::Open(Box::new(above)), fund]).await;
+    for (n, brief, may) in [(4, named, true), (5, known, false)] {
+        let parent = Some(JobId::from_u128(3));
+        let child = Terms { client: work, parent, ..terms(n, brief) };
+        done(&desk, [Operation::Open(Box::new(child))]).await;
+        assert_eq!(desk.brief(JobId::from_u128(n), work).unwrap().is_some(), may, "{n}");
+    }
+    // With the bytes themselves anybody may.
+    desk.keep(document(CLIENT, b"nobody's business")).await.unwrap();
+    assert!(reads(1));
+}
+
+#[tokio::test]
+async fn a_market_of_the_first_version_knows_its_authors_as_holders() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("market.sqlite");
+    let desk = Desk::open(&path, settings(), clock()).unwrap();
+    done(&desk, people()).await;
+    let brief = desk.keep(document(CLIENT, b"what is this?")).await.unwrap();
+    done(&desk, hired(1, brief)).await;
+    desk.close().await.unwrap();
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("DROP TABLE holder; PRAGMA user_version = 1;").unwrap();
+    drop(file);
+    let desk = Desk::open(&path, settings(), clock()).unwrap();
+    assert!(desk.brief(JobId::from_u128(1), party(CLIENT)).unwrap().is_some());
+    desk.verify().unwrap();
+}
+
+#[tokio::test]
 async fn documents_are_bounded_and_kept_once() {
     let desk = Desk::in_memory(settings(), clock()).unwrap();
     let long = vec![0; MAX_DOCUMENT + 1];

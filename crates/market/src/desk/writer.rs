@@ -70,6 +70,8 @@ pub(super) struct Writer {
     pub(super) unbooked: Option<Arc<Mutex<VecDeque<Moved>>>>,
     /// How many bytes of documents each party has here.
     pub(super) kept: BTreeMap<Party, u64>,
+    /// How many bytes all documents have.
+    pub(super) stored: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) changes: broadcast::Sender<Arc<Change>>,
     /// After a failure it is not known what the file holds; it is read before it is written.
@@ -151,14 +153,10 @@ impl Writer {
 
     /// Refuses documents for which there is no room; in one group a few too many may pass.
     fn admit(&self, tasks: Vec<Task>) -> Vec<Task> {
-        let all: u64 = match tasks.iter().any(|task| matches!(task, Task::Keep { .. })) {
-            true => self.kept.values().sum(),
-            false => return tasks,
-        };
         let mut admitted = Vec::with_capacity(tasks.len());
         for task in tasks {
             match task {
-                Task::Keep { document, reply, .. } if !self.has_room(all, &document) => {
+                Task::Keep { document, reply, .. } if !self.has_room(&document) => {
                     let _ = reply.send(Err(DeskError::DocumentsFull { party: document.author }));
                 }
                 task => admitted.push(task),
@@ -167,10 +165,10 @@ impl Writer {
         admitted
     }
 
-    fn has_room(&self, all: u64, document: &Document) -> bool {
+    fn has_room(&self, document: &Document) -> bool {
         let bytes = document.body.len() as u64;
         let own = self.kept.get(&document.author).copied().unwrap_or_default();
-        own + bytes <= MAX_KEPT && all + bytes <= MAX_KEPT_IN_ALL
+        own + bytes <= MAX_KEPT && self.stored + bytes <= MAX_KEPT_IN_ALL
     }
 
     /// Takes one group from decision to effect.
@@ -221,16 +219,20 @@ impl Writer {
             match task {
                 Task::Apply { .. } => {}
                 Task::Keep { digest, document, .. } => {
-                    if journal::keep(&transaction, at, *digest, document)? {
-                        new.push((document.author, document.body.len() as u64));
-                    }
+                    let is_new = journal::keep(&transaction, at, *digest, document)?;
+                    new.push((document.author, document.body.len() as u64, is_new));
                 }
                 Task::Booked { row, .. } => journal::note_booked(&transaction, *row)?,
             }
         }
         transaction.commit()?;
-        for (author, bytes) in new {
-            *self.kept.entry(author).or_default() += bytes;
+        for (author, bytes, (is_new, is_new_to_author)) in new {
+            if is_new {
+                self.stored += bytes;
+            }
+            if is_new_to_author {
+                *self.kept.entry(author).or_default() += bytes;
+            }
         }
         self.show(at, before.row, &rows, &sizes, head);
         Ok(outcomes)

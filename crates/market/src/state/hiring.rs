@@ -75,6 +75,7 @@ impl State {
             parent_at = Some(at);
         }
         self.job_index.insert(terms.id, self.jobs.len());
+        self.unfunded.insert((terms.client, self.jobs.len()));
         self.jobs.push(Job {
             terms: Arc::new(terms.clone()),
             opened_at: self.now,

@@ -21,7 +21,7 @@ mod terms;
 pub use reading::Holding;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use money::{Amount, Party, Timestamp};
 
@@ -57,6 +57,13 @@ pub struct State {
     receipts: Vec<Receipt>,
     /// When stages end, with the job's place. What was overtaken stays in until its time.
     timers: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// Jobs with money that have not ended. Whoever must not miss one reads this: descriptions without
+    /// money cost nothing, so a look at the newest jobs can be filled with them.
+    under_way: BTreeSet<usize>,
+    /// Those of them that wait for entropy.
+    waiting: BTreeSet<usize>,
+    /// Jobs that are described and have no money yet, by client.
+    unfunded: BTreeSet<(Party, usize)>,
     /// What the operation at work has moved.
     effects: Vec<Effect>,
     /// Jobs that the last operation brought to another stage, perhaps more than once.
@@ -121,6 +128,9 @@ impl State {
             records: Index::default(),
             receipts: Vec::new(),
             timers: BinaryHeap::new(),
+            under_way: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            unfunded: BTreeSet::new(),
             effects: Vec::new(),
             changed: Vec::new(),
             ended: Vec::new(),
@@ -231,6 +241,12 @@ impl State {
         let slot = &mut self.jobs[job];
         slot.stage = stage;
         slot.deadline = Some(deadline);
+        self.unfunded.remove(&(slot.terms.client, job));
+        self.under_way.insert(job);
+        match stage {
+            Stage::Choosing | Stage::Drawing => self.waiting.insert(job),
+            _ => self.waiting.remove(&job),
+        };
         self.changed.push(job);
         self.timers.push(Reverse((deadline, job)));
     }

@@ -82,6 +82,23 @@ impl State {
         self.jobs.iter()
     }
 
+    /// Jobs that have money and have not ended, in the order in which they were opened. Each holds
+    /// somebody's money, so unlike jobs as such they cannot be made for nothing.
+    pub fn under_way(&self) -> impl DoubleEndedIterator<Item = &Job> + ExactSizeIterator {
+        self.under_way.iter().map(|at| &self.jobs[*at])
+    }
+
+    /// Jobs that wait for a round's or a panel's entropy ([`Stage::Choosing`](crate::Stage::Choosing),
+    /// [`Stage::Drawing`](crate::Stage::Drawing)), in the order in which they were opened.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = &Job> {
+        self.waiting.iter().map(|at| &self.jobs[*at])
+    }
+
+    /// How many jobs a party has described that have no money yet and were not taken back.
+    pub fn unfunded(&self, client: Party) -> usize {
+        self.unfunded.range((client, 0)..=(client, usize::MAX)).count()
+    }
+
     /// The jobs that the last operation brought to another stage, those included that ended because
     /// time passed; a job may stand here more than once.
     pub fn changed(&self) -> impl Iterator<Item = &Job> {

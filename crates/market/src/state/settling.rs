@@ -315,6 +315,9 @@ impl State {
             let offer_at = slot.offer_at;
             self.offers[offer_at].busy -= 1;
         }
+        self.unfunded.remove(&(slot.terms.client, at));
+        self.under_way.remove(&at);
+        self.waiting.remove(&at);
         self.changed.push(at);
         self.ended.push(at);
     }

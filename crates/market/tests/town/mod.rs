@@ -314,6 +314,16 @@ impl Town {
                 job.stage
             );
         }
+        let named = |is: fn(&Job) -> bool| -> Vec<JobId> {
+            self.market.jobs().filter(|job| is(job)).map(|job| job.terms.id).collect()
+        };
+        let waits = |job: &Job| matches!(job.stage, Stage::Choosing | Stage::Drawing);
+        let waiting: Vec<JobId> = self.market.waiting().map(|job| job.terms.id).collect();
+        assert_eq!(waiting, named(waits), "entropy would come for others");
+        let under_way: Vec<JobId> = self.market.under_way().map(|job| job.terms.id).collect();
+        assert_eq!(under_way, named(|job| job.deadline.is_some()));
+        let unfunded: usize = (0..=u8::MAX).map(|n| self.market.unfunded(party(n))).sum();
+        assert_eq!(unfunded, named(|job| job.stage == Stage::Open).len());
     }
 
     /// One act of somebody: mostly what the stage of some job asks for, sometimes nonsense.

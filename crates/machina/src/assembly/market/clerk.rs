@@ -13,8 +13,8 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{LOOK_EVERY, Market};
 use crate::failure::Failure;
 
-/// How many of the newest jobs are looked through for those that wait.
-const MOST_JOBS: usize = 4_096;
+/// How many jobs are decided at a time.
+const AT_A_TIME: usize = 1_024;
 
 /// Starts the clerk.
 pub fn start(market: &Arc<Market>) -> tokio::task::JoinHandle<()> {
@@ -35,13 +35,13 @@ pub fn start(market: &Arc<Market>) -> tokio::task::JoinHandle<()> {
     })
 }
 
-/// The jobs that wait for entropy.
+/// The jobs that wait for entropy: all of them, however many were opened since. One that is not
+/// seen here would end as if its panel had been silent.
 fn waiting(market: &Market) -> Vec<(JobId, Stage)> {
     market.desk().read(|state| {
-        let jobs = state.jobs().rev().take(MOST_JOBS).filter(|job| match job.stage {
+        let jobs = state.waiting().filter(|job| match job.stage {
             Stage::Choosing => matches!(job.terms.pricing, Pricing::Auction { .. }),
-            Stage::Drawing => true,
-            _ => false,
+            _ => true,
         });
         jobs.map(|job| (job.terms.id, job.stage)).collect()
     })
@@ -53,14 +53,17 @@ async fn decide(market: &Market) -> Result<(), Failure> {
         return Ok(());
     }
     let entropy = Digest::new(later_block(market, &jobs).await?.0);
-    let operations = jobs.iter().map(|&(job, stage)| match stage {
-        Stage::Choosing => Operation::Clear { job, entropy },
-        _ => Operation::Draw { job, entropy },
-    });
-    let outcomes = market.desk().submit_all(operations.collect()).await.map_err(Failure::new)?;
-    for (outcome, (job, _)) in outcomes.iter().zip(&jobs) {
-        if !outcome.holds() {
-            tracing::info!(%job, ?outcome, "a round or a panel is not decided yet");
+    for jobs in jobs.chunks(AT_A_TIME) {
+        let operations = jobs.iter().map(|&(job, stage)| match stage {
+            Stage::Choosing => Operation::Clear { job, entropy },
+            _ => Operation::Draw { job, entropy },
+        });
+        let outcomes =
+            market.desk().submit_all(operations.collect()).await.map_err(Failure::new)?;
+        for (outcome, (job, _)) in outcomes.iter().zip(jobs) {
+            if !outcome.holds() {
+                tracing::info!(%job, ?outcome, "a round or a panel is not decided yet");
+            }
         }
     }
     Ok(())

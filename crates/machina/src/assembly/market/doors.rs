@@ -34,6 +34,8 @@ const MAX_OPERATIONS: usize = 1 << 20;
 /// How many operations and documents a party may hand in within ten seconds.
 const MOST_IN_A_WHILE: u32 = 1_000;
 const WHILE_MS: u64 = 10_000;
+/// How many jobs a party may have described that have no money yet: they cost nothing, and stay.
+const MOST_UNFUNDED: usize = 64;
 /// How many parties' counts are kept.
 const MOST_COUNTED: usize = 10_000;
 /// The most that is paid in at once, in whole dollars.
@@ -237,6 +239,13 @@ async fn operations(State(doors): State<Doors>, request: Request) -> Response {
             return say(StatusCode::FORBIDDEN, "not_yours", why);
         }
     }
+    let described = asked.iter().filter(|o| matches!(o, Operation::Open(_))).count();
+    if described > 0 && desk.read(|state| state.unfunded(by)) + described > MOST_UNFUNDED {
+        let why = format!(
+            "at most {MOST_UNFUNDED} jobs may be described and without money: fund or cancel some"
+        );
+        return say(StatusCode::TOO_MANY_REQUESTS, "too_many", why);
+    }
     let wakes = asked.iter().any(|o| matches!(o, Operation::Open(_) | Operation::Fund { .. }));
     if wakes && let Err(failure) = doors.market.wake().await {
         tracing::warn!(error = failure.message, "the market's machines cannot work");
@@ -278,7 +287,7 @@ async fn keep(State(doors): State<Doors>, request: Request) -> Response {
     // Who has nothing here could fill the disk for nothing.
     let has_some = doors.market.desk().read(|state| {
         let holding = state.holding(author);
-        let works = || state.jobs().rev().take(4_096).any(|job| job.worker == Some(author));
+        let works = || state.under_way().any(|job| job.worker == Some(author));
         holding.free.is_positive() || holding.stake.is_positive() || works()
     });
     if !has_some {

@@ -37,8 +37,10 @@ const POOL_STAKE: &str = "0.4";
 const CAPACITY: u32 = 16;
 /// How many pieces of work are done at once, of all machines together.
 const LANES: usize = 4;
-/// How many of the newest jobs are looked through after a start, and when something was missed.
-const MOST_JOBS: usize = 4_096;
+/// How many jobs are looked at before what is to be done in them is submitted.
+const AT_A_TIME: usize = 256;
+/// How many digests that were found are remembered.
+const MOST_FOUND: usize = 4_096;
 /// For how long a machine's first mandate is good, in days.
 const MANDATE_DAYS: u64 = 365;
 
@@ -187,25 +189,26 @@ impl Workshop {
         })
     }
 
-    /// Does what there is to do in these jobs, or in all that are open.
+    /// Does what there is to do in these jobs, or in all that are under way.
     async fn look(self: &Arc<Self>, market: &Arc<Market>, jobs: Option<Vec<JobId>>) {
-        let jobs: Vec<Job> = market.desk().read(|state| match jobs {
-            Some(jobs) => jobs.iter().filter_map(|job| state.job(*job).cloned()).collect(),
-            None => {
-                let newest = state.jobs().rev().take(MOST_JOBS);
-                newest.filter(|job| job.deadline.is_some()).cloned().collect()
+        let all =
+            || market.desk().read(|state| state.under_way().map(|job| job.terms.id).collect());
+        let names: Vec<JobId> = jobs.unwrap_or_else(all);
+        for names in names.chunks(AT_A_TIME) {
+            let jobs: Vec<Job> = market
+                .desk()
+                .read(|state| names.iter().filter_map(|job| state.job(*job).cloned()).collect());
+            let mut operations = Vec::new();
+            for job in &jobs {
+                for machine in &self.machines {
+                    operations.extend(self.next_of(market, machine, job));
+                }
+                for checker in &self.checkers {
+                    operations.extend(self.check_next(market, checker, job));
+                }
             }
-        });
-        let mut operations = Vec::new();
-        for job in &jobs {
-            for machine in &self.machines {
-                operations.extend(self.next_of(market, machine, job));
-            }
-            for checker in &self.checkers {
-                operations.extend(self.check_next(market, checker, job));
-            }
+            submit(market, operations).await;
         }
-        submit(market, operations).await;
     }
 
     /// What a machine does next in a job, if anything; work itself begins in a task.
@@ -284,7 +287,7 @@ impl Workshop {
             return false;
         }
         let info = machine.worker.describe();
-        match market.desk().document(terms.brief) {
+        match market.desk().asked(terms.id) {
             Ok(Some(brief)) => brief.body.len() <= info.max_bytes,
             Ok(None) => false,
             Err(error) => {
@@ -358,8 +361,8 @@ impl Workshop {
         worker: Arc<dyn Worker>,
         job: &Job,
     ) -> Result<(String, Vec<u8>), Failure> {
-        let brief = market.desk().document(job.terms.brief).map_err(Failure::new)?;
-        let brief = brief.ok_or_else(|| Failure::new("nobody handed in the brief"))?;
+        let brief = market.desk().asked(job.terms.id).map_err(Failure::new)?;
+        let brief = brief.ok_or_else(|| Failure::new("its client did not hand in the brief"))?;
         let lane = Arc::clone(&self.lanes).acquire_owned().await.map_err(Failure::new)?;
         let work = tokio::task::spawn_blocking(move || {
             let _lane = lane;
@@ -396,7 +399,7 @@ impl Workshop {
 
     fn remember(&self, job: JobId, by: Party, digest: Digest) {
         let mut found = self.found.lock().expect("nothing panics under this lock");
-        if found.len() >= MOST_JOBS {
+        if found.len() >= MOST_FOUND {
             // Whoever needs what is forgotten finds it again.
             found.clear();
         }

@@ -164,7 +164,7 @@ impl Market {
             let hiring = |job: &&Job| {
                 matches!(job.stage, Stage::Bidding | Stage::Revealing | Stage::Choosing)
             };
-            Some(market.desk.read(|state| state.jobs().filter(hiring).count()) as u64)
+            Some(market.desk.read(|state| state.under_way().filter(hiring).count()) as u64)
         })
     }
 
