@@ -23,6 +23,7 @@ use market::{
 use money::Clock;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
+use crate::answer::{NO_BRIEF, refused};
 use crate::budget::{Prices, Tariff};
 use crate::order::Order;
 use crate::plan::{MAX_TRIES, Plan, Step, Work};
@@ -36,6 +37,8 @@ pub const CHECK_MS: u64 = 10_000;
 /// nothing to one and it is hired only for less than its worth, so one that bids alone at its price goes unhired
 /// with a chance of at most one in this many.
 pub const WORTH: i128 = 8;
+/// The most that the foreman puts at stake in a job, in quotes of its own for it.
+const MOST_STAKES: i128 = 2;
 /// From when a piece of work is hired for until it must be delivered, in milliseconds: its round first.
 pub fn deliver_ms(rules: &Rules) -> u64 {
     rules.bid_ms + rules.reveal_ms + rules.entropy_ms + WORK_MS
@@ -80,7 +83,7 @@ impl Agent {
         let skill = Service::Compose.skill();
         let price = self.settings.posted;
         let id = OfferId::derive(&[
-            b"foreman",
+            b"foreman/2",
             self.party.as_bytes(),
             &price.minor().to_be_bytes(),
             &self.settings.capacity.to_be_bytes(),
@@ -89,6 +92,9 @@ impl Agent {
             capacity: self.settings.capacity,
             least_ms: self.desk.read(|state| compose_ms(state.rules())),
             checks: [CheckKind::Exact, CheckKind::Optimistic].into(),
+            // At the posted price nobody asks it first whether the files are there and the money will do: what
+            // cannot be done it gives up, and loses nothing.
+            most_stake: Amount::from_minor(price.asset(), 0),
             ..Offer::standard(id, self.party, skill, price)
         }
     }
@@ -174,17 +180,14 @@ impl Agent {
         }
     }
 
-    fn plan_of(&self, job: &Job) -> Result<Option<Plan>, DeskError> {
-        let brief = self.desk.brief(job.terms.id, self.party)?;
-        let order = brief.and_then(|brief| Order::from_json(&brief.body).ok());
-        Ok(order.and_then(|order| order.plan().ok()))
-    }
-
     async fn quote(&self, job: &Job) -> Result<Next, DeskError> {
         if job.terms.client == self.party || matches!(job.terms.pricing, Pricing::Posted { .. }) {
             return Ok(Next::Hear);
         }
-        let Some(plan) = self.plan_of(job)? else { return Ok(Next::Hear) };
+        let Ok(plan) = planned(&self.desk, &job.terms)? else { return Ok(Next::Hear) };
+        if !self.can_be_worked_on(&plan)? {
+            return Ok(Next::Hear);
+        }
         let tariff = self.desk.read(|state| tariff(state, &job.terms, self.settings.margin_bps));
         let works = plan.works();
         let prices = prices(&self.desk, &works, self.party);
@@ -192,6 +195,10 @@ impl Agent {
         let Ok(quote) = tariff.quote(&works, &prices, job.most_price()) else {
             return Ok(Next::Hear);
         };
+        // A tenth of the stake is lost with a job that somebody else can make fail.
+        if job.terms.stake.minor() > MOST_STAKES * quote.price {
+            return Ok(Next::Hear);
+        }
         let asset = job.terms.budget.asset();
         let price = Amount::from_minor(asset, quote.price);
         let offer = self.offer().id;
@@ -199,10 +206,28 @@ impl Agent {
         Ok(told(job.terms.id, "bid", &outcome))
     }
 
-    /// Hires what the next step needs, or delivers.
+    /// Whether all files of a plan are at the desk. What is there stays there.
+    fn can_be_worked_on(&self, plan: &Plan) -> Result<bool, DeskError> {
+        for input in &plan.order().inputs {
+            if self.desk.document_len(input.digest)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hires what the next step needs, or delivers: also that there is nothing to be done, if the brief is
+    /// no order that can be planned. Who hires at the posted price asks nobody first.
     async fn go_on(&self, job: &Job) -> Result<Next, DeskError> {
-        let Some(plan) = self.plan_of(job)? else { return self.give_up(job).await };
+        let plan = match planned(&self.desk, &job.terms)? {
+            Ok(plan) => plan,
+            Err(why) => return self.deliver(job, refused(why)).await,
+        };
         let children = self.desk.children(job.terms.id);
+        // Before anything is spent.
+        if children.is_empty() && !self.can_be_worked_on(&plan)? {
+            return self.give_up(job).await;
+        }
         let deliveries = deliveries(&self.desk, &children)?;
         match plan.next(|skill, brief| deliveries.get(&(skill, brief)).map(Vec::as_slice)) {
             Step::Deliver(composite) => {
@@ -460,6 +485,13 @@ pub(crate) fn prices(desk: &Desk, services: &[Service], but: Party) -> Prices {
     prices
 }
 
+/// What is to be done in a composite job, or why nothing can be. Whoever reads the same brief finds the same.
+fn planned(desk: &Desk, terms: &Terms) -> Result<Result<Plan, String>, DeskError> {
+    let Some(brief) = desk.document(terms.brief)? else { return Ok(Err(NO_BRIEF.into())) };
+    let plan = Order::from_json(&brief.body).and_then(|order| order.plan());
+    Ok(plan.map_err(|problem| problem.to_string()))
+}
+
 /// What these jobs delivered that passed its check: of equal work the first that was hired for. This is
 /// for the foreman, who paid for all of them, and for those who run the market.
 fn deliveries(
@@ -481,8 +513,8 @@ fn deliveries(
 }
 
 /// What the composite job must have delivered: its order planned again, and put together again from what
-/// the jobs that it hired delivered and were paid for. This is the `exact` check of a foreman's work. `None` if it
-/// is no composite job, or not all of it was done.
+/// the jobs that it hired delivered and were paid for; of a brief that is no order, the words of why. This is the
+/// `exact` check of a foreman's work. `None` if it is no composite job, or not all of it was done.
 ///
 /// # Errors
 /// [`DeskError::Io`].
@@ -491,8 +523,10 @@ pub fn again(desk: &Desk, job: JobId) -> Result<Option<Vec<u8>>, DeskError> {
     if terms.skill != Service::Compose.skill() {
         return Ok(None);
     }
-    let order = desk.document(terms.brief)?.and_then(|brief| Order::from_json(&brief.body).ok());
-    let Some(plan) = order.and_then(|order| order.plan().ok()) else { return Ok(None) };
+    let plan = match planned(desk, &terms)? {
+        Ok(plan) => plan,
+        Err(why) => return Ok(Some(refused(why))),
+    };
     let deliveries = deliveries(desk, &desk.children(job))?;
     let lookup = |skill, brief| deliveries.get(&(skill, brief)).map(Vec::as_slice);
     Ok(match plan.next(lookup) {

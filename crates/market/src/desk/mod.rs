@@ -427,6 +427,15 @@ impl Desk {
         journal::find(&reader, digest)
     }
 
+    /// How many bytes a document has; `None` if nobody handed it in. Reads little of the disk.
+    ///
+    /// # Errors
+    /// [`DeskError::Io`].
+    pub fn document_len(&self, digest: Digest) -> Result<Option<u64>, DeskError> {
+        let reader = self.shared.reader.lock().expect("the store is sound");
+        journal::length(&reader, digest)
+    }
+
     /// What is to be done in a job, if `reader` may know: its client; while bids come in, whoever
     /// offers such work; its bidders and its worker; and those who check it. `None` also if nobody
     /// handed the document in.
