@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use market::desk::{Change, Desk, DeskError, Document, MAX_PAGE};
+use market::desk::{Change, Desk, DeskError, Document};
 use market::{
     Amount, Check, CheckKind, Delivery, Digest, Job, JobId, MAX_MINOR, MILLION, Offer, OfferId,
     Operation, Outcome, Party, Pricing, Refusal, Report, Rules, Skill, Stage, State, Terms,
@@ -24,9 +24,10 @@ use money::Clock;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::answer::{NO_BRIEF, refused};
-use crate::budget::{Prices, Tariff};
+use crate::budget::Tariff;
 use crate::order::Order;
 use crate::plan::{MAX_TRIES, Plan, Step, Work};
+use crate::pricing::{Known, prices};
 use crate::service::Service;
 
 /// How long a hired machine has for one piece of work, in milliseconds.
@@ -62,6 +63,8 @@ pub struct Settings {
     pub posted: Amount,
     /// Bytes that nobody else knows: what it delivers is sealed with salts made of them.
     pub secret: [u8; 32],
+    /// Whose offers it believes without having seen their work.
+    pub known: Known,
 }
 
 /// A foreman at a market.
@@ -190,13 +193,15 @@ impl Agent {
         }
         let tariff = self.desk.read(|state| tariff(state, &job.terms, self.settings.margin_bps));
         let works = plan.works();
-        let prices = prices(&self.desk, &works, self.party);
+        let prices = prices(&self.desk, &works, &self.settings.known, self.party);
         // Who cannot be hired for what the budget leaves makes no bid.
         let Ok(quote) = tariff.quote(&works, &prices, job.most_price()) else {
             return Ok(Next::Hear);
         };
         // A tenth of the stake is lost with a job that somebody else can make fail.
-        if job.terms.stake.minor() > MOST_STAKES * quote.price {
+        let most =
+            stake(&job.terms.check, job.terms.checker_fee.minor(), MOST_STAKES * quote.price);
+        if job.terms.stake.minor() > most {
             return Ok(Next::Hear);
         }
         let asset = job.terms.budget.asset();
@@ -249,7 +254,7 @@ impl Agent {
     ) -> Result<Next, DeskError> {
         let tariff = self.desk.read(|state| tariff(state, &job.terms, self.settings.margin_bps));
         let all = plan.works();
-        let prices = prices(&self.desk, &all, self.party);
+        let prices = prices(&self.desk, &all, &self.settings.known, self.party);
         let shares = tariff.quote(&all, &prices, job.price).map(|quote| quote.shares);
         let fee = self.desk.read(|state| state.rules().fee(job.price));
         let mut left = job.price - fee - job.spent - job.allotted;
@@ -273,9 +278,9 @@ impl Agent {
                 continue;
             }
             let lost = tries.iter().filter(|child| child.was_funded()).count();
-            let Some(price) = prices.get(&work.service).copied() else {
-                return self.give_up(job).await;
-            };
+            let unhired = tries.iter().filter(|c| c.was_funded() && c.worker.is_none()).count();
+            // Who sells it is busy.
+            let Some(price) = prices.get(&work.service).copied() else { return Ok(Next::Wait) };
             if lost >= MAX_TRIES as usize {
                 tracing::warn!(job = %job.terms.id, service = work.service.name(), "given up after so many tries");
                 return self.give_up(job).await;
@@ -287,7 +292,8 @@ impl Agent {
                 _ => left / open.max(1),
             };
             open -= 1;
-            let Some(share) = tariff.again(share, left, price) else {
+            // For which nobody worked it was too little.
+            let Some(share) = tariff.again(share << unhired, left, price) else {
                 return self.give_up(job).await;
             };
             left -= share;
@@ -470,19 +476,6 @@ pub(crate) fn tariff(state: &State, terms: &Terms, margin_bps: u16) -> Tariff {
         check => check.most_fees() * terms.checker_fee.minor(),
     };
     Tariff { fee_bps: state.rules().fee_bps, reserve, margin_bps }
-}
-
-/// What each service costs at the cheapest offer that stands and is not this party's own.
-pub(crate) fn prices(desk: &Desk, services: &[Service], but: Party) -> Prices {
-    let mut prices = Prices::new();
-    for service in services.iter().copied().collect::<BTreeSet<_>>() {
-        let offers = desk.offers(Some(service.skill()), 0, MAX_PAGE);
-        let others = offers.into_iter().filter(|offer| offer.worker != but);
-        if let Some(least) = others.map(|offer| offer.price.minor()).min() {
-            prices.insert(service, least);
-        }
-    }
-    prices
 }
 
 /// What is to be done in a composite job, or why nothing can be. Whoever reads the same brief finds the same.

@@ -27,6 +27,7 @@ pub mod checking;
 pub mod hiring;
 mod order;
 mod plan;
+pub mod pricing;
 pub mod quoted;
 mod service;
 
