@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use market::desk::{Change, Desk, DeskError, Document, MAX_PAGE};
+use market::desk::{Change, Desk, DeskError, Document};
 use market::{
     Amount, Check, CheckKind, Delivery, Digest, Job, JobId, MAX_MINOR, MILLION, Offer, OfferId,
     Operation, Outcome, Party, Pricing, Refusal, Report, Rules, Skill, Stage, State, Terms,
@@ -23,9 +23,11 @@ use market::{
 use money::Clock;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use crate::budget::{Prices, Tariff};
+use crate::answer::{NO_BRIEF, refused};
+use crate::budget::Tariff;
 use crate::order::Order;
 use crate::plan::{MAX_TRIES, Plan, Step, Work};
+use crate::pricing::{Known, prices};
 use crate::service::Service;
 
 /// How long a hired machine has for one piece of work, in milliseconds.
@@ -36,6 +38,8 @@ pub const CHECK_MS: u64 = 10_000;
 /// nothing to one and it is hired only for less than its worth, so one that bids alone at its price goes unhired
 /// with a chance of at most one in this many.
 pub const WORTH: i128 = 8;
+/// The most that the foreman puts at stake in a job, in quotes of its own for it.
+const MOST_STAKES: i128 = 2;
 /// From when a piece of work is hired for until it must be delivered, in milliseconds: its round first.
 pub fn deliver_ms(rules: &Rules) -> u64 {
     rules.bid_ms + rules.reveal_ms + rules.entropy_ms + WORK_MS
@@ -59,6 +63,8 @@ pub struct Settings {
     pub posted: Amount,
     /// Bytes that nobody else knows: what it delivers is sealed with salts made of them.
     pub secret: [u8; 32],
+    /// Whose offers it believes without having seen their work.
+    pub known: Known,
 }
 
 /// A foreman at a market.
@@ -80,7 +86,7 @@ impl Agent {
         let skill = Service::Compose.skill();
         let price = self.settings.posted;
         let id = OfferId::derive(&[
-            b"foreman",
+            b"foreman/2",
             self.party.as_bytes(),
             &price.minor().to_be_bytes(),
             &self.settings.capacity.to_be_bytes(),
@@ -89,6 +95,9 @@ impl Agent {
             capacity: self.settings.capacity,
             least_ms: self.desk.read(|state| compose_ms(state.rules())),
             checks: [CheckKind::Exact, CheckKind::Optimistic].into(),
+            // At the posted price nobody asks it first whether the files are there and the money will do: what
+            // cannot be done it gives up, and loses nothing.
+            most_stake: Amount::from_minor(price.asset(), 0),
             ..Offer::standard(id, self.party, skill, price)
         }
     }
@@ -173,32 +182,27 @@ impl Agent {
         }
     }
 
-    fn plan_of(&self, job: &Job) -> Result<Option<Plan>, DeskError> {
-        let brief = self.desk.brief(job.terms.id, self.party)?;
-        let Some(order) = brief.and_then(|brief| Order::from_json(&brief.body).ok()) else {
-            return Ok(None);
-        };
-        // Nobody works on what the client names and never handed in.
-        for input in &order.inputs {
-            if !self.desk.may_use(job.terms.id, input.digest)? {
-                return Ok(None);
-            }
-        }
-        Ok(order.plan().ok())
-    }
-
     async fn quote(&self, job: &Job) -> Result<Next, DeskError> {
         if job.terms.client == self.party || matches!(job.terms.pricing, Pricing::Posted { .. }) {
             return Ok(Next::Hear);
         }
-        let Some(plan) = self.plan_of(job)? else { return Ok(Next::Hear) };
+        let Ok(plan) = planned(&self.desk, job.terms.id)? else { return Ok(Next::Hear) };
+        if !self.can_be_worked_on(&plan)? {
+            return Ok(Next::Hear);
+        }
         let tariff = self.desk.read(|state| tariff(state, &job.terms, self.settings.margin_bps));
         let works = plan.works();
-        let prices = prices(&self.desk, &works, self.party);
+        let prices = prices(&self.desk, &works, &self.settings.known, self.party);
         // Who cannot be hired for what the budget leaves makes no bid.
         let Ok(quote) = tariff.quote(&works, &prices, job.most_price()) else {
             return Ok(Next::Hear);
         };
+        // A tenth of the stake is lost with a job that somebody else can make fail.
+        let most =
+            stake(&job.terms.check, job.terms.checker_fee.minor(), MOST_STAKES * quote.price);
+        if job.terms.stake.minor() > most {
+            return Ok(Next::Hear);
+        }
         let asset = job.terms.budget.asset();
         let price = Amount::from_minor(asset, quote.price);
         let offer = self.offer().id;
@@ -206,10 +210,28 @@ impl Agent {
         Ok(told(job.terms.id, "bid", &outcome))
     }
 
-    /// Hires what the next step needs, or delivers.
+    /// Whether all files of a plan are at the desk. What is there stays there.
+    fn can_be_worked_on(&self, plan: &Plan) -> Result<bool, DeskError> {
+        for input in &plan.order().inputs {
+            if self.desk.document_len(input.digest)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hires what the next step needs, or delivers: also that there is nothing to be done, if the brief is
+    /// no order that can be planned. Who hires at the posted price asks nobody first.
     async fn go_on(&self, job: &Job) -> Result<Next, DeskError> {
-        let Some(plan) = self.plan_of(job)? else { return self.give_up(job).await };
+        let plan = match planned(&self.desk, job.terms.id)? {
+            Ok(plan) => plan,
+            Err(why) => return self.deliver(job, refused(why)).await,
+        };
         let children = self.desk.children(job.terms.id);
+        // Before anything is spent.
+        if children.is_empty() && !self.can_be_worked_on(&plan)? {
+            return self.give_up(job).await;
+        }
         let deliveries = deliveries(&self.desk, &children)?;
         match plan.next(|skill, brief| deliveries.get(&(skill, brief)).map(Vec::as_slice)) {
             Step::Deliver(composite) => {
@@ -231,7 +253,7 @@ impl Agent {
     ) -> Result<Next, DeskError> {
         let tariff = self.desk.read(|state| tariff(state, &job.terms, self.settings.margin_bps));
         let all = plan.works();
-        let prices = prices(&self.desk, &all, self.party);
+        let prices = prices(&self.desk, &all, &self.settings.known, self.party);
         let shares = tariff.quote(&all, &prices, job.price).map(|quote| quote.shares);
         let fee = self.desk.read(|state| state.rules().fee(job.price));
         let mut left = job.price - fee - job.spent - job.allotted;
@@ -255,9 +277,9 @@ impl Agent {
                 continue;
             }
             let lost = tries.iter().filter(|child| child.was_funded()).count();
-            let Some(price) = prices.get(&work.service).copied() else {
-                return self.give_up(job).await;
-            };
+            let unhired = tries.iter().filter(|c| c.was_funded() && c.worker.is_none()).count();
+            // Who sells it is busy.
+            let Some(price) = prices.get(&work.service).copied() else { return Ok(Next::Wait) };
             if lost >= MAX_TRIES as usize {
                 tracing::warn!(job = %job.terms.id, service = work.service.name(), "given up after so many tries");
                 return self.give_up(job).await;
@@ -269,7 +291,8 @@ impl Agent {
                 _ => left / open.max(1),
             };
             open -= 1;
-            let Some(share) = tariff.again(share, left, price) else {
+            // For which nobody worked it was too little.
+            let Some(share) = tariff.again(share << unhired, left, price) else {
                 return self.give_up(job).await;
             };
             left -= share;
@@ -454,17 +477,20 @@ pub(crate) fn tariff(state: &State, terms: &Terms, margin_bps: u16) -> Tariff {
     Tariff { fee_bps: state.rules().fee_bps, reserve, margin_bps }
 }
 
-/// What each service costs at the cheapest offer that stands and is not this party's own.
-pub(crate) fn prices(desk: &Desk, services: &[Service], but: Party) -> Prices {
-    let mut prices = Prices::new();
-    for service in services.iter().copied().collect::<BTreeSet<_>>() {
-        let offers = desk.offers(Some(service.skill()), 0, MAX_PAGE);
-        let others = offers.into_iter().filter(|offer| offer.worker != but);
-        if let Some(least) = others.map(|offer| offer.price.minor()).min() {
-            prices.insert(service, least);
+/// What is to be done in a composite job, or why nothing can be. Whoever reads the same brief finds the same.
+fn planned(desk: &Desk, job: JobId) -> Result<Result<Plan, String>, DeskError> {
+    let Some(brief) = desk.asked(job)? else { return Ok(Err(NO_BRIEF.into())) };
+    let order = match Order::from_json(&brief.body) {
+        Ok(order) => order,
+        Err(problem) => return Ok(Err(problem.to_string())),
+    };
+    // Nobody works on what the client names and never handed in.
+    for input in &order.inputs {
+        if !desk.may_use(job, input.digest)? {
+            return Ok(Err(NO_BRIEF.into()));
         }
     }
-    prices
+    Ok(order.plan().map_err(|problem| problem.to_string()))
 }
 
 /// What these jobs delivered that passed its check: of equal work the first that was hired for. This is
@@ -487,8 +513,8 @@ fn deliveries(
 }
 
 /// What the composite job must have delivered: its order planned again, and put together again from what
-/// the jobs that it hired delivered and were paid for. This is the `exact` check of a foreman's work. `None` if it
-/// is no composite job, or not all of it was done.
+/// the jobs that it hired delivered and were paid for; of a brief that is no order, the words of why. This is the
+/// `exact` check of a foreman's work. `None` if it is no composite job, or not all of it was done.
 ///
 /// # Errors
 /// [`DeskError::Io`].
@@ -497,8 +523,10 @@ pub fn again(desk: &Desk, job: JobId) -> Result<Option<Vec<u8>>, DeskError> {
     if terms.skill != Service::Compose.skill() {
         return Ok(None);
     }
-    let order = desk.asked(job)?.and_then(|brief| Order::from_json(&brief.body).ok());
-    let Some(plan) = order.and_then(|order| order.plan().ok()) else { return Ok(None) };
+    let plan = match planned(desk, job)? {
+        Ok(plan) => plan,
+        Err(why) => return Ok(Some(refused(why))),
+    };
     let deliveries = deliveries(desk, &desk.children(job))?;
     let lookup = |skill, brief| deliveries.get(&(skill, brief)).map(Vec::as_slice);
     Ok(match plan.next(lookup) {

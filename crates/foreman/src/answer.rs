@@ -46,6 +46,15 @@ pub enum Answer {
     Unreadable,
 }
 
+/// What is delivered for work that its brief makes impossible: why, as canonical JSON. Whoever does such
+/// work again finds the same bytes.
+pub fn refused(why: impl std::fmt::Display) -> Vec<u8> {
+    serde_json::json!({ "refused": why.to_string() }).to_string().into_bytes()
+}
+
+/// Why work is refused whose brief is not at the market's desk.
+pub const NO_BRIEF: &str = "nobody handed in the brief";
+
 /// One label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -20,7 +20,7 @@ use crate::service::Service;
 /// One whole, in basis points.
 const WHOLE: i128 = 10_000;
 
-/// What each service costs at the cheapest offer that stands, in minor units.
+/// What each service costs at the cheapest offer that counts, in minor units.
 pub type Prices = BTreeMap<Service, i128>;
 
 /// What holds for all hires of one order.

@@ -16,13 +16,12 @@ use market::{
 use money::Clock;
 use thiserror::Error;
 
-use crate::agent::{
-    CHECK_MS, Heard, WORK_MS, WORTH, compose_ms, deliver_ms, heard, prices, stake, tariff,
-};
-use crate::budget::NoQuote;
+use crate::agent::{CHECK_MS, Heard, WORK_MS, WORTH, compose_ms, deliver_ms, heard, stake, tariff};
+use crate::budget::{NoQuote, Prices};
 use crate::checking::{CheckProblem, Chosen, Wish, check};
 use crate::order::{Input, Order, OrderProblem};
 use crate::plan::Plan;
+use crate::pricing::{Known, prices};
 use crate::service::Service;
 
 /// How long quotes may come in after the first, in milliseconds, if not everybody has quoted before.
@@ -41,6 +40,7 @@ pub struct Hiring {
     desk: Desk,
     party: Party,
     clock: Arc<dyn Clock>,
+    known: Known,
 }
 
 /// A job, decided and not yet opened.
@@ -56,6 +56,8 @@ pub struct Prepared {
     pub check: Chosen,
     /// The least budget that would do.
     pub least: Amount,
+    /// What each service costs now at the cheapest offer that counts.
+    pub prices: Prices,
     /// The brief, where it is no file of the order.
     brief: Option<Vec<u8>>,
 }
@@ -102,9 +104,9 @@ pub struct Attached {
 }
 
 impl Hiring {
-    /// Who hires at this desk.
-    pub fn new(desk: Desk, party: Party, clock: Arc<dyn Clock>) -> Hiring {
-        Hiring { desk, party, clock }
+    /// Who hires at this desk, and whose offers it believes without having seen their work.
+    pub fn new(desk: Desk, party: Party, clock: Arc<dyn Clock>, known: Known) -> Hiring {
+        Hiring { desk, party, clock, known }
     }
 
     /// The name of the job that this party opens under a name of its own. It begins with a mark, so that
@@ -139,7 +141,7 @@ impl Hiring {
         wish: Wish,
         name: &[u8],
     ) -> Result<Prepared, HireProblem> {
-        let sold = prices(&self.desk, &Service::ALL, self.party);
+        let sold = prices(&self.desk, &Service::ALL, &self.known, self.party);
         let services: Vec<Service> = sold.keys().copied().collect();
         let order = Order::new(words, inputs, &services);
         let plan = order.plan()?;
@@ -169,11 +171,7 @@ impl Hiring {
             }
         };
         let price = *sold.get(&service).ok_or(HireProblem::NotForSale(service))?;
-        let stake = match alone {
-            Some(_) => price,
-            None => budget.minor() / 10,
-        };
-        let terms = Terms {
+        let mut terms = Terms {
             id: self.job_id(name),
             client: self.party,
             parent: None,
@@ -187,7 +185,7 @@ impl Hiring {
             audit: MILLION,
             checker_fee: amount(fee),
             appeals: 0,
-            stake: amount(self::stake(&chosen.check, fee, stake)),
+            stake: amount(0),
             deliver_by: self.clock.now().plus(Duration::from_millis(time)),
             check_ms: CHECK_MS.max(rules.least_check_ms),
         };
@@ -200,7 +198,14 @@ impl Hiring {
         if budget.minor() < least {
             return Err(self.too_little(budget, &works, least));
         }
-        Ok(Prepared { order, plan, terms, check: chosen, least: amount(least), brief: written })
+        // A foreman dares no more than its price, however much there is to spend.
+        let dares = match alone {
+            Some(_) => price,
+            None => least.min(budget.minor() / 10),
+        };
+        terms.stake = amount(stake(&chosen.check, fee, dares));
+        let (check, least) = (chosen, amount(least));
+        Ok(Prepared { order, plan, terms, check, least, prices: sold, brief: written })
     }
 
     fn too_little(&self, budget: Amount, works: &[Service], least: i128) -> HireProblem {

@@ -27,10 +27,11 @@ pub mod checking;
 pub mod hiring;
 mod order;
 mod plan;
+pub mod pricing;
 pub mod quoted;
 mod service;
 
-pub use answer::{Answer, Composite, Item, MAX_ANSWER};
+pub use answer::{Answer, Composite, Item, MAX_ANSWER, NO_BRIEF, refused};
 pub use order::{Input, MAX_INPUTS, MAX_WORDS, Order, OrderProblem};
 pub use plan::{MAX_TRIES, Plan, Step, Work};
 pub use service::Service;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use foreman::agent::{self, Agent};
 use foreman::checking::Wish;
 use foreman::hiring::{Attached, HireProblem, Hiring};
+use foreman::pricing::Known;
 use foreman::{Composite, Input, Service};
 use market::desk::{Desk, Document, Settings};
 use market::{
     Amount, Asset, Check, Delivery, Digest, Job, JobId, MoveId, Offer, OfferId, Operation, Outcome,
-    Party, Report, Rules, Stage,
+    Party, Pricing, Report, Rules, Stage, Terms,
 };
 use money::{Clock, ManualClock, Timestamp};
 use tokio::sync::broadcast::error::RecvError;
@@ -26,6 +27,11 @@ const BUDGET: i128 = 50_000;
 
 fn party(n: u8) -> Party {
     Party::new([n; 20])
+}
+
+/// Who lives in this town; strangers have higher numbers.
+fn known() -> Known {
+    Arc::new((CLIENT..CHECKERS.start).map(party).collect())
 }
 
 fn musd(minor: i128) -> Amount {
@@ -98,7 +104,7 @@ impl Town {
             assert_eq!(outcome, Outcome::Applied);
         }
         let shared: Arc<dyn Clock> = clock.clone();
-        let hiring = Hiring::new(desk.clone(), party(CLIENT), shared);
+        let hiring = Hiring::new(desk.clone(), party(CLIENT), shared, known());
         let town = Town { desk, clock, hiring };
         tokio::spawn(town.hiring.clone().run());
         tokio::spawn(crowd(town.desk.clone(), machines.to_vec()));
@@ -115,6 +121,7 @@ impl Town {
             capacity: 4,
             posted: musd(20_000),
             secret: [7; 32],
+            known: known(),
         };
         Agent::new(self.desk.clone(), party(FOREMAN), self.clock.clone(), settings)
     }
@@ -384,5 +391,96 @@ async fn a_paragraph_is_written_last_and_checked_as_all_else() {
     let told = town.answer(id);
     assert_eq!((told.text.as_str(), told.written), ("Two things stand on a table.", true));
     assert!(matches!(job.terms.check, Check::Exact { executors: 1 }));
+    town.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_that_never_works_changes_no_price() {
+    let town = Town::of(&[seer(3, 2_000, Manner::Honest)]).await;
+    // Free to make, cheap, and newest; with money, and without.
+    let strange = |n: u8, service: Service| {
+        let id = OfferId::from_u128(n.into());
+        Operation::Publish(Offer::standard(id, party(n), service.skill(), musd(1)))
+    };
+    let (id, amount) = (MoveId::from_u128(100), musd(MONEY));
+    let operations = vec![
+        Operation::Deposit { id, party: party(100), amount },
+        strange(100, Service::Classify),
+        strange(101, Service::Classify),
+        strange(102, Service::Write),
+    ];
+    for outcome in town.desk.submit_all(operations).await.expect("the desk works") {
+        assert_eq!(outcome, Outcome::Applied);
+    }
+    let mut done = false;
+    for words in [ASKED, "Describe these pictures", "what do these pictures show?"] {
+        let id = town.hire(words, &PICTURES, BUDGET).await.expect("it is hired for");
+        let job = town.end(id).await;
+        let sold = town.desk.document(job.terms.brief).expect("it is here").expect("it is here");
+        assert!(!String::from_utf8_lossy(&sold.body).contains("language/chat"));
+        assert!(job.price > 4 * 2_000, "the phantom made the price: {}", job.price);
+        done |= job.stage == Stage::Completed;
+    }
+    assert!(done, "no order was done");
+    town.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_posted_price_nobody_makes_the_foreman_lose_money() {
+    let town = Town::of(&[seer(3, 2_000, Manner::Honest)]).await;
+    let offer = town.foreman().offer().id;
+    let missing = foreman::Order::new(
+        ASKED,
+        vec![Input {
+            name: "gone.jpg".into(),
+            media_type: "image/jpeg".into(),
+            bytes: 4,
+            digest: Digest::of(b"gone"),
+        }],
+        &[Service::Classify],
+    );
+    let cases = [
+        (1, b"no order at all".to_vec(), Stage::Completed),
+        (2, missing.to_json(), Stage::Expired),
+    ];
+    for (n, body, stage) in cases {
+        let (author, media_type) = (party(CLIENT), "application/json".into());
+        let kept = town.desk.keep(Document { author, media_type, body }).await;
+        let terms = Terms {
+            id: JobId::from_u128(n),
+            client: party(CLIENT),
+            parent: None,
+            skill: Service::Compose.skill(),
+            brief: kept.expect("the desk works"),
+            budget: musd(BUDGET),
+            worth: musd(BUDGET),
+            quality: 0,
+            pricing: Pricing::Posted { offer },
+            check: Check::Exact { executors: 1 },
+            audit: 1_000_000,
+            checker_fee: musd(500),
+            appeals: 0,
+            stake: musd(0),
+            deliver_by: town.clock.now().plus(Duration::from_secs(3_600)),
+            check_ms: 60_000,
+        };
+        let job = terms.id;
+        let staked = Terms { id: JobId::from_u128(10 + n), stake: musd(1), ..terms.clone() };
+        let risky = Operation::Fund { job: staked.id };
+        let refused = town.desk.submit_all(vec![Operation::Open(Box::new(staked)), risky]).await;
+        assert!(matches!(refused.as_deref(), Ok([_, Outcome::Refused(_)])), "{refused:?}");
+        let cancel = Operation::Cancel { job: JobId::from_u128(10 + n), by: party(CLIENT) };
+        let hire = vec![cancel, Operation::Open(Box::new(terms)), Operation::Fund { job }];
+        for outcome in town.desk.submit_all(hire).await.expect("the desk works") {
+            assert_eq!(outcome, Outcome::Applied);
+        }
+        let before = town.free(FOREMAN);
+        let job = town.end(job).await;
+        assert_eq!(job.stage, stage);
+        assert!(town.free(FOREMAN) >= before, "it lost money");
+    }
+    let told = town.desk.answer(JobId::from_u128(1), party(CLIENT)).expect("it can be read");
+    let told = String::from_utf8(told.expect("it was paid for").body).expect("text");
+    assert!(told.starts_with(r#"{"refused":"this is no order"#), "{told}");
     town.assert_sound();
 }

@@ -52,7 +52,7 @@ struct Wanted {
 impl Assembly {
     fn hiring(&self) -> Hiring {
         let desk = self.market().desk().clone();
-        Hiring::new(desk, self.cast.shopper.party(), self.clock.clone())
+        Hiring::new(desk, self.cast.shopper.party(), self.clock.clone(), self.market().known())
     }
 
     /// What would be done for an order, and for how much. Nothing is spent.
@@ -169,16 +169,12 @@ impl Assembly {
         for service in prepared.plan.works() {
             *counted.entry(service).or_default() += 1;
         }
-        let desk = self.market().desk();
+        let asset = budget.asset();
         let works = counted.into_iter().map(|(service, count)| PlannedWork {
             service: service.name().into(),
             title: service.title().into(),
             count,
-            from: desk
-                .offers(Some(service.skill()), 0, ::market::desk::MAX_PAGE)
-                .into_iter()
-                .map(|offer| offer.price)
-                .min_by_key(Amount::minor),
+            from: prepared.prices.get(&service).map(|price| Amount::from_minor(asset, *price)),
         });
         let plan = &prepared.check.plan;
         let size = match plan.size {

@@ -60,8 +60,8 @@ impl Client<'_> {
         kept.json()["digest"].clone()
     }
 
-    /// Opens and funds a job; the terms that are given go over the usual ones.
-    fn hire(&self, id: &str, skill: &Value, brief: &Value, more: Value) {
+    /// The usual terms; those that are given go over them.
+    fn terms(&self, id: &str, skill: &Value, brief: &Value, more: Value) -> Value {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let deliver_by = u64::try_from(now.as_millis()).unwrap() + 60_000;
         let mut terms = json!({
@@ -74,6 +74,12 @@ impl Client<'_> {
         });
         let more = more.as_object().unwrap().clone();
         terms.as_object_mut().unwrap().extend(more);
+        terms
+    }
+
+    /// Opens and funds a job.
+    fn hire(&self, id: &str, skill: &Value, brief: &Value, more: Value) {
+        let terms = self.terms(id, skill, brief, more);
         let said =
             self.post("/market/operations", &json!([{ "open": terms }, { "fund": { "job": id } }]));
         assert_eq!(said.status, 200, "{said}");
@@ -227,6 +233,11 @@ fn a_power_failure_in_the_middle_of_jobs_leaves_nobodys_money_stuck() {
     let skill = offers[0]["offer"]["skill"].clone();
     shopper.pay_in("0.08");
     assert_eq!(shopper.free(), 80_000, "a deposit that is answered is credited");
+    // What nobody can work on hires nobody: at a posted price no machine is asked first.
+    let unknown = json!("ab".repeat(32));
+    let terms = shopper.terms(&"0".repeat(32), &skill, &unknown, json!({}));
+    let said = shopper.post("/market/operations", &json!([{ "open": terms }]));
+    assert_eq!(said.status, 409, "{said}");
     let brief = shopper.keep(b"#!/bin/sh\necho hello\n".to_vec());
     let id = |n: u8| format!("{n:032x}");
     for n in 1..=3 {

@@ -335,6 +335,15 @@ pub(super) fn find(connection: &Connection, digest: Digest) -> Result<Option<Doc
     Ok(found)
 }
 
+/// How many bytes the document with this digest has; it is not read.
+pub(super) fn length(connection: &Connection, digest: Digest) -> Result<Option<u64>, DeskError> {
+    let found = connection
+        .prepare_cached("SELECT length(body) FROM document WHERE digest = ?1")?
+        .query_row(params![digest.as_bytes()], |row| Ok(from_sql(row.get(0)?)))
+        .optional()?;
+    Ok(found)
+}
+
 /// SQLite's integers are signed; the bits are kept, and the order too below 2^63.
 fn to_sql(number: u64) -> i64 {
     number.cast_signed()

@@ -488,6 +488,24 @@ impl Desk {
         }
     }
 
+    /// Whether this party has handed in the bytes with this digest: knowing the digest gives no right to them.
+    ///
+    /// # Errors
+    /// [`DeskError::Io`].
+    pub fn holds(&self, digest: Digest, party: Party) -> Result<bool, DeskError> {
+        let reader = self.shared.reader.lock().expect("the store is sound");
+        journal::holds(&reader, digest, party)
+    }
+
+    /// How many bytes a document has; `None` if nobody handed it in. Reads little of the disk.
+    ///
+    /// # Errors
+    /// [`DeskError::Io`].
+    pub fn document_len(&self, digest: Digest) -> Result<Option<u64>, DeskError> {
+        let reader = self.shared.reader.lock().expect("the store is sound");
+        journal::length(&reader, digest)
+    }
+
     /// What is to be done in a job, if `reader` may know: its client; while bids come in, whoever
     /// offers such work; its bidders and its worker; and those who check it. `None` also if its client
     /// [may not use](Desk::may_use) the document.

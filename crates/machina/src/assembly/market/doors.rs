@@ -4,12 +4,12 @@
 //! ([`super::signature`]); commands of this home's own user name a party of the home and show their
 //! token. Deposits are an ordinary x402 payment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-use ::market::desk::{Document, MAX_DOCUMENT, MAX_PAGE};
-use ::market::{JobId, MoveId, Operation, Outcome, Party, Skill};
+use ::market::desk::{Desk, Document, MAX_DOCUMENT, MAX_PAGE};
+use ::market::{Digest, JobId, MoveId, Operation, Outcome, Party, Skill};
 use ::money::{Amount, Timestamp};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -221,7 +221,7 @@ async fn operations(State(doors): State<Doors>, request: Request) -> Response {
     for operation in &asked {
         // What names a job that the same request opens is asked again when it is there.
         let opened = |job: JobId| {
-            asked.iter().any(|other| matches!(other, Operation::Open(terms) if terms.id == job && terms.client == by))
+            desk.job(job).is_none() && asked.iter().any(|other| matches!(other, Operation::Open(terms) if terms.id == job && terms.client == by))
         };
         let actor = match operation {
             Operation::Withdraw { .. } => {
@@ -246,6 +246,24 @@ async fn operations(State(doors): State<Doors>, request: Request) -> Response {
         );
         return say(StatusCode::TOO_MANY_REQUESTS, "too_many", why);
     }
+    let (reading, briefs) = (desk.clone(), briefs(desk, &asked));
+    let missing = move || {
+        briefs.into_iter().find_map(|brief| match reading.holds(brief, by) {
+            Ok(true) => None,
+            found => Some(found.map(|_| brief)),
+        })
+    };
+    match tokio::task::spawn_blocking(missing).await {
+        Ok(None) => {}
+        Ok(Some(Ok(brief))) => {
+            let why = format!(
+                "you have not handed in the brief {brief}: POST it to /market/documents first"
+            );
+            return say(StatusCode::CONFLICT, "no_brief", why);
+        }
+        Ok(Some(Err(error))) => return broken(error),
+        Err(error) => return broken(error),
+    }
     let wakes = asked.iter().any(|o| matches!(o, Operation::Open(_) | Operation::Fund { .. }));
     if wakes && let Err(failure) = doors.market.wake().await {
         tracing::warn!(error = failure.message, "the market's machines cannot work");
@@ -260,6 +278,18 @@ async fn operations(State(doors): State<Doors>, request: Request) -> Response {
         Ok(Err(error)) => broken(error),
         Err(error) => broken(error),
     }
+}
+
+/// The briefs of the jobs that are opened or funded here. They must be at the desk before anybody can be
+/// hired: a machine at a posted price is not asked, and a brief that comes after its work would make
+/// whoever checks find another answer.
+fn briefs(desk: &Desk, asked: &[Operation]) -> BTreeSet<Digest> {
+    let brief = |operation: &Operation| match operation {
+        Operation::Open(terms) => Some(terms.brief),
+        Operation::Fund { job } => desk.read(|state| state.job(*job).map(|job| job.terms.brief)),
+        _ => None,
+    };
+    asked.iter().filter_map(brief).collect()
 }
 
 fn told(outcome: &Outcome) -> Value {
@@ -315,7 +345,9 @@ async fn read(
     doors: &Doors,
     job: &str,
     request: Request,
-    find: impl FnOnce(&Market, JobId, Party) -> Result<Option<Document>, ::market::desk::DeskError>,
+    find: impl FnOnce(&Market, JobId, Party) -> Result<Option<Document>, ::market::desk::DeskError>
+    + Send
+    + 'static,
 ) -> Response {
     let Ok(job) = job.parse::<JobId>() else { return no_job() };
     let (parts, _) = request.into_parts();
@@ -323,7 +355,12 @@ async fn read(
         Ok(reader) => reader,
         Err(refusal) => return *refusal,
     };
-    match find(&doors.market, job, reader) {
+    let market = Arc::clone(&doors.market);
+    let found = match tokio::task::spawn_blocking(move || find(&market, job, reader)).await {
+        Ok(found) => found,
+        Err(error) => return broken(error),
+    };
+    match found {
         Ok(Some(document)) => {
             // A stranger's bytes: they are handed over, and never shown as a page of ours.
             let headers = [

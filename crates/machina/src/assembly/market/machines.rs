@@ -8,6 +8,7 @@
 //! whoever does it again finds the same, and nobody loses a stake by somebody else's broken file.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 
 use ::market::desk::Document;
@@ -20,7 +21,6 @@ use labour::efficientnet::Variant;
 use labour::{Cache, FileKindWorker, LabourError, VisionWorker, Worker};
 use mandates::{Key, Mandate, Purpose, SignedMandate};
 use payments::Purchase;
-use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -287,8 +287,10 @@ impl Workshop {
             return false;
         }
         let info = machine.worker.describe();
-        match market.desk().asked(terms.id) {
-            Ok(Some(brief)) => brief.body.len() <= info.max_bytes,
+        let desk = market.desk();
+        let usable = desk.may_use(terms.id, terms.brief);
+        match usable.and_then(|may| Ok(desk.document_len(terms.brief)?.filter(|_| may))) {
+            Ok(Some(bytes)) => bytes <= info.max_bytes as u64,
             Ok(None) => false,
             Err(error) => {
                 tracing::warn!(%error, job = %terms.id, "a brief cannot be read");
@@ -361,21 +363,23 @@ impl Workshop {
         worker: Arc<dyn Worker>,
         job: &Job,
     ) -> Result<(String, Vec<u8>), Failure> {
-        let brief = market.desk().asked(job.terms.id).map_err(Failure::new)?;
-        let brief = brief.ok_or_else(|| Failure::new("its client did not hand in the brief"))?;
+        // The lane first: who waits for one holds no brief in memory.
         let lane = Arc::clone(&self.lanes).acquire_owned().await.map_err(Failure::new)?;
+        let (desk, job) = (market.desk().clone(), job.terms.id);
+        let refused = |why: &dyn Display| ("application/json".into(), foreman::refused(why));
         let work = tokio::task::spawn_blocking(move || {
             let _lane = lane;
-            worker.work(&brief.body)
-        });
-        match work.await.map_err(Failure::new)? {
-            Ok(work) => Ok((work.media_type.into(), work.bytes)),
-            Err(error) if error.is_input_error() => {
-                let body = json!({ "refused": error.to_string() }).to_string().into_bytes();
-                Ok(("application/json".into(), body))
+            // The doors open no job without its brief, and what is there stays there.
+            let Some(brief) = desk.asked(job).map_err(Failure::new)? else {
+                return Ok(refused(&foreman::NO_BRIEF));
+            };
+            match worker.work(&brief.body) {
+                Ok(work) => Ok((work.media_type.into(), work.bytes)),
+                Err(error) if error.is_input_error() => Ok(refused(&error)),
+                Err(error) => Err(Failure::new(error)),
             }
-            Err(error) => Err(Failure::new(error)),
-        }
+        });
+        work.await.map_err(Failure::new)?
     }
 
     /// The digest of the answer to a job's brief: what `by` found before, or finds now.

@@ -157,6 +157,11 @@ impl Market {
         Some(machine.worker.describe().model.clone())
     }
 
+    /// Who lives here: whose offers are believed before any of their work was seen.
+    pub fn known(&self) -> foreman::pricing::Known {
+        Arc::new(self.parts.cast.booked().into_iter().collect())
+    }
+
     /// Counts the jobs for which nobody is hired yet, whenever it is asked.
     pub fn vacancies(self: &Arc<Self>) -> Vacancies {
         let market = Arc::clone(self);
@@ -219,6 +224,7 @@ impl Market {
             capacity: FOREMAN_CAPACITY,
             posted: Amount::parse(self.parts.chain.token().asset, FOREMAN_PRICE)?,
             secret: key.secret_for("foreman"),
+            known: self.known(),
         };
         let (desk, clock) = (self.desk.clone(), self.parts.clock.clone());
         let agent = foreman::agent::Agent::new(desk, key.party(), clock, settings);
