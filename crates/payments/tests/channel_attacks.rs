@@ -3,15 +3,18 @@
 use crate::town;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::Address;
-use payments::GateLimits;
+use money::Clock as _;
 use payments::channel::wire::Units;
 use payments::channel::{ChannelInvalid, Collect, Collected, TillLimits};
+use payments::{Gate, GateChannels, GateLimits, GateParts, Way};
 use serde_json::{Value, json};
 use town::faulty::{Fault, Faulty};
-use town::vouchers::{COSTS, Client, corrected};
-use town::{PRICE, Town, canal, musd, person};
+use town::shop;
+use town::vouchers::{COSTS, Client, corrected, keeper, terms};
+use town::{PRICE, Town, canal, musd, person, seller};
 
 /// A channel's configuration is on the chain for all to see, and its newest voucher is worth the
 /// whole channel to who asks for a refund with it.
@@ -109,6 +112,73 @@ async fn a_channel_without_a_key_buys_nothing() {
         assert!(told.text.contains("payerAuthorizer"), "{}", told.text);
     }
     assert_eq!((town.digest(), shop.work.count()), (before, 0));
+}
+
+/// Where a deposit is searched for is what its sender says of its end, for which nobody has signed.
+#[tokio::test]
+async fn a_deposit_of_long_ago_is_not_searched_for() {
+    let town = Town::begin().await;
+    let shop = town.channel_shop().await;
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    let ended = |seconds_ago: u64| {
+        let mut payment = client.deposit(&town, 10 * COSTS, COSTS, 1);
+        let end = town.clock.now().as_secs() - seconds_ago;
+        let by = &mut payment.payload["deposit"]["authorization"]["erc3009Authorization"];
+        by["validBefore"] = json!(end.to_string());
+        payment
+    };
+    let before = town.digest();
+    let told = shop.pay(&ended(24 * 60 * 60 + 60), "job:1").await;
+    assert_eq!((told.status, told.code().as_str()), (402, ChannelInvalid::ValidBefore.code()));
+    // By a way that is not offered it is not even looked for.
+    let mut other = ended(0);
+    other.payload["deposit"]["authorization"] = json!({ "permit2Authorization": {
+        "from": client.config.payer,
+        "permitted": { "token": client.config.token, "amount": "1" },
+        "spender": client.config.payer,
+        "nonce": "0",
+        "deadline": town.clock.now().as_secs().to_string(),
+        "witness": { "channelId": canal::domain().channel_id(&client.config) },
+        "signature": "0x",
+    } });
+    let told = shop.pay(&other, "job:1").await;
+    assert_eq!((told.status, told.code().as_str()), (402, ChannelInvalid::Erc3009Required.code()));
+    assert_eq!((town.digest(), shop.work.count()), (before, 0));
+    // Of an hour ago its answer may have been lost: it is found, and sold on.
+    let told = shop.pay(&ended(60 * 60), "job:1").await;
+    assert_eq!(told.status, 200, "{}", told.text);
+}
+
+/// A panic in the middle of a charge, here of who sorts sales for the accounts, blocks no channel.
+#[tokio::test]
+async fn a_panic_while_a_voucher_is_charged_leaves_its_channel_open() {
+    let town = Town::begin().await;
+    let calm = town.gate_parts(town.channel_facilitator());
+    let (classify, panics) = (calm.classify.clone(), Arc::new(AtomicBool::new(true)));
+    let gate = Gate::new(GateParts {
+        classify: Arc::new(move |buyer| match panics.swap(false, Ordering::Relaxed) {
+            true => panic!("for the test"),
+            false => classify(buyer),
+        }),
+        channels: Some(GateChannels { keys: vec![keeper()], limits: TillLimits::default() }),
+        ..calm
+    });
+    gate.recover(seller()).await;
+    let shop = town
+        .open_shop(gate, |url| {
+            let mut offer = shop::offer(town.token(), url);
+            offer.ways.push(Way::Channel(terms()));
+            offer
+        })
+        .await;
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    let told = shop.pay(&client.voucher(COSTS), "job:1").await;
+    assert_eq!(told.status, 503, "{}", told.text);
+    for (total, body) in [(COSTS, "job:1"), (2 * COSTS, "job:2")] {
+        let paid = shop.pay(&client.voucher(total), body).await;
+        assert_eq!(paid.status, 200, "{}", paid.text);
+    }
+    assert_eq!(town.unearned(&client.config).0, i128::try_from(8 * COSTS).unwrap());
 }
 
 /// One claim whose fate is open says nothing against any of its rows.

@@ -67,6 +67,17 @@ impl JobTerms {
     fn hook(&self) -> Address {
         if self.rule.is_some() { EVALUATORS } else { Address::ZERO }
     }
+
+    /// Whether a job of the client was opened by these terms. What is not set, in them or in it, says
+    /// nothing.
+    fn are_of(&self, job: &Job) -> bool {
+        job.description == self.description
+            && job.evaluator == self.evaluator()
+            && job.hook == self.hook()
+            && job.expires == U256::from(self.expires)
+            && (self.provider.is_zero() || job.provider == self.provider)
+            && (job.budget.is_zero() || job.budget == self.budget)
+    }
 }
 
 /// How far a job is, in the contract's order. The last three are ends.
@@ -331,7 +342,7 @@ impl Settlement {
                 let opened = AgenticCommerce::JobCreated::decode_log(&log.inner)
                     .map_err(|e| unreadable(&e.to_string()))?;
                 let job = self.job(number(opened.jobId)?).await?;
-                if let Some(job) = job.filter(|job| job.description == terms.description) {
+                if let Some(job) = job.filter(|job| terms.are_of(job)) {
                     return Ok(Some(job));
                 }
             }

@@ -329,7 +329,7 @@ impl Settlement {
             .event_signature(Permit2::UnorderedNonceInvalidation::SIGNATURE_HASH)
             .topic1(permit.payer);
         let (word, bit) = nonce_place(permit.nonce);
-        let mut cancelled = false;
+        let (mut cancelled, mut is_whole) = (false, false);
         // Asked after it was seen to be spent, so it is in a block up to this one.
         let newest = self.block_number().await?;
         let safe = if self.confirmations > 0 { self.safe_head().await? } else { newest };
@@ -351,9 +351,16 @@ impl Settlement {
                 .filter(|l| l.block_number.is_some_and(|block| block <= safe))
                 .filter_map(|l| Permit2::UnorderedNonceInvalidation::decode_log(&l.inner).ok())
                 .any(|event| event.word == word && !(event.mask & bit).is_zero());
-            if self.block_time(first).await? < earliest {
+            if first == 0 || self.block_time(first).await? < earliest {
+                is_whole = true;
                 break;
             }
+        }
+        if !is_whole {
+            return Err(SettlementError::Unreadable {
+                what: "what became of a payment through Permit2",
+                cause: "it ended so long ago that its blocks are not searched".into(),
+            });
         }
         Ok(if cancelled { PermitState::Cancelled } else { PermitState::Elsewhere })
     }

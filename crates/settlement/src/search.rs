@@ -6,7 +6,12 @@ const FEW: u64 = 16;
 /// How many blocks are searched at once after those; public nodes allow that much.
 const AT_ONCE: u64 = 1_000;
 
-/// The blocks `from..=newest` in pieces, newest first, each as its first and its last block.
+/// How many pieces are searched at most: a million blocks, weeks on the fastest chain that is used.
+/// Who asks may be a stranger, and what is older is not found.
+const MOST_PIECES: usize = 1_000;
+
+/// The blocks `from..=newest` in pieces, newest first, each as its first and its last block; of more
+/// than [`MOST_PIECES`] the newest.
 pub(crate) fn backwards(from: u64, newest: u64) -> impl Iterator<Item = (u64, u64)> {
     let mut next = Some(newest.max(from));
     let mut blocks = FEW;
@@ -17,6 +22,7 @@ pub(crate) fn backwards(from: u64, newest: u64) -> impl Iterator<Item = (u64, u6
         blocks = AT_ONCE;
         Some((first, last))
     })
+    .take(MOST_PIECES)
 }
 
 #[cfg(test)]
@@ -33,5 +39,11 @@ mod tests {
             assert!(pieces.iter().all(|(first, last)| first <= last && last - first < AT_ONCE));
             assert!(pieces[0].1 - pieces[0].0 < FEW);
         }
+    }
+
+    #[test]
+    fn a_search_ends_on_the_longest_chain() {
+        let pieces: Vec<_> = backwards(0, u64::MAX).collect();
+        assert_eq!((pieces.len(), pieces[0].1), (MOST_PIECES, u64::MAX));
     }
 }

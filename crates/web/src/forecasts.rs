@@ -48,20 +48,28 @@ pub static PAST: LazyLock<Past> = LazyLock::new(|| {
     Past { facts, crypto_cap, bitcoin_cap }
 });
 
+/// The answers that were given, the newest last.
+type Kept = Mutex<VecDeque<(Question, Arc<Report>)>>;
+
 /// The answers that were given, and the places for those being computed.
 pub struct Forecasts {
-    kept: Mutex<VecDeque<(Question, Arc<Report>)>>,
-    places: Semaphore,
+    kept: Arc<Kept>,
+    places: Arc<Semaphore>,
     patience: Duration,
 }
 
 impl Forecasts {
     /// None yet.
     pub fn new() -> Forecasts {
-        Forecasts { kept: Mutex::default(), places: Semaphore::new(AT_ONCE), patience: PATIENCE }
+        Forecasts {
+            kept: Arc::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            patience: PATIENCE,
+        }
     }
 
-    /// The answer to a question.
+    /// The answer to a question. Who hangs up meanwhile does not end the work: so it keeps its place
+    /// until it is done, and is kept.
     ///
     /// # Errors
     /// [`Trouble::Thinking`] if its turn does not come; [`Trouble::Broken`] if the outlook fails.
@@ -69,7 +77,7 @@ impl Forecasts {
         if let Some(report) = self.known(&question) {
             return Ok(report);
         }
-        let place = tokio::time::timeout(self.patience, self.places.acquire())
+        let place = tokio::time::timeout(self.patience, self.places.clone().acquire_owned())
             .await
             .map_err(|_| Trouble::Thinking)?
             .map_err(|_| Trouble::Broken)?;
@@ -77,32 +85,32 @@ impl Forecasts {
         if let Some(report) = self.known(&question) {
             return Ok(report);
         }
-        let asked = question.clone();
+        let kept = self.kept.clone();
         let computed = tokio::task::spawn_blocking(move || {
+            let _place = place;
             let plan = Plan::new(DRAWS, SEED, THREADS)?;
-            let mut report = answer(&asked, plan, &PAST.facts, &PAST.crypto_cap)?;
+            let mut report = answer(&question, plan, &PAST.facts, &PAST.crypto_cap)?;
             // Half of what it holds, and only of use to who compares.
             report.projection.crypto_logs = Vec::new();
+            let report = Arc::new(report);
+            keep(&kept, question, &report);
             Ok::<_, outlook::OutlookError>(report)
         });
-        let report = computed.await.map_err(broken)?.map(Arc::new).map_err(broken)?;
-        drop(place);
-        self.keep(question, &report);
-        Ok(report)
-    }
-
-    fn keep(&self, question: Question, report: &Arc<Report>) {
-        // What is not kept is computed again: a lock that somebody broke costs time alone.
-        let Ok(mut kept) = self.kept.lock() else { return };
-        kept.push_back((question, Arc::clone(report)));
-        if kept.len() > KEPT {
-            kept.pop_front();
-        }
+        computed.await.map_err(broken)?.map_err(broken)
     }
 
     fn known(&self, question: &Question) -> Option<Arc<Report>> {
         let kept = self.kept.lock().ok()?;
         kept.iter().find(|known| known.0 == *question).map(|known| Arc::clone(&known.1))
+    }
+}
+
+fn keep(kept: &Kept, question: Question, report: &Arc<Report>) {
+    // What is not kept is computed again: a lock that somebody broke costs time alone.
+    let Ok(mut kept) = kept.lock() else { return };
+    kept.push_back((question, Arc::clone(report)));
+    if kept.len() > KEPT {
+        kept.pop_front();
     }
 }
 
@@ -118,7 +126,7 @@ mod tests {
 
     use outlook::{Driver, Horizon, Question};
 
-    use super::{AT_ONCE, Forecasts, KEPT};
+    use super::{AT_ONCE, Forecasts, KEPT, keep};
     use crate::pages::trouble::Trouble;
 
     fn question(adoption: f64) -> Question {
@@ -143,11 +151,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_hangs_up_frees_no_place_before_the_work_is_done() {
+        let forecasts = Forecasts::new();
+        let hung_up = tokio::time::timeout(Duration::ZERO, forecasts.answer(question(0.5))).await;
+        assert!(hung_up.is_err(), "nothing is answered at once");
+        let is_at_work = forecasts.places.available_permits() < AT_ONCE;
+        assert!(is_at_work || forecasts.known(&question(0.5)).is_some());
+        // Its place is free again when its answer is kept.
+        let places = u32::try_from(AT_ONCE).expect("few");
+        drop(forecasts.places.acquire_many(places).await.expect("they get free"));
+        assert!(forecasts.known(&question(0.5)).is_some());
+    }
+
+    #[tokio::test]
     async fn the_oldest_answers_make_room() {
         let forecasts = Forecasts::new();
         let report = forecasts.answer(question(0.5)).await.expect("an answer");
         for n in 0..2 * KEPT {
-            forecasts.keep(question(0.001 * n as f64), &report);
+            keep(&forecasts.kept, question(0.001 * n as f64), &report);
         }
         assert_eq!(forecasts.kept.lock().expect("nothing panics under this lock").len(), KEPT);
         assert!(forecasts.known(&question(0.5)).is_none());

@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use alloy_primitives::B256;
 use economy::Accounts;
 use outlook::record::Entry;
 use outlook::{Date, Driver};
 use settlement::Settlement;
+use tokio::time::Instant;
 use web::{InscribedView, MeasuredView, OutlookView, RecordedView};
 
 use super::Assembly;
@@ -37,17 +39,23 @@ impl Assembly {
     }
 }
 
+/// How long a note that the chain does not confirm is not asked for again.
+const MISSED_FOR: Duration = Duration::from_secs(30);
+
 /// The record of a home, with where its hashes are on the chain.
 pub struct Archive {
     home: Home,
     /// Notes that the chain has confirmed, by hash: they do not change.
     confirmed: Mutex<HashMap<String, InscribedView>>,
+    /// When the chain did not confirm a note, by its transaction: a reader is not one question more
+    /// to the chain for each of them.
+    missed: Mutex<HashMap<B256, Instant>>,
 }
 
 impl Archive {
     /// Of a home.
     pub fn new(home: Home) -> Archive {
-        Archive { home, confirmed: Mutex::default() }
+        Archive { home, confirmed: Mutex::default(), missed: Mutex::default() }
     }
 
     /// All that the page of the outlook asks of this economy.
@@ -93,7 +101,10 @@ impl Archive {
         let digest: B256 = hash.parse().ok()?;
         for (transaction, _) in self.home.outlook_notes(hash) {
             let Ok(named) = transaction.parse() else { continue };
-            // A chain that does not answer confirms nothing; the next reader asks again.
+            if self.is_missed(named) {
+                continue;
+            }
+            // A chain that does not answer confirms nothing; a later reader asks again.
             if let Ok(Some((found, block))) = chain.inscription(named).await
                 && found == digest
             {
@@ -101,7 +112,19 @@ impl Archive {
                 known().insert(hash.to_string(), found.clone());
                 return Some(found);
             }
+            self.miss(named);
         }
         None
+    }
+
+    fn is_missed(&self, transaction: B256) -> bool {
+        let missed = self.missed.lock().expect("nothing panics under this lock");
+        missed.get(&transaction).is_some_and(|at| at.elapsed() < MISSED_FOR)
+    }
+
+    fn miss(&self, transaction: B256) {
+        let mut missed = self.missed.lock().expect("nothing panics under this lock");
+        missed.retain(|_, at| at.elapsed() < MISSED_FOR);
+        missed.insert(transaction, Instant::now());
     }
 }

@@ -15,8 +15,9 @@ pub async fn run(arguments: &Arguments, sell: &Sell) -> Result<(), Failure> {
     match Client::of(&home)? {
         Some(client) => {
             let stall = client.open_stall(&order).await?;
+            let told_to_stop = super::up::until_told_to_stop();
             tell(arguments, &stall)?;
-            super::up::until_told_to_stop().await;
+            told_to_stop.await;
             client.close_stall(&stall.name).await?;
         }
         None => alone(arguments, &home, &order).await?,
@@ -43,9 +44,10 @@ async fn alone(arguments: &Arguments, home: &Home, order: &StallOrder) -> Result
         }
     };
     let open = doors.open(assembly, &running);
+    let told_to_stop = super::up::until_told_to_stop();
     let told = tell(arguments, &stall);
     if told.is_ok() {
-        super::up::until_told_to_stop().await;
+        told_to_stop.await;
     }
     open.close().await;
     told

@@ -14,6 +14,8 @@ use crate::say::{self, Progress};
 
 pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let open = start(arguments).await?;
+    // Before the first line: whoever reads it may stop us at once.
+    let told = until_told_to_stop();
     let info = open.assembly().info(true);
     if arguments.json {
         super::print(true, &info, String::new)?;
@@ -24,7 +26,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
             say::strong(&info.url)
         ))?;
     }
-    until_told_to_stop().await;
+    told.await;
     eprintln!("{}", say::dim("closing: open requests end, books and chain are kept"));
     open.close().await;
     Ok(())
@@ -71,19 +73,27 @@ async fn load_vision() -> Result<Arc<VisionWorker>, Failure> {
     Ok(Arc::new(load.await.map_err(Failure::new)??))
 }
 
-/// Ctrl-C, or the polite signal of whoever runs us.
-pub(super) async fn until_told_to_stop() {
-    let interrupted = tokio::signal::ctrl_c();
+/// Ends with Ctrl-C, or the polite signal of whoever runs us. Both are listened for from the call on,
+/// not from the first wait.
+pub(super) fn until_told_to_stop() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
-        let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        if let Ok(mut terminated) = terminated {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (interrupted, terminated) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        async move {
+            let heard = async |signal: std::io::Result<tokio::signal::unix::Signal>| match signal {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            };
             tokio::select! {
-                _ = interrupted => {}
-                _ = terminated.recv() => {}
+                () = heard(interrupted) => {}
+                () = heard(terminated) => {}
             }
-            return;
         }
     }
-    let _ = interrupted.await;
+    #[cfg(not(unix))]
+    async {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

@@ -142,9 +142,23 @@ fn an_agent_is_asked_for_a_price_and_told_no_by_name() {
     // What was sent is not thrown back, however wrong.
     let shout = call("GetTask", json!({ "id": { "x".repeat(100_000): 1 } }));
     assert!(shout.to_string().len() < 2_000 && shout["error"]["code"] == -32602);
-    let torn = HTTP.post(up.url("/m/vision/a2a")).header("a2a-version", "1.0").body("{\"jsonrpc\"");
-    assert_eq!(ask(torn).json()["error"]["code"], -32700);
-    let huge = HTTP.post(up.url("/m/vision/a2a")).body(vec![b' '; 12 << 20]);
-    assert_eq!(ask(huge).status, 413);
+    let post = || HTTP.post(up.url("/m/vision/a2a")).header("a2a-version", "1.0");
+    let json = || post().header("content-type", "application/json");
+    assert_eq!(ask(json().body("{\"jsonrpc\"")).json()["error"]["code"], -32700);
+    assert_eq!(ask(json().body(vec![b' '; 12 << 20])).status, 413);
+    let unsaid = ask(post().body("{}"));
+    assert_eq!((unsaid.status, &unsaid.json()["error"]["code"]), (415, &json!(-32005)));
+    // Who sends slowly keeps nobody out: each of these says that a body comes, and sends none.
+    let slow: Vec<_> = (0..20)
+        .map(|_| {
+            let mut slow = std::net::TcpStream::connect(("127.0.0.1", up.port)).expect("a way in");
+            let head = "POST /m/vision/a2a HTTP/1.1\r\nHost: localhost\r\n\
+                        Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+            std::io::Write::write_all(&mut slow, head.as_bytes()).expect("sent");
+            slow
+        })
+        .collect();
+    assert_eq!(call("GetTask", json!({ "id": id }))["result"]["id"], *id);
+    drop(slow);
     up.stop();
 }

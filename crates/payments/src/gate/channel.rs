@@ -33,7 +33,7 @@ use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
 use ledger::{Operation, Outcome, Status, Transfer, Write};
 use mandates::books::{self, Line};
-use money::{Amount, Party};
+use money::{Amount, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
@@ -242,9 +242,8 @@ impl Gate {
         // From here on the place is this request's alone, and so is the next attempt's number.
         let newest = self.ledger.read(|state| Sale::newest(state, reference));
         let sale = Sale { reference, attempt: newest.map_or(0, |sale| sale.attempt + 1) };
-        let held = Held { channel: &channel, place, sale };
+        let held = Held { channel: &channel, place, sale, stands: Stands::Working };
         if let Err(reply) = self.make_room(till, offer, &draw, &held).await {
-            held.release();
             return *reply;
         }
         self.sell(offer, &draw, held, deposited.as_ref(), parts, work).await
@@ -526,13 +525,12 @@ impl Gate {
         };
         let charge = charge.minor().unsigned_abs();
         if charge == 0 {
-            held.release();
             // What was put in stays in the channel, and its payer is told so.
             let receipt = (stored.is_delivery() || deposited.is_some())
                 .then(|| held.receipt(offer, 0, None, deposited));
             return with_receipt(stored.reply(), receipt.as_ref());
         }
-        self.charge(offer, draw, &held, charge, stored, deposited).await
+        self.charge(offer, draw, held, charge, stored, deposited).await
     }
 
     /// Runs the work in this task, which is the request's own: a voucher is too small for a second
@@ -582,20 +580,18 @@ impl Gate {
         &self,
         offer: &Offer,
         draw: &Draw,
-        held: &Held<'_>,
+        mut held: Held<'_>,
         charge: u128,
         stored: Stored,
         deposited: Option<&Deposited>,
     ) -> Reply {
         let voucher = &draw.drawn.voucher;
-        let Ok(minor) = i128::try_from(charge) else {
-            held.release();
-            return Reply::busy(BOOKS);
-        };
+        let Ok(minor) = i128::try_from(charge) else { return Reply::busy(BOOKS) };
         let (total, base, lines) = {
             let mut channel = held.lock();
             (channel.tab.write(held.place, charge), channel.tab.base(), channel.lines)
         };
+        held.stands = Stands::Writing(charge);
         let receipt = held.receipt(offer, charge, Some(total), deposited);
         let short = (stored.body.len() <= SHORT).then(|| str::from_utf8(&stored.body).ok());
         let output = short.flatten().map(str::to_string);
@@ -630,29 +626,18 @@ impl Gate {
         });
         match self.ledger.submit(Write { operation: Some(entry), evidence }).await {
             Ok(Outcome::Applied | Outcome::Exists) => {
-                let mut channel = held.lock();
-                channel.tab.written(held.place, charge, voucher.signature.clone());
-                if channel.unclaimed_since.is_none() {
-                    channel.unclaimed_since = Some(self.clock.now());
-                }
-                drop(channel);
+                held.written(charge, voucher.signature.clone(), self.clock.now());
                 let Kept { receipt, answer, .. } = kept;
                 let stored = Stored { head: answer, body: stored.body, settlement: None };
                 with_receipt(stored.reply(), Some(&receipt))
             }
             Ok(Outcome::Refused(refusal)) => {
-                tracing::error!(reason = %refusal.reason, "a voucher could not be charged");
-                let mut channel = held.lock();
-                channel.tab.unwrite(held.place, charge);
                 // The books have something else than we thought.
-                channel.doubtful = true;
+                tracing::error!(reason = %refusal.reason, "a voucher could not be charged");
                 Reply::busy("the charge could not be booked; nothing was charged")
             }
             Err(error) => {
                 tracing::error!(%error, "nobody knows whether a voucher was charged");
-                let mut channel = held.lock();
-                channel.tab.unwrite(held.place, charge);
-                channel.doubtful = true;
                 Reply::pending()
             }
         }
@@ -685,11 +670,40 @@ impl Gate {
     }
 }
 
-/// A voucher's place, while it is sold.
+/// A voucher's place, while it is sold. Dropped before its charge is written it gives the place back,
+/// also where something panics: else the channel would be busy for ever.
 struct Held<'a> {
     channel: &'a Shared,
     place: Place,
     sale: Sale,
+    stands: Stands,
+}
+
+/// How far the sale of a held voucher is.
+#[derive(Clone, Copy)]
+enum Stands {
+    /// Nothing is charged.
+    Working,
+    /// So much is being charged.
+    Writing(u128),
+    /// It is charged: the place is used up.
+    Written,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // A lock that somebody broke is broken for all; here a panic would end the process.
+        let Ok(mut channel) = self.channel.lock() else { return };
+        match self.stands {
+            Stands::Working => channel.tab.release(self.place),
+            Stands::Writing(charge) => {
+                channel.tab.unwrite(self.place, charge);
+                // It may be charged all the same: whoever comes next reads the channel anew.
+                channel.doubtful = true;
+            }
+            Stands::Written => {}
+        }
+    }
 }
 
 impl Held<'_> {
@@ -697,8 +711,15 @@ impl Held<'_> {
         self.channel.lock().expect("nothing panics under this lock")
     }
 
-    fn release(&self) {
-        self.lock().tab.release(self.place);
+    /// The charge is durable.
+    fn written(&mut self, charge: u128, signature: SignatureBytes, now: Timestamp) {
+        let mut channel = self.channel.lock().expect("nothing panics under this lock");
+        channel.tab.written(self.place, charge, signature);
+        if channel.unclaimed_since.is_none() {
+            channel.unclaimed_since = Some(now);
+        }
+        drop(channel);
+        self.stands = Stands::Written;
     }
 
     fn receipt(

@@ -24,13 +24,13 @@ use serde_json::json;
 use settlement::channels::{ChannelEvent, Happened};
 use settlement::{AuthorizationState, Receipt as Mined, SettlementError};
 
-use super::Gate;
 use super::channel::{
     BOOKS, Deposited, Draw, Receipt, ReceiptExtra, UNSURE, correction, invalid, not_here,
     payment_of, with_receipt,
 };
 use super::channel_payload::Drawn;
 use super::reply::Reply;
+use super::{Gate, LONGEST_BEYOND};
 use crate::channel::tab::Proof;
 use crate::channel::till::{NotHere, Shared, Till};
 use crate::channel::voucher;
@@ -40,6 +40,7 @@ use crate::channel::wire::{
 };
 use crate::channel::{self, ChannelInvalid, Terms};
 use crate::offer::Offer;
+use crate::permit;
 use crate::reconcile::first_block;
 use crate::wire::{self, PaymentPayload, PaymentRequirements, SettleResponse};
 
@@ -68,8 +69,8 @@ impl Gate {
         self.check_channel(offer, terms, config).map_err(refuse)?;
         // Looked at before money moves: a voucher that could not be sold asks for no deposit.
         self.check_total(till, offer, draw)?;
-        let done = self.deposited_before(till, id, config, deposit).await;
-        let transaction = match done.map_err(|why| Box::new(not_here(offer, why)))? {
+        self.check_deposit(deposit, asked).map_err(refuse)?;
+        let transaction = match self.deposited_before(till, offer, id, config, deposit).await? {
             Some(transaction) => transaction,
             None => {
                 till.check_age(id, config).await.map_err(|why| Box::new(not_here(offer, why)))?;
@@ -122,27 +123,65 @@ impl Gate {
         Ok(())
     }
 
+    /// Whether a deposit comes by the way that the offer takes, and ended so lately that its answer may
+    /// have been lost: nobody has signed for what is checked here, and a search of the chain goes back to
+    /// the deposit's end.
+    fn check_deposit(
+        &self,
+        deposit: &Deposit,
+        asked: &PaymentRequirements,
+    ) -> Result<(), ChannelInvalid> {
+        let method = asked.extra.as_ref().and_then(|extra| extra.get(permit::METHOD)?.as_str());
+        let by_permit = method == Some(permit::METHOD_PERMIT2);
+        let (ends, late) = match &deposit.authorization {
+            DepositAuthorization::Permit2 { deadline, .. } if by_permit => {
+                (deadline, ChannelInvalid::Permit2Deadline)
+            }
+            DepositAuthorization::Erc3009 { valid_before, .. } if !by_permit => {
+                (valid_before, ChannelInvalid::ValidBefore)
+            }
+            DepositAuthorization::Permit2 { .. } => return Err(ChannelInvalid::Erc3009Required),
+            DepositAuthorization::Erc3009 { .. } => return Err(ChannelInvalid::PayloadType),
+        };
+        let oldest = self.clock.now().as_secs().saturating_sub(LONGEST_BEYOND.as_secs());
+        if *ends < U256::from(oldest) { Err(late) } else { Ok(()) }
+    }
+
     /// The transaction that carried out this very deposit before: the answer to it was lost.
     async fn deposited_before(
         &self,
         till: &Till,
+        offer: &Offer,
         id: B256,
         config: &ChannelConfig,
         deposit: &Deposit,
-    ) -> Result<Option<B256>, NotHere> {
+    ) -> Result<Option<B256>, Box<Reply>> {
         let order = DepositOrder::of(id, deposit);
-        match order.state(&till.chain, config.payer).await {
-            // In a block that may vanish: whoever goes on waits until it counts.
-            Ok(AuthorizationState::Used { transaction, .. })
-            | Err(SettlementError::Pending { transaction }) => Ok(Some(transaction)),
-            Ok(AuthorizationState::Unused | AuthorizationState::Cancelled) => Ok(None),
-            // Spent, and nothing that can be read tells for what: as far as we see, nothing came.
-            Err(SettlementError::Unreadable { .. })
-                if matches!(deposit.authorization, DepositAuthorization::Permit2 { .. }) =>
-            {
-                Ok(None)
+        let unread = |error| Box::new(not_here(offer, NotHere::Chain(error)));
+        let searching = async {
+            if !order.is_spent(&till.chain, config.payer).await.map_err(unread)? {
+                return Ok(None);
             }
-            Err(error) => Err(NotHere::Chain(error)),
+            let Ok(_place) = self.searches.try_acquire() else {
+                return Err(Box::new(Reply::busy(UNSURE)));
+            };
+            match order.state(&till.chain, config.payer).await {
+                // In a block that may vanish: whoever goes on waits until it counts.
+                Ok(AuthorizationState::Used { transaction, .. })
+                | Err(SettlementError::Pending { transaction }) => Ok(Some(transaction)),
+                Ok(AuthorizationState::Unused | AuthorizationState::Cancelled) => Ok(None),
+                // Spent, and nothing that can be read tells for what: as far as we see, nothing came.
+                Err(SettlementError::Unreadable { .. })
+                    if matches!(deposit.authorization, DepositAuthorization::Permit2 { .. }) =>
+                {
+                    Ok(None)
+                }
+                Err(error) => Err(unread(error)),
+            }
+        };
+        match tokio::time::timeout(self.limits.settle_wait, searching).await {
+            Ok(found) => found,
+            Err(_) => Err(Box::new(Reply::pending())),
         }
     }
 
@@ -167,7 +206,7 @@ impl Gate {
         }
         // Not known: the chain is asked once more, and then the payer may.
         let (config, id) = (&draw.drawn.config, draw.drawn.voucher.channel_id);
-        match self.deposited_before(till, id, config, deposit).await {
+        match self.deposited_before(till, offer, id, config, deposit).await {
             Ok(Some(transaction)) => Ok(transaction),
             _ => Err(Box::new(Reply::pending())),
         }

@@ -94,6 +94,10 @@ pub mod stage {
     pub const SETTLEMENT: &str = "seller/settlement";
 }
 
+/// How many deposits are searched for on the chain at once: what is searched is as old as its payer
+/// says, and a search must not keep sales waiting.
+const SEARCHES: usize = 8;
+
 /// How much longer than the quote's timeout a payment may be valid.
 const LONGEST_BEYOND: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -153,6 +157,7 @@ pub struct Gate {
     seats: Seats,
     readers: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    searches: Semaphore,
 }
 
 /// A request, as far as a payment is bound to it.
@@ -255,6 +260,7 @@ impl Gate {
             seats: Seats::default(),
             readers: Arc::new(Semaphore::new(limits.reading)),
             places: Arc::new(Semaphore::new(limits.in_flight)),
+            searches: Semaphore::new(SEARCHES),
         })
     }
 

@@ -11,9 +11,11 @@
 //! Words alone are answered with what is done here, and at what price: no words of a message ever
 //! command anything.
 //!
-//! Bounds: a request by the offer's largest input, calls at once by [`AT_ONCE`], each by
-//! [`LONGEST_CALL`], what is worked on by [`MOST_WORKS`], streams by [`MOST_STREAMS`]; tasks by
-//! [`tasks`].
+//! Bounds: a request by the offer's largest input and [`MOST_VALUES`], requests on their way by
+//! [`ARRIVING`] and [`LONGEST_WAY`], calls at once by [`AT_ONCE`], each by [`LONGEST_CALL`], who waits by
+//! [`MOST_WAITERS`], what is worked on by [`MOST_WORKS`], streams by [`MOST_STREAMS`]; tasks by [`tasks`].
+//! Who finds no place is told so at once, and never queues. Who sends slowly or waits long takes no
+//! place from who is answered at once.
 
 mod card;
 mod tasks;
@@ -29,14 +31,14 @@ use ::a2a::{
     TaskState, methods,
 };
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use money::Clock;
 use payments::Offer;
 use payments::a2a::{Call, Intent, Outcome};
@@ -44,9 +46,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, broadcast};
 use tower::ServiceExt as _;
-use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::util::BoxCloneSyncService;
 use tower_http::timeout::TimeoutLayer;
 
@@ -58,6 +59,13 @@ const MAX_ANSWER: usize = 1024 * 1024;
 const ROOM: usize = 256 * 1024;
 /// How many calls are worked on at once; each may hold its input in memory more than once.
 const AT_ONCE: usize = 16;
+/// How many requests may be on their way at once, and how long one may take.
+const ARRIVING: usize = 64;
+const LONGEST_WAY: Duration = Duration::from_secs(30);
+/// The most values that a request is made of: in memory each is many times what it is as a text.
+const MOST_VALUES: usize = 16_384;
+/// How many calls may wait for a task's end; who comes then is told how the task is now.
+const MOST_WAITERS: usize = 64;
 /// How long a call may take: the gate's waits for work and settlement, and the way of its input.
 const LONGEST_CALL: Duration = Duration::from_secs(120);
 /// How many tasks are put through the gate at once, whether their clients wait or not.
@@ -72,6 +80,8 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(10 * 60);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The longest number of a task, context or message that a client may choose, in bytes.
 const LONGEST_ID: usize = 128;
+/// The longest media type of a part, in bytes; what says more is of none.
+const LONGEST_TYPE: usize = 255;
 /// How many parts a message may have.
 const MOST_PARTS: usize = 16;
 /// The most tasks on one page of a list, and how many if nothing is said (A2A 1.0, `ListTasks`).
@@ -118,6 +128,9 @@ pub struct Agent {
     entropy: fn() -> [u8; 32],
     streams: Arc<Semaphore>,
     works: Arc<Semaphore>,
+    arriving: Semaphore,
+    calls: Semaphore,
+    waiters: Semaphore,
 }
 
 /// Where a machine's card is, below the economy's address.
@@ -143,7 +156,20 @@ impl Agent {
         let streams = Arc::new(Semaphore::new(MOST_STREAMS));
         let works = Arc::new(Semaphore::new(MOST_WORKS));
         let tasks = Tasks::default();
-        Arc::new(Agent { base, skill, offer, paid, tasks, clock, entropy, streams, works })
+        Arc::new(Agent {
+            base,
+            skill,
+            offer,
+            paid,
+            tasks,
+            clock,
+            entropy,
+            streams,
+            works,
+            arriving: Semaphore::new(ARRIVING),
+            calls: Semaphore::new(AT_ONCE),
+            waiters: Semaphore::new(MOST_WAITERS),
+        })
     }
 
     /// Its routes: its card, and where it answers.
@@ -153,8 +179,7 @@ impl Agent {
         let calls = Router::new()
             .route(&path(&self.skill.machine), post(answer))
             .layer(DefaultBodyLimit::max(most))
-            .layer(GlobalConcurrencyLimitLayer::new(AT_ONCE))
-            .layer(TimeoutLayer::with_status_code(http::StatusCode::REQUEST_TIMEOUT, LONGEST_CALL));
+            .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, LONGEST_CALL));
         Router::new()
             .route(&card_path(&self.skill.machine), get(card))
             .merge(calls)
@@ -362,7 +387,9 @@ impl Agent {
             return Err(error);
         }
         let media_type = match &part.media_type {
-            Some(said) if HeaderValue::from_str(said).is_ok() => said.clone(),
+            Some(said) if said.len() <= LONGEST_TYPE && HeaderValue::from_str(said).is_ok() => {
+                said.clone()
+            }
             _ => "application/octet-stream".into(),
         };
         let target = match query.is_empty() {
@@ -513,13 +540,30 @@ async fn card(State(agent): State<Arc<Agent>>) -> Response {
     (cached, Json(agent.card())).into_response()
 }
 
-async fn answer(State(agent): State<Arc<Agent>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(agent): State<Arc<Agent>>, request: Request<Body>) -> Response {
+    let headers = request.headers().clone();
+    if !is_json(&headers) {
+        let mut error = A2AError::content_type_not_supported();
+        error.message = "a request is JSON: say so by `Content-Type: application/json`".into();
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return (status, refused(JsonRpcId::Null, &error)).into_response();
+    }
+    let body = {
+        let Ok(_place) = agent.arriving.try_acquire() else { return busy() };
+        match tokio::time::timeout(LONGEST_WAY, Bytes::from_request(request, &())).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(refusal)) => return refusal.into_response(),
+            Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        }
+    };
+    let Ok(place) = agent.calls.try_acquire() else { return busy() };
     let request = match read_request(&headers, &body) {
         Ok(request) => request,
         Err((id, error)) => return refused(id, &error),
     };
+    drop(body);
     let id = request.id.clone();
-    let mut response = match dispatch(&agent, request).await {
+    let mut response = match dispatch(&agent, request, place).await {
         Ok(response) => response,
         Err(error) => refused(id, &error),
     };
@@ -531,7 +575,41 @@ async fn answer(State(agent): State<Arc<Agent>>, headers: HeaderMap, body: Bytes
     response
 }
 
+/// Too many are here already: the same may be sent again.
+fn busy() -> Response {
+    let error = A2AError::internal("too many calls are open; send the same again in a moment");
+    let later = [(header::RETRY_AFTER, "1")];
+    (StatusCode::SERVICE_UNAVAILABLE, later, refused(JsonRpcId::Null, &error)).into_response()
+}
+
+/// Whether a request says that it is JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let said = said.and_then(|said| said.split(';').next()).unwrap_or("");
+    said.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// How many values a text of JSON has, at most: one more than its commas and brackets outside of texts.
+fn values(body: &[u8]) -> usize {
+    let (mut found, mut in_text, mut escaped) = (1, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => found += 1,
+            _ => {}
+        }
+    }
+    found
+}
+
 fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<JsonRpcRequest, (JsonRpcId, A2AError)> {
+    if values(body) > MOST_VALUES {
+        let error =
+            A2AError::invalid_request(format!("a request has at most {MOST_VALUES} values"));
+        return Err((JsonRpcId::Null, error));
+    }
     let request: JsonRpcRequest = serde_json::from_slice(body).map_err(|fault| {
         let error = match fault.is_data() {
             true => A2AError::invalid_request(format!("this is no request: {}", words(&fault))),
@@ -556,7 +634,11 @@ fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<JsonRpcRequest, (Jso
     Ok(request)
 }
 
-async fn dispatch(agent: &Arc<Agent>, request: JsonRpcRequest) -> Result<Response, A2AError> {
+async fn dispatch(
+    agent: &Arc<Agent>,
+    request: JsonRpcRequest,
+    place: SemaphorePermit<'_>,
+) -> Result<Response, A2AError> {
     let JsonRpcRequest { id, method, params, .. } = request;
     match method.as_str() {
         methods::SEND_MESSAGE => {
@@ -566,11 +648,11 @@ async fn dispatch(agent: &Arc<Agent>, request: JsonRpcRequest) -> Result<Respons
             check_history(history)?;
             let at_once = wanted.and_then(|wanted| wanted.return_immediately) == Some(true);
             let told = match agent.take(asked)? {
-                SendMessageResponse::Task(task) => {
-                    let mut task = match at_once {
-                        true => task,
-                        false => agent.rested(&task.id).await?,
-                    };
+                SendMessageResponse::Task(mut task) => {
+                    if !at_once && let Ok(_waits) = agent.waiters.try_acquire() {
+                        drop(place);
+                        task = agent.rested(&task.id).await?;
+                    }
                     shorten(&mut task, history);
                     SendMessageResponse::Task(task)
                 }
@@ -716,4 +798,32 @@ fn said(outcome: &Outcome, receipts: &[Value]) -> Said {
         Outcome::Failed { message, .. } => (TaskState::Failed, message.clone()),
     };
     Said { state, text, metadata: outcome.metadata(receipts) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_in_memory_is_counted_before_it_is_read() {
+        for (text, most) in [("1", 1), ("{}", 2), (r#"{"a":[1,2],"b":{}}"#, 6)] {
+            assert_eq!(values(text.as_bytes()), most, "{text}");
+        }
+        assert_eq!(values(br#""[,{\",[\\""#), 1, "what stands in a text is none");
+        let full = format!("[{}]", vec!["[]"; MOST_VALUES].join(","));
+        let (id, error) = read_request(&HeaderMap::new(), full.as_bytes()).unwrap_err();
+        assert_eq!((id, error.code), (JsonRpcId::Null, ::a2a::error_code::INVALID_REQUEST));
+        assert!(error.message.contains("values"), "{}", error.message);
+    }
+
+    #[test]
+    fn only_json_is_read() {
+        let said = |value: &'static str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))])
+        };
+        assert!(
+            is_json(&said("application/json")) && is_json(&said("Application/JSON; charset=x"))
+        );
+        assert!(!is_json(&said("text/plain")) && !is_json(&HeaderMap::new()));
+    }
 }

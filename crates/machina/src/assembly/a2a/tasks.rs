@@ -51,6 +51,13 @@ pub struct Input {
     pub body: Bytes,
 }
 
+impl Input {
+    /// How many bytes it keeps: all that a client chose counts.
+    fn size(&self) -> usize {
+        self.target.len() + self.media_type.len() + self.body.len()
+    }
+}
+
 /// All tasks of one agent.
 #[derive(Default)]
 pub struct Tasks {
@@ -122,15 +129,16 @@ impl Tasks {
             history: Some(vec![kept]),
             metadata: None,
         };
+        let bytes = input.size();
         let mut kept = self.kept.lock().expect("nothing panics under this lock");
-        kept.make_place(input.body.len(), now);
+        kept.make_place(bytes, now);
         let place = kept.next;
         kept.next += 1;
-        kept.bytes += input.body.len();
+        kept.bytes += bytes;
         kept.places.insert(id, place);
         let entry = Entry {
             task: task.clone(),
-            bytes: input.body.len(),
+            bytes,
             input: Some(input),
             payment: None,
             receipts: Vec::new(),
@@ -211,7 +219,7 @@ impl Tasks {
             }
             _ => return Err(over(id)),
         }
-        let (before, after) = (entry.bytes, input.body.len());
+        let (before, after) = (entry.bytes, input.size());
         if bytes - before + after > MOST_BYTES {
             return Err(A2AError::unsupported_operation(
                 "there is no room to exchange what is asked for; send a message without the task",
@@ -268,7 +276,7 @@ impl Tasks {
         if said.state.is_terminal()
             && let Some(input) = entry.input.take()
         {
-            entry.bytes -= input.body.len();
+            entry.bytes -= input.size();
         }
         entry.say(said, now);
         let after = entry.bytes;
@@ -296,7 +304,7 @@ impl Tasks {
         if !matches!(entry.task.status.state, TaskState::Submitted | TaskState::InputRequired) {
             return Err(A2AError::task_not_cancelable(id));
         }
-        let freed = entry.input.take().map_or(0, |input| input.body.len());
+        let freed = entry.input.take().map_or(0, |input| input.size());
         entry.bytes -= freed;
         entry.say(said, now);
         let task = entry.task.clone();
@@ -483,13 +491,14 @@ mod tests {
         assert!(tasks.get("worked").is_ok() && tasks.get("0").is_err());
         let kept = tasks.kept.lock().unwrap();
         assert_eq!((kept.tasks.len(), kept.places.len()), (MOST_TASKS, MOST_TASKS));
-        assert_eq!(kept.bytes, 3 * MOST_TASKS);
+        assert_eq!(kept.bytes, input(3).size() * MOST_TASKS);
+        assert_eq!(input(3).size(), 3 + "/classifyimage/png".len());
     }
 
     #[test]
     fn large_work_makes_place_and_every_byte_is_counted() {
         let tasks = Tasks::default();
-        let part = MOST_BYTES / 4;
+        let part = MOST_BYTES / 4 - 32;
         for number in 0..6 {
             begin(&tasks, &format!("{number}"), part, NOW);
         }

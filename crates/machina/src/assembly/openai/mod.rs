@@ -121,7 +121,7 @@ pub struct Endpoints {
     language: Lazy<LanguageWorker>,
     meaning: Lazy<MeaningWorker>,
     /// Requests for meanings that are computed at the same time; the lanes are shared by them.
-    meanings: Semaphore,
+    meanings: Arc<Semaphore>,
     chat_tariff: Tariff,
     meaning_tariff: Tariff,
     chat_offer: Offer,
@@ -195,7 +195,7 @@ impl Endpoints {
         Ok(Arc::new(Endpoints {
             language: models::language(parts.model),
             meaning: models::meaning(),
-            meanings: Semaphore::new(labour::meaning::LANES),
+            meanings: Arc::new(Semaphore::new(labour::meaning::LANES)),
             chat_tariff,
             meaning_tariff,
             chat_offer,
@@ -313,9 +313,11 @@ impl Endpoints {
         }
         let worker = self.meaning.get().await?;
         let closing = |_| Refusal::broken("the meaning machine is closing");
-        let _turn = self.meanings.acquire().await.map_err(closing)?;
+        let turn = self.meanings.clone().acquire_owned().await.map_err(closing)?;
         let texts = asked.texts;
         let work = tokio::task::spawn_blocking(move || {
+            // Until the work is done, whoever hangs up.
+            let _turn = turn;
             let mut tokens = 0_usize;
             for text in &texts {
                 tokens = tokens.saturating_add(worker.count(text)?);

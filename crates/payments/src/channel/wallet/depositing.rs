@@ -126,6 +126,21 @@ impl DepositOrder {
         DepositOrder { by, ends_at: Timestamp::from_secs(ends.saturating_to()) }
     }
 
+    /// Whether its number is spent, for whatever: nothing is searched.
+    ///
+    /// # Errors
+    /// As every reading of the chain.
+    pub(crate) async fn is_spent(
+        &self,
+        chain: &Settlement,
+        payer: Address,
+    ) -> Result<bool, SettlementError> {
+        match self.by {
+            OrderedBy::Authorization(nonce) => chain.authorization_used(payer, nonce).await,
+            OrderedBy::Permit { nonce, .. } => chain.permit_used(payer, nonce).await,
+        }
+    }
+
     /// What became of it.
     ///
     /// # Errors
