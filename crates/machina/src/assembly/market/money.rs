@@ -7,7 +7,7 @@ use ::market::desk::Withdrawn;
 use ::market::{MoveId, Operation};
 use ::money::{Amount, Party};
 use ledger::{Reference, State};
-use mandates::books::{self, Line};
+use mandates::books::Line;
 use payments::payout::PaidOut;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -185,10 +185,61 @@ fn deposit(
     market: Party,
     reference: Reference,
 ) -> Option<(Reference, Party, Amount)> {
-    let record = state.transfer(&books::sale_id(reference))?;
-    let (_, amount) = record.posted()?;
-    let asset = amount.asset();
-    let is_one = record.transfer.debit == Line::Cash.of(market, asset)
-        && record.transfer.credit == Line::Owed.of(market, asset);
-    Some((reference, record.transfer.counterparty.filter(|_| is_one)?, amount))
+    // Under its own name, or, where its hold was let go before the money moved, as booked late.
+    state.by_reference(reference).into_iter().find_map(|record| {
+        let (_, amount) = record.posted()?;
+        let asset = amount.asset();
+        let is_one = record.transfer.debit == Line::Cash.of(market, asset)
+            && record.transfer.credit == Line::Owed.of(market, asset);
+        Some((reference, record.transfer.counterparty.filter(|_| is_one)?, amount))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ::money::{Asset, SystemClock, Timestamp};
+    use ledger::{Kind, Ledger, Operation as Entered, TransferId};
+    use mandates::books::{self, Entry};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_deposit_that_is_booked_late_is_credited_like_any_other() {
+        let (market, payer) = (Party::new([1; 20]), Party::new([2; 20]));
+        let reference = Reference::derive("test/deposit", &[]);
+        let ledger = Ledger::in_memory(Arc::new(SystemClock));
+        for line in [Line::Cash, Line::Owed, Line::Funding] {
+            assert!(ledger.submit(line.open(market, Asset::MUSD).into()).await.unwrap().holds());
+        }
+        let held = Entry {
+            id: books::sale_id(reference),
+            book: market,
+            debit: Line::Cash,
+            credit: Line::Owed,
+            amount: Amount::from_minor(Asset::MUSD, 500),
+            kind: Kind::Financial,
+            counterparty: payer,
+            reference,
+            digest: [0; 32],
+            hold_until: Some(Timestamp::from_secs(u64::from(u32::MAX))),
+        };
+        let late = Entry {
+            id: TransferId::derive("chain/in", &[b"transaction"]),
+            hold_until: None,
+            ..held
+        };
+        let found = || ledger.read(|state| deposit(state, market, reference));
+        for operation in [held.transfer(), Entered::Void { hold: held.id }] {
+            assert!(ledger.submit(operation.into()).await.unwrap().holds());
+            assert_eq!(found(), None, "nothing is paid");
+        }
+        assert!(ledger.submit(late.transfer().into()).await.unwrap().holds());
+        assert_eq!(found(), Some((reference, payer, late.amount)));
+        // What is a gift by the books is nobody's deposit.
+        let gift = Reference::derive("test/gift", &[]);
+        let entry =
+            Entry { id: books::sale_id(gift), credit: Line::Funding, reference: gift, ..late };
+        assert!(ledger.submit(entry.transfer().into()).await.unwrap().holds());
+        assert_eq!(ledger.read(|state| deposit(state, market, gift)), None);
+    }
 }
