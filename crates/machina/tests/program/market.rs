@@ -266,13 +266,17 @@ fn a_worker_from_outside_offers_by_its_signature() {
         "price": musd(100), "capacity": 1, "most_stake": musd(100), "least_ms": 1_000,
         "checks": ["exact"], "most_mark": 800_000,
     } }]);
-    let publish = |signed: &Value, sent: &Value| {
+    let rules = up.get("/market/rules").json();
+    assert_eq!(rules["market"], party(&up.info, "market"));
+    let publish = |market: &Value, signed: &Value, sent: &Value| {
+        let market = market.as_str().unwrap();
         let body = sent.to_string();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let at = now.as_millis().to_string();
         let digest = hex::encode(sha2::Sha256::digest(signed.to_string()));
-        let text =
-            format!("Machina market\nPOST /market/operations\nchain 402402\nat {at}\n{digest}");
+        let text = format!(
+            "Machina market\nPOST /market/operations\nchain 402402\nmarket {market}\nat {at}\n{digest}"
+        );
         let signature = key.sign_message_sync(text.as_bytes()).unwrap();
         let request = HTTP.post(up.url("/market/operations")).body(body);
         ask(request
@@ -281,9 +285,11 @@ fn a_worker_from_outside_offers_by_its_signature() {
             .header("machina-signature", signature.to_string()))
     };
     let changed = json!([{ "leave": { "party": worker } }]);
-    assert_eq!(publish(&offer, &changed).status, 401, "it was signed for another request");
+    let here = &rules["market"];
+    assert_eq!(publish(here, &offer, &changed).status, 401, "it was signed for another request");
+    assert_eq!(publish(&json!(worker), &offer, &offer).status, 401, "and for another market");
     for outcome in ["applied", "exists"] {
-        let said = publish(&offer, &offer);
+        let said = publish(here, &offer, &offer);
         assert_eq!(said.status, 200, "{said}");
         assert_eq!(said.json()[0]["outcome"], outcome);
     }

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::{Market, signature, views};
+use super::signature::Place;
 use crate::failure::Failure;
 
 /// The most operations of one request.
@@ -119,7 +120,10 @@ fn usual() -> usize {
 }
 
 async fn rules(State(doors): State<Doors>) -> Response {
-    let rules = doors.market.desk().read(|state| json!(state.rules()));
+    let mut rules = doors.market.desk().read(|state| json!(state.rules()));
+    // What a request's signature is over besides the request.
+    rules["market"] = json!(doors.market.party());
+    rules["chain"] = json!(doors.market.parts.chain.token().chain_id);
     axum::Json(rules).into_response()
 }
 
@@ -181,7 +185,8 @@ impl Doors {
             return Ok(party);
         }
         let (chain, clock) = (&self.market.parts.chain, &self.market.parts.clock);
-        signature::signer(parts, body, chain.token().chain_id, clock.now()).map_err(stranger)
+        let place = Place { chain_id: chain.token().chain_id, market: self.market.party() };
+        signature::signer(parts, body, place, clock.now()).map_err(stranger)
     }
 
     /// Who asks, if it may ask for so much.
