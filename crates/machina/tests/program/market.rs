@@ -298,3 +298,39 @@ fn a_worker_from_outside_offers_by_its_signature() {
     assert!(found, "{listed}");
     up.stop();
 }
+
+#[test]
+fn a_withdrawal_that_is_sent_again_is_the_same_and_dust_is_not_paid_out() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    shopper.pay_in("0.02");
+    let withdraw = |body: &Value| shopper.post("/market/withdrawals", body);
+    let dust = withdraw(&json!({ "amount": musd(999) }));
+    assert_eq!(dust.status, 422, "{dust}");
+    assert!(dust.text().contains("at the least"), "{dust}");
+    // Without a name, what was signed at one moment is one withdrawal.
+    let signed = |at: &str| {
+        let url = up.url("/market/withdrawals");
+        let body = json!({ "amount": musd(5_000) });
+        let told = shopper.request(HTTP.post(url).json(&body).header("machina-at", at));
+        assert_eq!(told.status, 200, "{told}");
+        told.json()["transaction"].clone()
+    };
+    let first = signed("1795000000000");
+    assert_eq!(signed("1795000000000"), first);
+    assert_eq!(shopper.free(), 15_000);
+    assert_ne!(signed("1795000000001"), first);
+    assert_eq!(shopper.free(), 10_000);
+    // With a name and no amount it stays what it was.
+    let all = json!({ "id": "0".repeat(31) + "7" });
+    let (one, again) = (withdraw(&all), withdraw(&all));
+    assert_eq!((one.status, again.status), (200, 200), "{one} {again}");
+    assert_eq!(one.json(), again.json());
+    assert_eq!(minor(&one.json()["amount"]), 10_000);
+    // The market takes nothing out of what it keeps.
+    let market = Client::of(&home, &up, "market");
+    assert_eq!(market.post("/market/withdrawals", &json!({})).status, 403);
+    all_agrees(&home);
+    up.stop();
+}

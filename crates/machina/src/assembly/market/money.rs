@@ -15,6 +15,10 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Market;
 use crate::failure::Failure;
 
+/// The least that a stranger takes out at once, in whole dollars, unless it is all that is free:
+/// each payout is a transaction.
+const LEAST_WITHDRAWAL: &str = "0.001";
+
 /// Money that came under the market's disposal.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -124,6 +128,59 @@ impl Market {
         // What was earned must be in the books before it leaves them.
         self.keep_books().await?;
         self.submit(Operation::Withdraw { id, party, amount }).await?;
+        self.paid_back(id, party, amount).await
+    }
+
+    /// The same for whoever asks at the doors, within bounds that a stranger cannot make many
+    /// payments of: so much at the least, one payout at a time. Without an amount it is what was
+    /// asked for under this name before, or all that is free.
+    ///
+    /// # Errors
+    /// As [`Market::withdraw`], and if it is out of these bounds.
+    pub async fn withdraw_asked(
+        &self,
+        id: MoveId,
+        party: Party,
+        amount: Option<Amount>,
+    ) -> Result<PaidBack, Failure> {
+        self.keep_books().await?;
+        let amount = {
+            // Held until it is taken out: two at once are one after the other.
+            let turn = self.turn.lock().await;
+            let (known, free) =
+                self.desk.read(|state| (state.withdrawal(id), state.holding(party).free));
+            let amount = amount.or(known.map(|(_, amount)| amount)).unwrap_or(free);
+            if known.is_none() {
+                let asset = self.parts.chain.token().asset;
+                let least = Amount::parse(asset, LEAST_WITHDRAWAL)?;
+                if amount.minor() < least.minor() && amount != free {
+                    return Err(Failure::new(format!(
+                        "{amount} is less than the {least} that is paid out at the least, and not all of the {free} that is free"
+                    )));
+                }
+                let rows = self.desk.unbooked(turn.done(), usize::MAX);
+                let mut new = rows.iter().flat_map(|moved| moved.withdrawn.iter().copied());
+                let before = turn.pending.of(party).or_else(|| new.find(|w| w.party == party));
+                if let Some(before) = before {
+                    return Err(Failure::new(format!(
+                        "{} is on its way to {party}: one payout at a time",
+                        before.amount
+                    )));
+                }
+            }
+            self.submit(Operation::Withdraw { id, party, amount }).await?;
+            amount
+        };
+        self.paid_back(id, party, amount).await
+    }
+
+    /// Pays what was taken out under this name.
+    async fn paid_back(
+        &self,
+        id: MoveId,
+        party: Party,
+        amount: Amount,
+    ) -> Result<PaidBack, Failure> {
         self.keep_books().await?;
         let paid = self.pay_out(&Withdrawn { id, party, amount }).await?;
         Ok(PaidBack { party, amount, transaction: paid.transaction.to_string() })
