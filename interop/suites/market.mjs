@@ -9,6 +9,7 @@ import { allowing, buyer } from "../harness/x402.mjs";
 
 const musd = (minor) => ({ asset: "MUSD/6", minor: String(minor) });
 const name = () => randomBytes(16).toString("hex");
+const { market } = await (await fetch(`${info.url}/market/rules`)).json();
 
 /** Somebody at the market: a key from outside. */
 async function somebody(dollars, deposit) {
@@ -16,7 +17,7 @@ async function somebody(dollars, deposit) {
   const say = async (method, path, body = "", headers = {}) => {
     const at = String(Date.now());
     const digest = createHash("sha256").update(body).digest("hex");
-    const text = `Machina market\n${method} ${path}\nchain ${info.chainId}\nat ${at}\n${digest}`;
+    const text = `Machina market\n${method} ${path}\nchain ${info.chainId}\nmarket ${market}\nat ${at}\n${digest}`;
     const signature = await account.signMessage({ message: text });
     return fetch(info.url + path, {
       method,

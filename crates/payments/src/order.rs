@@ -41,6 +41,15 @@ pub struct Unreadable {
 }
 
 impl Order {
+    /// Whether its payer signed with a key of its own, to the token itself; what a contract accepts as
+    /// a wallet's signature (EIP-1271) is none.
+    pub fn is_by_key(&self, token: &Token) -> bool {
+        match self {
+            Order::Authorization(order) => exact::signed_by_payer(order, token),
+            Order::Permit(_) | Order::Escrow(_) => false,
+        }
+    }
+
     /// Reads the payload of a payment under the terms that were accepted: in some schemes they are
     /// a part of what was signed. It is read, not believed: nothing is verified here.
     ///

@@ -94,6 +94,24 @@ async fn a_deposit_is_no_purchase_and_what_is_not_spent_comes_back_once() {
 }
 
 #[tokio::test]
+async fn a_wallet_that_could_never_ask_for_its_money_back_pays_nothing_in() {
+    let town = Town::begin().await;
+    let keeps = |offer: &mut Offer| offer.income = Line::Owed;
+    let shop = town.shop_of(town.facilitator(), GateLimits::default(), keeps).await;
+    let wallet = town::AGREEABLE_WALLET;
+    town.give(wallet.into(), musd(100_000)).await;
+    let mut order = town.order(&person(0x21), 1);
+    order.from = wallet;
+    order.signature = vec![1, 2, 3].into();
+    let told = shop.pay(&town.wrap(&order), "a deposit").await;
+    assert_eq!((told.status, told.code()), (403, "payer_has_no_key".into()), "{}", told.text);
+    assert_eq!((town.owns(seller()).await, shop.work.count()), (0, 0));
+    // What is sold for good it buys.
+    let shop = town.shop().await;
+    assert_eq!(shop.pay(&town.wrap(&order), "a purchase").await.status, 200);
+}
+
+#[tokio::test]
 async fn earnings_make_no_budget_larger() {
     let (town, buyer) = paid_in().await;
     let me = buyer.party();

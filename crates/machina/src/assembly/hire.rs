@@ -4,7 +4,7 @@
 //! Then money is paid in, the job is opened and funded, and machines do the rest; what comes back from the
 //! job is paid out again, under the job's own name, so that it is paid out once whatever is interrupted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use foreman::checking::Wish;
 use foreman::hiring::{Attached, HireProblem, Hiring, Prepared};
 use foreman::{Input, Service};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
 use web::{JobLineView, JobStageView, JobView, MoneyWay};
 
 use super::{Assembly, positive};
@@ -27,6 +28,8 @@ use crate::report::{
 
 /// The most jobs whose money is looked after at a start.
 const LATEST: usize = 256;
+/// How often what a job left is paid out again if it could not be before.
+const TRIED_AGAIN: Duration = Duration::from_secs(30);
 /// The longest that a request waits for news of a job.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// The most jobs whose payments back are remembered for reports.
@@ -82,8 +85,9 @@ impl Assembly {
         if desk.job(prepared.terms.id).is_none_or(|job| !job.was_funded()) {
             let free = desk.holding(self.cast.shopper.party()).free;
             let missing = wanted.budget.checked_sub(free)?;
+            // What lies at the market already is spent under the mandate too.
+            self.may_spend(wanted.budget, missing)?;
             if missing.is_positive() {
-                self.may_spend(missing)?;
                 self.market().deposit(&self.buyer, missing).await?;
             }
         }
@@ -145,18 +149,22 @@ impl Assembly {
         Ok(prepared)
     }
 
-    /// Whether the shopper's mandate allows this much, in words of what it leaves.
-    fn may_spend(&self, amount: Amount) -> Result<(), Failure> {
+    /// Whether the shopper's mandate allows so large a budget, and to pay in what is missing of it, in words
+    /// of what it leaves.
+    fn may_spend(&self, budget: Amount, missing: Amount) -> Result<(), Failure> {
         let shopper = self.cast.shopper.party();
         let Some((mandate, left)) = self.mandates.of(shopper).zip(self.mandates.left(shopper))
         else {
             return Err(Failure::new("the shopper has no mandate, so it may spend nothing")
                 .hint("its owner grants one: `machina grant 1.00`"));
         };
-        let most = [mandate.per_payment, left.daily, left.lifetime].map(|limit| limit.minor());
-        if most.into_iter().any(|most| most < amount.minor()) {
+        let is_over = |limit: Amount| missing.is_positive() && limit.minor() < missing.minor();
+        if mandate.per_payment.minor() < budget.minor()
+            || is_over(left.daily)
+            || is_over(left.lifetime)
+        {
             return Err(Failure::new(format!(
-                "the budget needs {amount}, and the mandate allows {} for one payment and leaves {} in 24 hours and {} in all",
+                "the budget is {budget}, and the mandate allows {} for one payment and leaves {} in 24 hours and {} in all",
                 mandate.per_payment, left.daily, left.lifetime
             ))
             .hint("take a smaller --budget, or let its owner grant more: `machina grant 5.00 --per-payment 1.00`"));
@@ -251,22 +259,34 @@ impl Assembly {
         let assembly = Arc::downgrade(self);
         let settle = tokio::spawn(async move {
             let mut jobs = None;
+            let mut refused: BTreeSet<JobId> = BTreeSet::new();
+            let mut again = tokio::time::interval(TRIED_AGAIN);
+            again.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 let Some(here) = assembly.upgrade() else { return };
-                here.take_back(jobs.take()).await;
+                refused.extend(here.take_back(jobs.take()).await);
                 drop(here);
-                jobs = match changes.recv().await {
-                    Ok(change) => Some(change.jobs.clone()),
-                    Err(RecvError::Lagged(_)) => None,
-                    Err(RecvError::Closed) => return,
+                while refused.len() > LATEST {
+                    refused.pop_first();
+                }
+                jobs = tokio::select! {
+                    change = changes.recv() => match change {
+                        Ok(change) => Some(change.jobs.clone()),
+                        Err(RecvError::Lagged(_)) => None,
+                        Err(RecvError::Closed) => return,
+                    },
+                    _ = again.tick(), if !refused.is_empty() => {
+                        Some(std::mem::take(&mut refused).into_iter().collect())
+                    }
                 };
             }
         });
         [tokio::spawn(self.hiring().run()), settle]
     }
 
-    /// Pays out what came back from these jobs of the shopper's, or from the latest.
-    async fn take_back(&self, jobs: Option<Vec<JobId>>) {
+    /// Pays out what came back from these jobs of the shopper's, or from the latest; tells of which it
+    /// could not.
+    async fn take_back(&self, jobs: Option<Vec<JobId>>) -> Vec<JobId> {
         let hiring = self.hiring();
         let ended: Vec<(JobId, i128)> = self.market().desk().read(|state| {
             let jobs: Vec<_> = match jobs {
@@ -279,6 +299,7 @@ impl Assembly {
                 .collect()
         });
         let asset = self.chain.token().asset;
+        let mut refused = Vec::new();
         for (job, minor) in ended {
             let id = MoveId::derive(&[b"hire/back", &job.as_u128().to_be_bytes()]);
             let party = self.cast.shopper.party();
@@ -294,9 +315,11 @@ impl Assembly {
                 // Another hire may have used it, or the chain is away: it is tried again, and told.
                 Err(failure) => {
                     tracing::warn!(%job, error = failure.message, "what a job left is not paid out yet");
+                    refused.push(job);
                 }
             }
         }
+        refused
     }
 }
 

@@ -277,13 +277,17 @@ fn a_worker_from_outside_offers_by_its_signature() {
         "price": musd(100), "capacity": 1, "most_stake": musd(100), "least_ms": 1_000,
         "checks": ["exact"], "most_mark": 800_000,
     } }]);
-    let publish = |signed: &Value, sent: &Value| {
+    let rules = up.get("/market/rules").json();
+    assert_eq!(rules["market"], party(&up.info, "market"));
+    let publish = |market: &Value, signed: &Value, sent: &Value| {
+        let market = market.as_str().unwrap();
         let body = sent.to_string();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let at = now.as_millis().to_string();
         let digest = hex::encode(sha2::Sha256::digest(signed.to_string()));
-        let text =
-            format!("Machina market\nPOST /market/operations\nchain 402402\nat {at}\n{digest}");
+        let text = format!(
+            "Machina market\nPOST /market/operations\nchain 402402\nmarket {market}\nat {at}\n{digest}"
+        );
         let signature = key.sign_message_sync(text.as_bytes()).unwrap();
         let request = HTTP.post(up.url("/market/operations")).body(body);
         ask(request
@@ -292,14 +296,52 @@ fn a_worker_from_outside_offers_by_its_signature() {
             .header("machina-signature", signature.to_string()))
     };
     let changed = json!([{ "leave": { "party": worker } }]);
-    assert_eq!(publish(&offer, &changed).status, 401, "it was signed for another request");
+    let here = &rules["market"];
+    assert_eq!(publish(here, &offer, &changed).status, 401, "it was signed for another request");
+    assert_eq!(publish(&json!(worker), &offer, &offer).status, 401, "and for another market");
     for outcome in ["applied", "exists"] {
-        let said = publish(&offer, &offer);
+        let said = publish(here, &offer, &offer);
         assert_eq!(said.status, 200, "{said}");
         assert_eq!(said.json()[0]["outcome"], outcome);
     }
     let listed = up.get("/market/offers?limit=200").json();
     let found = listed.as_array().unwrap().iter().any(|o| o["offer"]["worker"] == worker.as_str());
     assert!(found, "{listed}");
+    up.stop();
+}
+
+#[test]
+fn a_withdrawal_that_is_sent_again_is_the_same_and_dust_is_not_paid_out() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    shopper.pay_in("0.02");
+    let withdraw = |body: &Value| shopper.post("/market/withdrawals", body);
+    let dust = withdraw(&json!({ "amount": musd(999) }));
+    assert_eq!(dust.status, 422, "{dust}");
+    assert!(dust.text().contains("at the least"), "{dust}");
+    // Without a name, what was signed at one moment is one withdrawal.
+    let signed = |at: &str| {
+        let url = up.url("/market/withdrawals");
+        let body = json!({ "amount": musd(5_000) });
+        let told = shopper.request(HTTP.post(url).json(&body).header("machina-at", at));
+        assert_eq!(told.status, 200, "{told}");
+        told.json()["transaction"].clone()
+    };
+    let first = signed("1795000000000");
+    assert_eq!(signed("1795000000000"), first);
+    assert_eq!(shopper.free(), 15_000);
+    assert_ne!(signed("1795000000001"), first);
+    assert_eq!(shopper.free(), 10_000);
+    // With a name and no amount it stays what it was.
+    let all = json!({ "id": "0".repeat(31) + "7" });
+    let (one, again) = (withdraw(&all), withdraw(&all));
+    assert_eq!((one.status, again.status), (200, 200), "{one} {again}");
+    assert_eq!(one.json(), again.json());
+    assert_eq!(minor(&one.json()["amount"]), 10_000);
+    // The market takes nothing out of what it keeps.
+    let market = Client::of(&home, &up, "market");
+    assert_eq!(market.post("/market/withdrawals", &json!({})).status, 403);
+    all_agrees(&home);
     up.stop();
 }

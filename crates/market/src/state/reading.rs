@@ -3,7 +3,7 @@
 use money::{Amount, Party, Timestamp};
 
 use super::State;
-use crate::id::{JobId, OfferId, Skill, hash};
+use crate::id::{JobId, MoveId, OfferId, Skill, hash};
 use crate::job::Job;
 use crate::operation::Operation;
 use crate::reputation::{Counts, Receipt};
@@ -138,6 +138,12 @@ impl State {
     pub fn holding(&self, party: Party) -> Holding {
         let (free, (stake, locked)) = (self.free(party), self.staked(party));
         Holding { free: self.amount(free), stake: self.amount(stake), locked: self.amount(locked) }
+    }
+
+    /// The withdrawal of this name: whose it was, and how much.
+    pub fn withdrawal(&self, id: MoveId) -> Option<(Party, Amount)> {
+        let &(place, minor) = self.moves.get(&id).filter(|(_, minor)| *minor < 0)?;
+        Some((self.holders[place].party, self.amount(-minor)))
     }
 
     /// How many checkers could be drawn.

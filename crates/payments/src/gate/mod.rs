@@ -538,8 +538,21 @@ impl Gate {
         }
         let unsure =
             "the payment could not be verified just now; the same payment may be tried again";
+        let is_owed = offer.income == Line::Owed;
         let verifying = self.facilitator.verify(&paid.payment, &paid.requirements);
         match tokio::time::timeout(self.limits.settle_wait, verifying).await {
+            // What is owed to a payer it asks for by its signature: a wallet that is a contract could
+            // pay in, and never take out.
+            Ok(Ok(verdict))
+                if verdict.is_valid && is_owed && !paid.order.is_by_key(&offer.token) =>
+            {
+                Err(Box::new(Reply::refuse(
+                    StatusCode::FORBIDDEN,
+                    "payer_has_no_key",
+                    "what is paid here stays its payer's, who asks for it by the signature of its own key, \
+                     and a contract wallet has none: pay from an account with a key; nothing was charged",
+                )))
+            }
             Ok(Ok(verdict)) if verdict.is_valid => Ok(()),
             Ok(Ok(verdict)) => {
                 let reason = verdict.invalid_reason.unwrap_or_else(|| "invalid_payload".into());

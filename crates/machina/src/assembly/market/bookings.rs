@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use ::market::desk::{Moved, Withdrawn};
+use ::market::desk::Moved;
 use ::market::{Delivery, JobId, Movement, Pot, Stage};
 use ::money::{Amount, Party};
 use ledger::{Evidence, Kind, Operation, Outcome, Reference, TransferId, Write};
@@ -19,6 +19,7 @@ use mandates::books::{self, Entry, Line};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::payouts::Payouts;
 use super::{LOOK_EVERY, Market};
 use crate::failure::Failure;
 
@@ -32,8 +33,15 @@ pub struct Turn {
     done: u64,
     /// The last row that the desk was told of.
     noted: u64,
-    /// What is still to be paid out, with its row.
-    pending: Vec<(u64, Withdrawn)>,
+    /// What is still to be paid out.
+    pub(super) pending: Payouts,
+}
+
+impl Turn {
+    /// The last row that is booked.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
 }
 
 /// Money that changed its owner at the market.
@@ -100,10 +108,11 @@ fn bookings(moved: &Moved, worker: impl Fn(JobId) -> Option<Party>) -> Vec<Booki
 
 impl Market {
     /// Brings the books to where the desk is, and pays out what was taken back. Whatever is
-    /// interrupted is done again by the next call, and stands once.
+    /// interrupted is done again by the next call, and stands once. What cannot be paid out now
+    /// stays pending and holds up nobody else.
     ///
     /// # Errors
-    /// If books or chain do not take it; what was booked before stays so.
+    /// If the books do not take it; what was booked before stays so.
     pub async fn keep_books(&self) -> Result<(), Failure> {
         let mut turn = self.turn.lock().await;
         loop {
@@ -113,27 +122,25 @@ impl Market {
             }
             for moved in rows {
                 self.book(&moved).await?;
-                turn.pending.extend(moved.withdrawn.iter().map(|w| (moved.row, *w)));
+                moved.withdrawn.iter().for_each(|w| turn.pending.add(moved.row, *w));
                 turn.done = moved.row;
             }
         }
-        let mut failed = None;
-        let mut at = 0;
-        while let Some((_, withdrawn)) = turn.pending.get(at) {
-            match self.pay_out(withdrawn).await {
-                Ok(_) => drop(turn.pending.remove(at)),
+        for withdrawn in turn.pending.due(self.parts.clock.now()) {
+            match self.pay_out(&withdrawn).await {
+                Ok(_) => turn.pending.paid(&withdrawn),
                 Err(failure) => {
-                    failed = Some(failure);
-                    at += 1;
+                    tracing::warn!(error = failure.message, "a payout waits");
+                    turn.pending.failed(&withdrawn, self.parts.clock.now());
                 }
             }
         }
-        let noted = turn.pending.first().map_or(turn.done, |(row, _)| row - 1);
+        let noted = turn.pending.first_row().map_or(turn.done, |row| row - 1);
         if noted > turn.noted {
             self.desk.note_booked(noted).await.map_err(Failure::new)?;
             turn.noted = noted;
         }
-        failed.map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Whether the books have come to where the desk is. Looked at, not waited for.
@@ -267,13 +274,13 @@ impl Market {
             loop {
                 let Some(market) = market.upgrade() else { return };
                 let kept = market.keep_books().await;
+                let waits = kept.is_err() || !market.turn.lock().await.pending.is_empty();
                 drop(market);
-                let failed = kept.is_err();
                 if let Err(failure) = kept {
                     tracing::warn!(error = failure.message, "the market's books wait");
                 }
                 let next = changes.recv();
-                let change = match failed {
+                let change = match waits {
                     true => tokio::time::timeout(5 * LOOK_EVERY, next).await,
                     false => Ok(next.await),
                 };
@@ -287,7 +294,7 @@ impl Market {
 
 #[cfg(test)]
 mod tests {
-    use ::market::desk::Ended;
+    use ::market::desk::{Ended, Withdrawn};
     use ::market::{Effect, MoveId};
     use ::money::Asset;
 

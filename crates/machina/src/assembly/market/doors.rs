@@ -22,8 +22,10 @@ use mandates::books::Line;
 use payments::Offer;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
+use super::signature::Place;
 use super::{Market, signature, views};
 use crate::failure::Failure;
 
@@ -121,7 +123,10 @@ fn usual() -> usize {
 }
 
 async fn rules(State(doors): State<Doors>) -> Response {
-    let rules = doors.market.desk().read(|state| json!(state.rules()));
+    let mut rules = doors.market.desk().read(|state| json!(state.rules()));
+    // What a request's signature is over besides the request.
+    rules["market"] = json!(doors.market.party());
+    rules["chain"] = json!(doors.market.parts.chain.token().chain_id);
     axum::Json(rules).into_response()
 }
 
@@ -183,7 +188,8 @@ impl Doors {
             return Ok(party);
         }
         let (chain, clock) = (&self.market.parts.chain, &self.market.parts.clock);
-        signature::signer(parts, body, chain.token().chain_id, clock.now()).map_err(stranger)
+        let place = Place { chain_id: chain.token().chain_id, market: self.market.party() };
+        signature::signer(parts, body, place, clock.now()).map_err(stranger)
     }
 
     /// Who asks, if it may ask for so much.
@@ -377,9 +383,10 @@ async fn read(
 
 #[derive(Deserialize)]
 struct WithdrawOrder {
-    /// The withdrawal's name; the same one again is the same withdrawal.
+    /// The withdrawal's name; the same one again is the same withdrawal. Without it the signed
+    /// request is its own name.
     id: Option<MoveId>,
-    /// How much; all that is free if it is not said.
+    /// How much; all that is free if it is not said, and if it was asked for before, what it was.
     amount: Option<Amount>,
 }
 
@@ -400,13 +407,22 @@ async fn withdraw(State(doors): State<Doors>, request: Request) -> Response {
         Err(refusal) => return *refusal,
     };
     let market = Arc::clone(&doors.market);
-    let amount = order.amount.unwrap_or_else(|| market.desk().holding(by).free);
-    // A name is its party's own: nobody takes another's.
-    let id = match order.id {
-        Some(id) => MoveId::derive(&[by.as_bytes(), &id.as_u128().to_be_bytes()]),
-        None => Market::new_move(),
+    if by == market.party() {
+        let why = "what is the market's own stays with it: it answers for what it keeps";
+        return say(StatusCode::FORBIDDEN, "not_yours", why);
+    }
+    // A name is its party's own: nobody takes another's. Without one it is the request's: who sends
+    // on what another has signed asks for the same again.
+    let id = match (order.id, parts.headers.get(signature::AT)) {
+        (Some(id), _) => MoveId::derive(&[by.as_bytes(), &id.as_u128().to_be_bytes()]),
+        (None, Some(at)) => {
+            let body = Sha256::digest(&body);
+            MoveId::derive(&[b"request", by.as_bytes(), at.as_bytes(), &body])
+        }
+        (None, None) => Market::new_move(),
     };
-    let paid = tokio::spawn(async move { market.withdraw(id, by, amount).await }).await;
+    let amount = order.amount;
+    let paid = tokio::spawn(async move { market.withdraw_asked(id, by, amount).await }).await;
     match paid {
         Ok(Ok(paid)) => axum::Json(paid).into_response(),
         Ok(Err(failure)) => failed(&failure),

@@ -15,6 +15,7 @@ mod clerk;
 mod doors;
 mod machines;
 mod money;
+mod payouts;
 mod signature;
 mod views;
 

@@ -7,13 +7,17 @@ use ::market::desk::Withdrawn;
 use ::market::{MoveId, Operation};
 use ::money::{Amount, Party};
 use ledger::{Reference, State};
-use mandates::books::{self, Line};
+use mandates::books::Line;
 use payments::payout::PaidOut;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Market;
 use crate::failure::Failure;
+
+/// The least that a stranger takes out at once, in whole dollars, unless it is all that is free:
+/// each payout is a transaction.
+const LEAST_WITHDRAWAL: &str = "0.001";
 
 /// Money that came under the market's disposal.
 #[derive(Debug, Clone, Serialize)]
@@ -124,6 +128,59 @@ impl Market {
         // What was earned must be in the books before it leaves them.
         self.keep_books().await?;
         self.submit(Operation::Withdraw { id, party, amount }).await?;
+        self.paid_back(id, party, amount).await
+    }
+
+    /// The same for whoever asks at the doors, within bounds that a stranger cannot make many
+    /// payments of: so much at the least, one payout at a time. Without an amount it is what was
+    /// asked for under this name before, or all that is free.
+    ///
+    /// # Errors
+    /// As [`Market::withdraw`], and if it is out of these bounds.
+    pub async fn withdraw_asked(
+        &self,
+        id: MoveId,
+        party: Party,
+        amount: Option<Amount>,
+    ) -> Result<PaidBack, Failure> {
+        self.keep_books().await?;
+        let amount = {
+            // Held until it is taken out: two at once are one after the other.
+            let turn = self.turn.lock().await;
+            let (known, free) =
+                self.desk.read(|state| (state.withdrawal(id), state.holding(party).free));
+            let amount = amount.or(known.map(|(_, amount)| amount)).unwrap_or(free);
+            if known.is_none() {
+                let asset = self.parts.chain.token().asset;
+                let least = Amount::parse(asset, LEAST_WITHDRAWAL)?;
+                if amount.minor() < least.minor() && amount != free {
+                    return Err(Failure::new(format!(
+                        "{amount} is less than the {least} that is paid out at the least, and not all of the {free} that is free"
+                    )));
+                }
+                let rows = self.desk.unbooked(turn.done(), usize::MAX);
+                let mut new = rows.iter().flat_map(|moved| moved.withdrawn.iter().copied());
+                let before = turn.pending.of(party).or_else(|| new.find(|w| w.party == party));
+                if let Some(before) = before {
+                    return Err(Failure::new(format!(
+                        "{} is on its way to {party}: one payout at a time",
+                        before.amount
+                    )));
+                }
+            }
+            self.submit(Operation::Withdraw { id, party, amount }).await?;
+            amount
+        };
+        self.paid_back(id, party, amount).await
+    }
+
+    /// Pays what was taken out under this name.
+    async fn paid_back(
+        &self,
+        id: MoveId,
+        party: Party,
+        amount: Amount,
+    ) -> Result<PaidBack, Failure> {
         self.keep_books().await?;
         let paid = self.pay_out(&Withdrawn { id, party, amount }).await?;
         Ok(PaidBack { party, amount, transaction: paid.transaction.to_string() })
@@ -185,10 +242,61 @@ fn deposit(
     market: Party,
     reference: Reference,
 ) -> Option<(Reference, Party, Amount)> {
-    let record = state.transfer(&books::sale_id(reference))?;
-    let (_, amount) = record.posted()?;
-    let asset = amount.asset();
-    let is_one = record.transfer.debit == Line::Cash.of(market, asset)
-        && record.transfer.credit == Line::Owed.of(market, asset);
-    Some((reference, record.transfer.counterparty.filter(|_| is_one)?, amount))
+    // Under its own name, or, where its hold was let go before the money moved, as booked late.
+    state.by_reference(reference).into_iter().find_map(|record| {
+        let (_, amount) = record.posted()?;
+        let asset = amount.asset();
+        let is_one = record.transfer.debit == Line::Cash.of(market, asset)
+            && record.transfer.credit == Line::Owed.of(market, asset);
+        Some((reference, record.transfer.counterparty.filter(|_| is_one)?, amount))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ::money::{Asset, SystemClock, Timestamp};
+    use ledger::{Kind, Ledger, Operation as Entered, TransferId};
+    use mandates::books::{self, Entry};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_deposit_that_is_booked_late_is_credited_like_any_other() {
+        let (market, payer) = (Party::new([1; 20]), Party::new([2; 20]));
+        let reference = Reference::derive("test/deposit", &[]);
+        let ledger = Ledger::in_memory(Arc::new(SystemClock));
+        for line in [Line::Cash, Line::Owed, Line::Funding] {
+            assert!(ledger.submit(line.open(market, Asset::MUSD).into()).await.unwrap().holds());
+        }
+        let held = Entry {
+            id: books::sale_id(reference),
+            book: market,
+            debit: Line::Cash,
+            credit: Line::Owed,
+            amount: Amount::from_minor(Asset::MUSD, 500),
+            kind: Kind::Financial,
+            counterparty: payer,
+            reference,
+            digest: [0; 32],
+            hold_until: Some(Timestamp::from_secs(u64::from(u32::MAX))),
+        };
+        let late = Entry {
+            id: TransferId::derive("chain/in", &[b"transaction"]),
+            hold_until: None,
+            ..held
+        };
+        let found = || ledger.read(|state| deposit(state, market, reference));
+        for operation in [held.transfer(), Entered::Void { hold: held.id }] {
+            assert!(ledger.submit(operation.into()).await.unwrap().holds());
+            assert_eq!(found(), None, "nothing is paid");
+        }
+        assert!(ledger.submit(late.transfer().into()).await.unwrap().holds());
+        assert_eq!(found(), Some((reference, payer, late.amount)));
+        // What is a gift by the books is nobody's deposit.
+        let gift = Reference::derive("test/gift", &[]);
+        let entry =
+            Entry { id: books::sale_id(gift), credit: Line::Funding, reference: gift, ..late };
+        assert!(ledger.submit(entry.transfer().into()).await.unwrap().holds());
+        assert_eq!(ledger.read(|state| deposit(state, market, gift)), None);
+    }
 }

@@ -1,17 +1,19 @@
 //! Who asks: a party's signature over its request, or the token of this home's own commands.
 //!
-//! A request is signed by EIP-191 (`personal_sign`) over five lines:
+//! A request is signed by EIP-191 (`personal_sign`) over six lines:
 //!
 //! ```text
 //! Machina market
 //! METHOD /path?query
 //! chain CHAIN_ID
+//! market ADDRESS
 //! at MILLISECONDS
 //! SHA-256 of the body, 64 hexadecimal digits
 //! ```
 //!
-//! with the headers `machina-party`, `machina-at` and `machina-signature`. It is good for
-//! [`WINDOW`]. A request that is sent twice asks for the same twice, and every operation at the
+//! with the headers `machina-party`, `machina-at` and `machina-signature`. The address is the
+//! market's own, where deposits are paid, with its checksum (EIP-55): many homes share a chain id,
+//! and what was signed for one market is worth nothing at another. It is good for [`WINDOW`]. A request that is sent twice asks for the same twice, and every operation at the
 //! market happens once: so no number has to be remembered.
 
 use std::str::FromStr as _;
@@ -26,14 +28,24 @@ use sha2::{Digest as _, Sha256};
 pub const WINDOW: Duration = Duration::from_secs(60);
 
 const PARTY: &str = "machina-party";
-const AT: &str = "machina-at";
+/// When it was signed, in milliseconds.
+pub const AT: &str = "machina-at";
 const SIGNATURE: &str = "machina-signature";
+
+/// For which market a request is signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The chain that its money is on.
+    pub chain_id: u64,
+    /// Its own address.
+    pub market: Party,
+}
 
 /// Who asks, by their signature.
 ///
 /// # Errors
 /// What is missing or wrong, in words.
-pub fn signer(parts: &Parts, body: &[u8], chain_id: u64, now: Timestamp) -> Result<Party, String> {
+pub fn signer(parts: &Parts, body: &[u8], place: Place, now: Timestamp) -> Result<Party, String> {
     let header = |name: &str| {
         let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
         value.ok_or_else(|| format!("the header `{name}` is missing: sign the request"))
@@ -50,8 +62,10 @@ pub fn signer(parts: &Parts, body: &[u8], chain_id: u64, now: Timestamp) -> Resu
     }
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let text = format!(
-        "Machina market\n{} {target}\nchain {chain_id}\nat {at}\n{}",
+        "Machina market\n{} {target}\nchain {}\nmarket {}\nat {at}\n{}",
         parts.method,
+        place.chain_id,
+        place.market,
         hex::encode(Sha256::digest(body))
     );
     let signature = Signature::from_str(header(SIGNATURE)?)
@@ -83,10 +97,14 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
 
+    const HERE: Place = Place { chain_id: 5, market: Party::new([8; 20]) };
+
     fn signed(body: &[u8], at: u64, target: &str) -> Parts {
         let key = PrivateKeySigner::from_bytes(&[7; 32].into()).unwrap();
         let digest = hex::encode(Sha256::digest(body));
-        let text = format!("Machina market\nPOST {target}\nchain 5\nat {at}\n{digest}");
+        let market = "0x0808080808080808080808080808080808080808";
+        let text =
+            format!("Machina market\nPOST {target}\nchain 5\nmarket {market}\nat {at}\n{digest}");
         let signature = key.sign_message_sync(text.as_bytes()).unwrap();
         let request = Request::post("http://localhost/market/operations?x=1")
             .header(PARTY, key.address().to_string())
@@ -100,19 +118,22 @@ mod tests {
         let target = "/market/operations?x=1";
         let good = signed(b"body", 1_000_000, target);
         let party = named(&good).unwrap();
-        assert_eq!(signer(&good, b"body", 5, NOW), Ok(party));
-        assert!(signer(&good, b"other", 5, NOW).is_err(), "another body");
-        assert!(signer(&good, b"body", 6, NOW).is_err(), "another chain");
-        assert!(signer(&signed(b"body", 1_000_000, "/market/x"), b"body", 5, NOW).is_err());
+        assert_eq!(signer(&good, b"body", HERE, NOW), Ok(party));
+        assert!(signer(&good, b"other", HERE, NOW).is_err(), "another body");
+        let elsewhere = Place { chain_id: 6, ..HERE };
+        assert!(signer(&good, b"body", elsewhere, NOW).is_err(), "another chain");
+        let other = Place { market: Party::new([9; 20]), ..HERE };
+        assert!(signer(&good, b"body", other, NOW).is_err(), "another market");
+        assert!(signer(&signed(b"body", 1_000_000, "/market/x"), b"body", HERE, NOW).is_err());
         for late in [Timestamp::from_secs(939), Timestamp::from_secs(1_061)] {
-            let refused = signer(&good, b"body", 5, late).unwrap_err();
+            let refused = signer(&good, b"body", HERE, late).unwrap_err();
             assert!(refused.contains("sign it again"), "{refused}");
         }
         let mut other = signed(b"body", 1_000_000, target);
         let stranger = Party::new([9; 20]).to_string();
         other.headers.insert(PARTY, stranger.parse().unwrap());
-        assert!(signer(&other, b"body", 5, NOW).is_err());
+        assert!(signer(&other, b"body", HERE, NOW).is_err());
         other.headers.remove(PARTY);
-        assert!(signer(&other, b"body", 5, NOW).unwrap_err().contains("machina-party"));
+        assert!(signer(&other, b"body", HERE, NOW).unwrap_err().contains("machina-party"));
     }
 }
