@@ -148,3 +148,19 @@ fn what_cannot_be_hired_for_says_why_and_spends_nothing() {
     assert_eq!(line(&shopper, "cash"), 5_000_000);
     up.stop();
 }
+
+#[test]
+fn what_lies_at_the_market_is_spent_within_the_mandate_too() {
+    let home = Home::new();
+    let up = home.up();
+    for _ in 0..2 {
+        let pay_in = HTTP.post(up.url("/api/v1/market/deposit")).bearer_auth(home.token());
+        let paid = ask(pay_in.json(&serde_json::json!({ "amount": "0.10" })));
+        assert_eq!(paid.status, 200, "{paid}");
+    }
+    let said = home.run(&["hire", ASKED, &path("coffee.png"), "--budget", "0.15"]);
+    assert_eq!(said.status.code(), Some(1), "{}", said.err);
+    assert!(said.err.contains("the mandate allows 0.10 MUSD for one payment"), "{}", said.err);
+    assert_eq!(home.json(&["jobs"]).as_array().map(Vec::len), Some(0), "nothing was opened");
+    up.stop();
+}
