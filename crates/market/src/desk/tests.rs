@@ -230,7 +230,8 @@ async fn who_names_a_digest_reads_only_bytes_that_it_had_and_so_does_who_it_hire
     let above = Terms { deliver_by: Timestamp::from_secs(9_000), ..terms(3, order) };
     let fund = Operation::Fund { job: above.id };
     done(&desk, [Operation::Open(Box::new(above)), fund]).await;
-    for (n, brief, may) in [(4, named, true), (5, known, false)] {
+    let other = desk.keep(document(CLIENT, b"another picture")).await.unwrap();
+    for (n, brief, may) in [(4, named, true), (5, other, false)] {
         let parent = Some(JobId::from_u128(3));
         let child = Terms { client: work, parent, ..terms(n, brief) };
         done(&desk, [Operation::Open(Box::new(child))]).await;
