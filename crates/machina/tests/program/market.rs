@@ -234,7 +234,7 @@ fn a_power_failure_in_the_middle_of_jobs_leaves_nobodys_money_stuck() {
     shopper.pay_in("0.08");
     assert_eq!(shopper.free(), 80_000, "a deposit that is answered is credited");
     // What nobody can work on hires nobody: at a posted price no machine is asked first.
-    let unknown = json!("ab".repeat(32));
+    let unknown = json!(format!("0x{}", "ab".repeat(32)));
     let terms = shopper.terms(&"0".repeat(32), &skill, &unknown, json!({}));
     let said = shopper.post("/market/operations", &json!([{ "open": terms }]));
     assert_eq!(said.status, 409, "{said}");
