@@ -58,7 +58,8 @@ async function listed(look, query = "") {
   }
 }
 
-const machines = info.parties.filter((party) => party.role === "machine");
+// The labour market's own machines wait until somebody comes, and are not registered.
+const machines = info.parties.filter((party) => ["vision", "seller", "shopper"].includes(party.name));
 const home = await claim("every machine of the home is listed, with endpoints that answer", async () => {
   const list = await listed((agents) => agents.length >= machines.length);
   assert.equal(list.registry.toLowerCase(), `eip155:${info.chainId}:${IDENTITY}`.toLowerCase());

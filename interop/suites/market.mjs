@@ -110,8 +110,9 @@ await claim("an outsider works for an outsider: it bids, delivers, nobody challe
   const asked = await (await worker.say("GET", `/market/jobs/${id}/brief`)).text();
   assert.equal(asked, "what is the answer?");
   const theft = name();
-  await worker.does({ open: terms(theft, worker.address, { skill, brief, pricing: "quotes", check }) });
-  assert.equal((await worker.say("GET", `/market/jobs/${theft}/brief`)).status, 404, "a digest gives no right to bytes");
+  const stolen = terms(theft, worker.address, { skill, brief, pricing: "quotes", check });
+  const refused = await worker.json("POST", "/market/operations", [{ open: stolen }]);
+  assert.deepEqual([refused.status, refused.told.error], [409, "no_brief"], "a digest gives no right to bytes");
   await worker.does({ bid: { job: id, offer, price: musd(2_500) } });
   await client.does({ accept: { job: id, offer, by: client.address } });
   const answer = await worker.keep("42", "text/plain");

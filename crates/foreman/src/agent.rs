@@ -187,7 +187,7 @@ impl Agent {
             return Ok(Next::Hear);
         }
         let Ok(plan) = planned(&self.desk, job.terms.id)? else { return Ok(Next::Hear) };
-        if !self.can_be_worked_on(&plan)? {
+        if !self.can_be_worked_on(job.terms.id, &plan)? {
             return Ok(Next::Hear);
         }
         let tariff = self.desk.read(|state| tariff(state, &job.terms, self.settings.margin_bps));
@@ -210,10 +210,10 @@ impl Agent {
         Ok(told(job.terms.id, "bid", &outcome))
     }
 
-    /// Whether all files of a plan are at the desk. What is there stays there.
-    fn can_be_worked_on(&self, plan: &Plan) -> Result<bool, DeskError> {
+    /// Whether the job's client has handed in all files of its plan. What is there stays there.
+    fn can_be_worked_on(&self, job: JobId, plan: &Plan) -> Result<bool, DeskError> {
         for input in &plan.order().inputs {
-            if self.desk.document_len(input.digest)?.is_none() {
+            if !self.desk.may_use(job, input.digest)? {
                 return Ok(false);
             }
         }
@@ -229,7 +229,7 @@ impl Agent {
         };
         let children = self.desk.children(job.terms.id);
         // Before anything is spent.
-        if children.is_empty() && !self.can_be_worked_on(&plan)? {
+        if children.is_empty() && !self.can_be_worked_on(job.terms.id, &plan)? {
             return self.give_up(job).await;
         }
         let deliveries = deliveries(&self.desk, &children)?;
@@ -480,17 +480,8 @@ pub(crate) fn tariff(state: &State, terms: &Terms, margin_bps: u16) -> Tariff {
 /// What is to be done in a composite job, or why nothing can be. Whoever reads the same brief finds the same.
 fn planned(desk: &Desk, job: JobId) -> Result<Result<Plan, String>, DeskError> {
     let Some(brief) = desk.asked(job)? else { return Ok(Err(NO_BRIEF.into())) };
-    let order = match Order::from_json(&brief.body) {
-        Ok(order) => order,
-        Err(problem) => return Ok(Err(problem.to_string())),
-    };
-    // Nobody works on what the client names and never handed in.
-    for input in &order.inputs {
-        if !desk.may_use(job, input.digest)? {
-            return Ok(Err(NO_BRIEF.into()));
-        }
-    }
-    Ok(order.plan().map_err(|problem| problem.to_string()))
+    let plan = Order::from_json(&brief.body).and_then(|order| order.plan());
+    Ok(plan.map_err(|problem| problem.to_string()))
 }
 
 /// What these jobs delivered that passed its check: of equal work the first that was hired for. This is
