@@ -21,7 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
 
 use super::error::DeskError;
 use super::journal::{self, Head};
-use super::{Change, Document, MAX_BATCH, MAX_KEPT, MAX_KEPT_IN_ALL, Moved};
+use super::{
+    Change, Document, KEPT_BY_WORKER, KEPT_FOR_A_CENT, KEPT_FOR_WORK, MAX_BATCH, MAX_DOCUMENT,
+    MAX_KEPT, MAX_KEPT_IN_ALL, Moved,
+};
 use crate::id::{Digest, JobId};
 use crate::operation::{Operation, Outcome};
 use crate::state::State;
@@ -156,7 +159,7 @@ impl Writer {
         let mut admitted = Vec::with_capacity(tasks.len());
         for task in tasks {
             match task {
-                Task::Keep { document, reply, .. } if !self.has_room(&document) => {
+                Task::Keep { digest, document, reply, .. } if !self.has_room(digest, &document) => {
                     let _ = reply.send(Err(DeskError::DocumentsFull { party: document.author }));
                 }
                 task => admitted.push(task),
@@ -165,10 +168,34 @@ impl Writer {
         admitted
     }
 
-    fn has_room(&self, document: &Document) -> bool {
+    fn has_room(&self, digest: Digest, document: &Document) -> bool {
         let bytes = document.body.len() as u64;
         let own = self.kept.get(&document.author).copied().unwrap_or_default();
-        own + bytes <= MAX_KEPT && self.stored + bytes <= MAX_KEPT_IN_ALL
+        let works = self.ahead.works(document.author);
+        let reserved = if works { 0 } else { KEPT_FOR_WORK };
+        let fits = own + bytes <= self.allowance(document.author, works)
+            && self.stored + bytes <= MAX_KEPT_IN_ALL - reserved;
+        // What its author has here already takes no more room.
+        let is_here = || {
+            let connection = self.connection.lock().expect("the store is sound");
+            journal::holds(&connection, digest, document.author).unwrap_or(false)
+        };
+        fits || is_here()
+    }
+
+    /// How many bytes of documents a party may have here.
+    fn allowance(&self, party: Party, works: bool) -> u64 {
+        let committed = self.ahead.committed(party);
+        let minor = u128::try_from(committed.minor()).unwrap_or_default();
+        let cent = 10u128.pow(u32::from(committed.asset().scale().saturating_sub(2)));
+        let bytes = minor.saturating_mul(u128::from(KEPT_FOR_A_CENT)) / cent;
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let least = match (works, minor) {
+            (true, _) => KEPT_BY_WORKER,
+            (false, 1..) => MAX_DOCUMENT as u64,
+            (false, 0) => 0,
+        };
+        bytes.max(least).min(MAX_KEPT)
     }
 
     /// Takes one group from decision to effect.
