@@ -206,11 +206,10 @@ fn what_the_market_is_asked_wrongly_is_refused_with_the_reason() {
         assert_eq!(said.status, status, "{body}: {said}");
         assert!(said.json()["message"].as_str().is_some_and(|why| !why.is_empty()), "{said}");
     }
-    let refused =
-        ask_for(&json!([{ "enlist": { "party": shopper.party, "stake": musd(20_000) } }]));
-    assert_eq!(refused.status, 200, "{refused}");
-    assert_eq!(refused.json()[0]["outcome"], "refused");
-    assert!(refused.json()[0]["message"].as_str().unwrap().contains("0.00 MUSD free"), "{refused}");
+    // Who has nothing here writes nothing; with money it is told what is wrong.
+    let enlist = json!([{ "enlist": { "party": shopper.party, "stake": musd(20_000) } }]);
+    let unfunded = ask_for(&enlist);
+    assert_eq!(unfunded.status, 402, "{unfunded}");
     // Money that is none, and documents of who has nothing here.
     for path in ["/market/deposits", "/market/deposits?amount=0", "/market/deposits?amount=1e9"] {
         assert_eq!(ask(HTTP.post(up.url(path))).status, 400, "{path}");
@@ -221,6 +220,11 @@ fn what_the_market_is_asked_wrongly_is_refused_with_the_reason() {
     assert_eq!(kept.status, 402, "{kept}");
     assert_eq!(up.get("/market/jobs/none").status, 404);
     assert_eq!(shopper.post("/market/withdrawals", &json!({ "amount": musd(1) })).status, 422);
+    shopper.pay_in("0.01");
+    let refused = ask_for(&enlist);
+    assert_eq!(refused.status, 200, "{refused}");
+    assert_eq!(refused.json()[0]["outcome"], "refused");
+    assert!(refused.json()[0]["message"].as_str().unwrap().contains("0.01 MUSD free"), "{refused}");
     up.stop();
 }
 
@@ -267,7 +271,7 @@ fn a_power_failure_in_the_middle_of_jobs_leaves_nobodys_money_stuck() {
 }
 
 #[test]
-fn a_worker_from_outside_offers_by_its_signature() {
+fn a_worker_from_outside_signs_and_must_have_money_here() {
     let home = Home::new();
     let up = home.up();
     let key = alloy_signer_local::PrivateKeySigner::from_bytes(&[7; 32].into()).unwrap();
@@ -299,14 +303,12 @@ fn a_worker_from_outside_offers_by_its_signature() {
     let here = &rules["market"];
     assert_eq!(publish(here, &offer, &changed).status, 401, "it was signed for another request");
     assert_eq!(publish(&json!(worker), &offer, &offer).status, 401, "and for another market");
-    for outcome in ["applied", "exists"] {
-        let said = publish(here, &offer, &offer);
-        assert_eq!(said.status, 200, "{said}");
-        assert_eq!(said.json()[0]["outcome"], outcome);
-    }
+    // Its signature is good; what it offers is written when it has paid something in.
+    let said = publish(here, &offer, &offer);
+    assert_eq!(said.status, 402, "{said}");
     let listed = up.get("/market/offers?limit=200").json();
     let found = listed.as_array().unwrap().iter().any(|o| o["offer"]["worker"] == worker.as_str());
-    assert!(found, "{listed}");
+    assert!(!found, "{listed}");
     up.stop();
 }
 

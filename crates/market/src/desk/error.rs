@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use money::Party;
 use thiserror::Error;
 
-use super::{MAX_BATCH, MAX_DOCUMENT, MAX_KEPT, MAX_KEPT_IN_ALL};
+use super::{KEPT_FOR_A_CENT, MAX_BATCH, MAX_DOCUMENT, MAX_KEPT, MAX_KEPT_IN_ALL};
 
 /// Why the desk could not do its work. That an operation is refused is no error but an
 /// [`Outcome`](crate::Outcome).
@@ -82,7 +82,7 @@ pub enum DeskError {
     },
     /// A party, or all together, have as many documents here as they may.
     #[error(
-        "no more documents of {party} are kept: a party may have {MAX_KEPT} bytes here, and all together {MAX_KEPT_IN_ALL}"
+        "no more documents of {party} are kept: a party may have {KEPT_FOR_A_CENT} bytes here for each 0.01 that it has or has spent here, {MAX_KEPT} at most, and all together {MAX_KEPT_IN_ALL}; pay more in"
     )]
     DocumentsFull {
         /// Whose document it was.

@@ -16,8 +16,9 @@
 //! one batch stay together. All of a group carry the same moment.
 //!
 //! *Bounds.* [`MAX_BATCH`] operations and 256 MiB of documents wait at most; submitters wait for
-//! room. A document has at most [`MAX_DOCUMENT`] bytes, a party's documents together [`MAX_KEPT`], all
-//! together [`MAX_KEPT_IN_ALL`].
+//! room. A document has at most [`MAX_DOCUMENT`] bytes, a party's documents together [`KEPT_FOR_A_CENT`]
+//! for each hundredth that it has or has spent here, and [`MAX_KEPT`] at most; all together have
+//! [`MAX_KEPT_IN_ALL`], of which [`KEPT_FOR_WORK`] is for the deliverables of jobs under way.
 //!
 //! *Who may.* The desk believes that an operation comes from the party that it names: whoever calls
 //! has made sure. Who may read a brief or a deliverable it decides itself ([`Desk::brief`],
@@ -60,6 +61,15 @@ pub const MAX_BATCH: usize = 8192;
 pub const MAX_DOCUMENT: usize = 8 << 20;
 /// The most bytes of documents that one party may have here: 512 MiB.
 pub const MAX_KEPT: u64 = 512 << 20;
+/// The bytes of documents that a party may have here for each hundredth of the market's unit, as a cent of
+/// a dollar, that it has here or has spent here: 64 MiB; who has less than that may have one document.
+pub const KEPT_FOR_A_CENT: u64 = 64 << 20;
+/// The bytes that are left to those who work in a job under way: 1 GiB. Else who fills the rest would stop
+/// work that is paid for.
+pub const KEPT_FOR_WORK: u64 = 1 << 30;
+/// The bytes of documents that somebody who works in a job under way may have here, whatever its money:
+/// 64 MiB.
+pub const KEPT_BY_WORKER: u64 = 64 << 20;
 /// The most bytes of all documents: 8 GiB.
 pub const MAX_KEPT_IN_ALL: u64 = 8 << 30;
 /// The most entries of one page of a list.

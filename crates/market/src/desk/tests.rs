@@ -269,12 +269,41 @@ async fn documents_are_bounded_and_kept_once() {
         let odd = Document { media_type: media_type.into(), ..document(CLIENT, b"x") };
         assert_eq!(desk.keep(odd).await, Err(DeskError::MediaType));
     }
+    done(&desk, people()).await;
     let first = desk.keep(document(CLIENT, b"the same")).await.unwrap();
-    assert_eq!(desk.keep(document(STRANGER, b"the same")).await, Ok(first));
+    assert_eq!(desk.keep(document(WORKER, b"the same")).await, Ok(first));
     assert_eq!(desk.document(first).unwrap().unwrap().author, party(CLIENT));
     let many = vec![Operation::Tick; MAX_BATCH + 1];
     let refused = desk.submit_all(many).await;
     assert_eq!(refused, Err(DeskError::BatchTooLarge { operations: MAX_BATCH + 1 }));
+}
+
+#[tokio::test]
+async fn room_for_documents_grows_with_money_and_who_works_has_some() {
+    let desk = Desk::in_memory(settings(), clock()).unwrap();
+    done(&desk, people()).await;
+    let full = Some(DeskError::DocumentsFull { party: party(STRANGER) });
+    let keep = |n: u8| desk.keep(document(STRANGER, &vec![n; MAX_DOCUMENT]));
+    let pay = |id, minor| {
+        let (id, party) = (MoveId::from_u128(id), party(STRANGER));
+        done(&desk, [Operation::Deposit { id, party, amount: musd(minor) }])
+    };
+    assert_eq!(keep(1).await.err(), full.clone(), "who has nothing keeps nothing");
+    pay(50, 1).await;
+    keep(1).await.unwrap();
+    assert_eq!(keep(2).await.err(), full.clone());
+    keep(1).await.unwrap();
+    pay(51, 10_000).await;
+    for n in 2..=8 {
+        keep(n).await.unwrap();
+    }
+    assert_eq!(keep(9).await.err(), full);
+    // Who works in a job has room for what it delivers, though all its money is out.
+    done(&desk, hired(1, Digest::default())).await;
+    let (id, amount) = (MoveId::from_u128(52), desk.holding(party(WORKER)).free);
+    done(&desk, [Operation::Withdraw { id, party: party(WORKER), amount }]).await;
+    desk.keep(document(WORKER, &vec![0; MAX_DOCUMENT])).await.unwrap();
+    desk.keep(document(WORKER, &vec![1; MAX_DOCUMENT])).await.unwrap();
 }
 
 #[tokio::test]

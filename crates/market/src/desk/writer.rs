@@ -21,7 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, oneshot};
 
 use super::error::DeskError;
 use super::journal::{self, Head};
-use super::{Change, Document, MAX_BATCH, MAX_KEPT, MAX_KEPT_IN_ALL, Moved};
+use super::{
+    Change, Document, KEPT_BY_WORKER, KEPT_FOR_A_CENT, KEPT_FOR_WORK, MAX_BATCH, MAX_DOCUMENT,
+    MAX_KEPT, MAX_KEPT_IN_ALL, Moved,
+};
 use crate::id::{Digest, JobId};
 use crate::operation::{Operation, Outcome};
 use crate::state::State;
@@ -156,7 +159,7 @@ impl Writer {
         let mut admitted = Vec::with_capacity(tasks.len());
         for task in tasks {
             match task {
-                Task::Keep { document, reply, .. } if !self.has_room(&document) => {
+                Task::Keep { digest, document, reply, .. } if !self.has_room(digest, &document) => {
                     let _ = reply.send(Err(DeskError::DocumentsFull { party: document.author }));
                 }
                 task => admitted.push(task),
@@ -165,10 +168,33 @@ impl Writer {
         admitted
     }
 
-    fn has_room(&self, document: &Document) -> bool {
+    fn has_room(&self, digest: Digest, document: &Document) -> bool {
         let bytes = document.body.len() as u64;
         let own = self.kept.get(&document.author).copied().unwrap_or_default();
-        own + bytes <= MAX_KEPT && self.stored + bytes <= MAX_KEPT_IN_ALL
+        let fits =
+            |allowed: u64, in_all: u64| own + bytes <= allowed && self.stored + bytes <= in_all;
+        // Looked for in this order: what most have, what is here already and takes no more room, and
+        // last what asks for all jobs under way.
+        let is_here = || {
+            let connection = self.connection.lock().expect("the store is sound");
+            journal::holds(&connection, digest, document.author).unwrap_or(false)
+        };
+        let bought = self.room_bought(document.author);
+        fits(bought, MAX_KEPT_IN_ALL - KEPT_FOR_WORK)
+            || is_here()
+            || (fits(bought.max(KEPT_BY_WORKER), MAX_KEPT_IN_ALL)
+                && self.ahead.works(document.author))
+    }
+
+    /// How many bytes of documents a party may have here by its money.
+    fn room_bought(&self, party: Party) -> u64 {
+        let committed = self.ahead.committed(party);
+        let Some(minor) = u128::try_from(committed.minor()).ok().filter(|minor| *minor > 0) else {
+            return 0;
+        };
+        let cent = 10u128.pow(u32::from(committed.asset().scale().saturating_sub(2)));
+        let bytes = minor.saturating_mul(u128::from(KEPT_FOR_A_CENT)) / cent;
+        u64::try_from(bytes).unwrap_or(u64::MAX).clamp(MAX_DOCUMENT as u64, MAX_KEPT)
     }
 
     /// Takes one group from decision to effect.

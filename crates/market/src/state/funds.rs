@@ -18,6 +18,7 @@ impl State {
         }
         let place = self.place(party);
         self.holders[place].free += minor;
+        self.holders[place].paid_in += minor;
         self.deposited += minor;
         self.moves.insert(id, (place, minor));
         Ok(Step::Done)
@@ -31,6 +32,7 @@ impl State {
         self.afford(party, minor)?;
         let place = self.place(party);
         self.holders[place].free -= minor;
+        self.holders[place].paid_in -= minor;
         self.deposited -= minor;
         self.moves.insert(id, (place, -minor));
         Ok(Step::Done)

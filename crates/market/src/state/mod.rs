@@ -80,6 +80,8 @@ struct Holder {
     party: Party,
     /// What it may spend.
     free: i128,
+    /// What it paid in and did not take out again; less than nothing if it took out what it earned.
+    paid_in: i128,
     /// What it has at stake as a checker.
     stake: i128,
     /// What of that stands behind seats it has now.
@@ -257,7 +259,7 @@ impl State {
             return place;
         }
         let place = self.holders.len();
-        self.holders.push(Holder { party, free: 0, stake: 0, locked: 0, offers: 0 });
+        self.holders.push(Holder { party, free: 0, paid_in: 0, stake: 0, locked: 0, offers: 0 });
         self.holder_index.insert(party, place);
         place
     }

@@ -146,6 +146,29 @@ impl State {
         Some((self.holders[place].party, self.amount(-minor)))
     }
 
+    /// What of a party's money is in the market or was spent there: what it has free and in the pool, or
+    /// what it paid in and did not take out again if that is more.
+    pub fn committed(&self, party: Party) -> Amount {
+        let minor = self.holder_index.get(&party).map_or(0, |place| {
+            let holder = &self.holders[*place];
+            holder.paid_in.max(holder.free + holder.stake)
+        });
+        self.amount(minor)
+    }
+
+    /// Whether a party works in a job that is under way.
+    pub fn works(&self, party: Party) -> bool {
+        self.under_way().any(|job| job.worker == Some(party))
+    }
+
+    /// Whether something of a party's is in the market now: money, a stake, or a job under way that it
+    /// ordered or works in.
+    pub fn takes_part(&self, party: Party) -> bool {
+        let has_some = self.free(party) > 0 || self.staked(party).0 > 0;
+        let is_in = |job: &Job| job.terms.client == party || job.worker == Some(party);
+        has_some || self.under_way().any(is_in)
+    }
+
     /// How many checkers could be drawn.
     pub fn checkers(&self) -> u32 {
         self.pool.members()

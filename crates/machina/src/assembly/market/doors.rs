@@ -201,6 +201,14 @@ impl Doors {
         }
         Ok(party)
     }
+
+    /// The refusal for who has nothing in the market: what is written stays, and keys cost nothing, so
+    /// whoever has nothing here could fill journal and disk for nothing.
+    fn unfunded(&self, party: Party) -> Option<Response> {
+        let takes_part = self.market.desk().read(|state| state.takes_part(party));
+        let why = "only who has money here takes part: POST /market/deposits first, any amount";
+        (!takes_part).then(|| say(StatusCode::PAYMENT_REQUIRED, "unfunded", why))
+    }
 }
 
 async fn operations(State(doors): State<Doors>, request: Request) -> Response {
@@ -244,6 +252,9 @@ async fn operations(State(doors): State<Doors>, request: Request) -> Response {
             };
             return say(StatusCode::FORBIDDEN, "not_yours", why);
         }
+    }
+    if let Some(refusal) = doors.unfunded(by) {
+        return refusal;
     }
     let described = asked.iter().filter(|o| matches!(o, Operation::Open(_))).count();
     if described > 0 && desk.read(|state| state.unfunded(by)) + described > MOST_UNFUNDED {
@@ -320,15 +331,8 @@ async fn keep(State(doors): State<Doors>, request: Request) -> Response {
         Ok(author) => author,
         Err(refusal) => return *refusal,
     };
-    // Who has nothing here could fill the disk for nothing.
-    let has_some = doors.market.desk().read(|state| {
-        let holding = state.holding(author);
-        let works = || state.under_way().any(|job| job.worker == Some(author));
-        holding.free.is_positive() || holding.stake.is_positive() || works()
-    });
-    if !has_some {
-        let why = "documents are kept for who has money here: POST /market/deposits first";
-        return say(StatusCode::PAYMENT_REQUIRED, "unfunded", why);
+    if let Some(refusal) = doors.unfunded(author) {
+        return refusal;
     }
     let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let media_type = media_type.unwrap_or("application/octet-stream").to_owned();
