@@ -182,6 +182,40 @@ async fn a_crash_in_the_middle_is_told_by_the_next_purchase_to_the_unit() {
     }
 }
 
+/// Lost answers are asked for again by the same request, in order: each tells the total of when it
+/// was given, and neither makes a liar of its seller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_request_again_is_told_what_its_lost_twins_were_charged() {
+    // One after the other, and as it happens.
+    for at_once in [1_usize, 6] {
+        let (town, shop, buyer) = scene(16).await;
+        let between = Meddler::before(&shop, vec![Meddling::HangAfter; 6]).await;
+        let mut lost = JoinSet::new();
+        for _ in 0..6 / at_once {
+            let purchases = (0..at_once).map(|_| between.purchase(&shop, "job:same"));
+            let mut tasks = all_at_once(&buyer, purchases);
+            lost.spawn(async move { while tasks.join_next().await.is_some() {} });
+            for _ in 0..at_once {
+                between.hangs.acquire().await.unwrap().forget();
+            }
+        }
+        lost.shutdown().await;
+        assert_eq!(figures(&buyer), (100 * COST, COST, 6 * COST));
+        // Nobody knows what became of this one, so that the next go in order.
+        let failed = buyer.buy_by(&between.purchase(&shop, "fail"), CHANNEL).await;
+        assert!(matches!(failed, Err(BuyError::Unanswered { .. })), "{failed:?}");
+        // The seller served six; who asks again gets what it paid for, once each.
+        let work = shop.work.count();
+        for told in 1..=6 {
+            buyer.buy_by(&between.purchase(&shop, "job:same"), CHANNEL).await.unwrap();
+            assert_eq!(figures(&buyer), (100 * COST, (1 + told) * COST, (7 - told) * COST));
+        }
+        assert_eq!(shop.work.count(), work, "nothing was worked on twice");
+        buyer.buy_by(&shop.purchase("job:after"), CHANNEL).await.unwrap();
+        assert_eq!(is_equal(&town, &shop, &buyer).await, 8 * COST);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_on_the_chain_tells_what_many_lost_answers_did_not() {
     let (town, shop, buyer) = scene(32).await;

@@ -3,6 +3,7 @@
 //! | what the seller says | what is booked | next |
 //! |---|---|---|
 //! | delivered, with a charge that adds up | the charge is posted, older open vouchers are void | – |
+//! | the same, and this voucher had been signed for this request before | the charge is posted, others stay held | the next in order tells |
 //! | delivered, and the numbers do not add up | the voucher stays held | the channel is stopped |
 //! | it had charged an earlier voucher, with our signature on it | that one is posted | one new voucher |
 //! | refused (4xx) | the voucher is void: the next may be the same | – |
@@ -16,6 +17,7 @@ use std::time::Duration;
 use alloy_primitives::{B256, Bytes};
 use http::StatusCode;
 use ledger::{Evidence, Outcome, Status, Write};
+use mandates::books::Line;
 use mandates::{Fate, HeldVoucher, MandateError, VoucherSpend, books};
 use money::Amount;
 use serde::Deserialize;
@@ -111,7 +113,8 @@ impl Buyer {
                 // The book may lack what is in the channel; the next purchase looks first.
                 channel.known.compared = false;
             }
-            let word = self.word(channel.id, &voucher, &answer, false)?;
+            let again = self.was_signed_before(voucher.spend());
+            let word = self.word(channel.id, &voucher, &answer, again)?;
             if let Word::Corrects(quote) = word {
                 if deposited {
                     deposit = None;
@@ -138,7 +141,7 @@ impl Buyer {
                 return Err(self.unpaid(purchase, &answer, said, &voucher, channel.id));
             }
             return self
-                .conclude_voucher(purchase, answer, word, voucher, deposit, made, channel)
+                .conclude_voucher(purchase, answer, word, voucher, deposit, made, channel, again)
                 .await;
         }
     }
@@ -198,6 +201,19 @@ impl Buyer {
         self.ledger.read(|state| {
             let mut same = state.by_reference(spend.reference).into_iter();
             same.any(|r| r.transfer.digest == spend.digest && r.posted().is_some())
+        })
+    }
+
+    /// Whether this very voucher was signed for this very request before. It may have run ahead, and
+    /// its answer was lost: then it is answered now, with the total of then. That says what this
+    /// voucher was charged, and nothing of others that were under way beside it.
+    fn was_signed_before(&self, spend: &VoucherSpend) -> bool {
+        let own = spend.hold_id();
+        let purchases = Line::Purchases.of(self.party(), spend.amount.asset());
+        self.ledger.read(|state| {
+            let held = state.by_reference(spend.reference).into_iter();
+            held.filter(|r| r.transfer.debit == purchases && r.transfer.id != own)
+                .any(|r| r.transfer.digest == spend.digest)
         })
     }
 
@@ -386,14 +402,14 @@ impl Buyer {
 
     /// What an answer means.
     ///
-    /// What others are charged meanwhile is in the total of a voucher that runs `ahead`, so that
-    /// tells less.
+    /// What others were charged meanwhile is in the total of a voucher that runs, or may once have
+    /// run, `beside` them: so that tells less.
     pub(super) fn word(
         &self,
         channel: B256,
         voucher: &HeldVoucher,
         answer: &Result<Answer, BuyError>,
-        ahead: bool,
+        beside: bool,
     ) -> Result<Word, BuyError> {
         let Ok(answer) = answer else { return Ok(Word::Open) };
         if let Some(quote) = refusal(answer) {
@@ -436,7 +452,7 @@ impl Buyer {
         }
         let total = units(spend.cumulative) - units(spend.amount) + charged;
         let book = self.book_of(channel)?;
-        let counts = |said: Units| match ahead {
+        let counts = |said: Units| match beside {
             false => said.0 == total,
             true => said.0 >= charged && said.0 <= units(book.balance),
         };
@@ -460,6 +476,7 @@ impl Buyer {
         deposit: Option<SignedDeposit>,
         made: Option<Made>,
         channel: InHand,
+        again: bool,
     ) -> Result<Bought, BuyError> {
         let spend = voucher.spend();
         let held = matches!(made, None | Some(Made::Booked));
@@ -482,7 +499,8 @@ impl Buyer {
         };
         let mut unbooked = Vec::new();
         let settled = match charged.filter(|_| held) {
-            // A charge tells that no older voucher was charged: the total would be another.
+            // A charge tells that no older voucher was charged: the total would be another. One that
+            // may have been charged long ago tells so of its own twins alone.
             Some(charged) => {
                 let own = self.own(&voucher, 1);
                 let mut fates = vec![Fate { hold: own.hold, charged }];
@@ -492,6 +510,7 @@ impl Buyer {
                     fates.extend(
                         open.iter()
                             .filter(|hold| hold.sequence < own.sequence)
+                            .filter(|hold| !again || hold.transfer.reference == reference)
                             .map(|hold| Fate { hold: hold.transfer.id, charged: zero }),
                     );
                 }
@@ -512,7 +531,7 @@ impl Buyer {
         }
         // What the seller confirmed is where others may run ahead from; else nobody may.
         match (&word, held && booked) {
-            (Word::Charged(_), true) => channel.known.ahead.begin(spend.cumulative),
+            (Word::Charged(_), true) if !again => channel.known.ahead.begin(spend.cumulative),
             (Word::No, _) => {}
             _ => channel.known.ahead.end(),
         }
