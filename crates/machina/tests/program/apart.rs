@@ -4,7 +4,7 @@
 //! the first's facilitator; the third buys. None of them knows the others but by address. Which one is
 //! killed after how many answers follows from the seed; what it interrupts, so far as threads allow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -201,11 +201,12 @@ fn buyer_gate_and_facilitator_die_in_turn_and_every_payment_is_made_once() {
     // Each payment once, in both books or in neither.
     assert!(purchases.values().chain(sales.values()).all(|one| *one == [COST]), "booked twice");
     assert_eq!(purchases, sales);
-    let mut acknowledged = BTreeSet::new();
+    let mut acknowledged = BTreeMap::new();
     for report in &paid {
         let reference = report["reference"].as_str().expect("a name").to_string();
         assert!(purchases.contains_key(&reference), "{reference} was acknowledged and is lost");
-        assert!(acknowledged.insert(reference.clone()), "{reference} paid for two");
+        let twin = acknowledged.insert(reference, report);
+        assert!(twin.is_none(), "one payment, two purchases: {report} and {twin:?}");
     }
     // What moved at once moved once.
     let (from, to) = (party(&buyer.up().info, "shopper"), party(&seller.up().info, "vision"));

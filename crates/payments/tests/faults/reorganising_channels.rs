@@ -9,8 +9,8 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use alloy_signer_local::PrivateKeySigner;
 use mandates::books::Line;
-use payments::channel::{Collect, TillLimits};
-use payments::{EmbeddedFacilitator, Facilitator, GateLimits};
+use payments::channel::{Collect, SCHEME, TillLimits};
+use payments::{BuyerLimits, EmbeddedFacilitator, Facilitator, GateLimits};
 use serde_json::{Value, json};
 use settlement::SenderLimits;
 
@@ -252,4 +252,31 @@ async fn a_refund_that_somebody_elsewhere_calls_done_stays_set_aside_until_it_co
     shop.gate.recover(seller()).await;
     assert_eq!(town.unearned(&client.config), (0, 0));
     is_whole(&town).await;
+}
+
+/// Its seller delivers on a deposit that the buyer does not count yet. When it counts, so does what
+/// was delivered: the same request buys new work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_delivered_before_its_deposit_counted_is_not_bought_again() {
+    let (mut town, fork) = forked(0).await;
+    let shop = town.channel_shop().await;
+    let everything = musd(100 * PRICED);
+    drop(town.buyer_with(0x41, everything, everything, BuyerLimits::default()).await);
+    passes(&town, 4).await;
+    let limits = SenderLimits { confirmations: Some(3), ..SenderLimits::default() };
+    town.chain = town::connect_by(fork.clone(), town::sender(), limits).await;
+    let buyer = town.same_buyer(0x41, BuyerLimits::default());
+    let buy = async || buyer.buy_by(&shop.purchase("job:same"), Some(SCHEME)).await;
+    let first = buy().await.unwrap();
+    let book = || buyer.channels().unwrap()[0].book.clone();
+    assert_eq!(book().balance.minor(), 0, "its block may vanish");
+    passes(&town, 4).await;
+    let found = town.bookkeeper(&[buyer.party()]).reconcile(true).await.unwrap();
+    assert_eq!((found.posted, book().held.minor()), (1, PRICED), "{found:?}");
+    let second = buy().await.unwrap();
+    assert_ne!(first.body, second.body, "the same answer was paid for twice");
+    let names = [first, second].map(|bought| bought.paid.unwrap().reference);
+    assert_ne!(names[0], names[1]);
+    assert_eq!(shop.work.count(), 2);
+    assert_eq!((book().charged.minor(), book().held.minor()), (2 * PRICED, 0));
 }

@@ -87,8 +87,9 @@ impl Buyer {
         let before = units(book.charged);
         let Some(more) = charged.checked_sub(before).filter(|more| *more > 0) else {
             let why = format!("its seller goes back to {charged} minor units of {before}");
-            if charged == before && own.is_some_and(|own| own.base < charged) {
-                // Another of this machine was faster: by now the book has what the seller proves.
+            if own.is_some_and(|own| own.base < charged) {
+                // Another of this machine was faster: by now the book has what the seller proves, or
+                // more, since it may have been charged again after the seller said so.
                 self.mandates.settle_vouchers(&release, Vec::new()).await?;
                 return Ok(Corrected::GoOn);
             }

@@ -59,6 +59,17 @@ const OPENED: &str = "channel/opened";
 /// Why nothing is signed any more, kept there too.
 const STOPPED: &str = "channel/stopped";
 
+/// What a seller charged for a voucher whose deposit our book did not have yet, kept with the
+/// voucher's name: it is booked when the book has both.
+const CHARGED: &str = "channel/charged";
+
+/// The body of a [`CHARGED`] document.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    spend: VoucherSpend,
+    charged: Amount,
+}
+
 /// When and how a buyer uses payment channels.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelPolicy {
@@ -455,6 +466,27 @@ impl Buyer {
         Ok(())
     }
 
+    /// Books what sellers had charged for vouchers before the book had their deposits. Without it the
+    /// same request would be paid for with the same total, and get what was delivered before.
+    async fn book_what_was_told(&self, channel: B256) -> Result<(), BuyError> {
+        let open = self.mandates.open_vouchers(self.party(), self.chain.token().asset, channel.0);
+        for voucher in open {
+            for document in self.ledger.evidence(voucher.transfer.reference)? {
+                if !document.evidence.stage.starts_with(CHARGED) {
+                    continue;
+                }
+                let told: Option<Told> = serde_json::from_slice(&document.evidence.body).ok();
+                if let Some(Told { spend, charged }) = told
+                    && spend.hold_id() == voucher.transfer.id
+                {
+                    let fate = Fate { hold: spend.hold_id(), charged };
+                    self.mandates.settle_vouchers(&[fate], Vec::new()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes sure that the book has the channel as the chain has it. Says why it cannot be used.
     async fn compare(
         &self,
@@ -515,6 +547,7 @@ impl Buyer {
             let contract = Party::from(settlement::channels::CONTRACT);
             self.mandates.adopt_channel(self.party(), id.0, balance, charged, contract).await?;
         }
+        self.book_what_was_told(id).await?;
         // A deposit that is under way may still come to the chain: then the book lacks it.
         channel.known.compared = !self.deposit_under_way(id.0);
         Ok(None)

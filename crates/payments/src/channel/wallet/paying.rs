@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 
 use super::correcting::{Corrected, Own};
 use super::depositing::{FIRST_VOUCHER, Made, SignedDeposit};
-use super::{Buyer, InHand, Offered};
+use super::{Buyer, CHARGED, InHand, Offered, Told};
 use crate::buyer::{Answer, Bought, BuyError, Paid, Purchase, blame, may_be_repeated, receipt};
 use crate::buyer::{bound_to, shown, stage, summary};
 use crate::channel::wire::{ChannelState, Payload, Units, Voucher};
@@ -120,15 +120,17 @@ impl Buyer {
                     deposit = None;
                 }
                 let own = held.then(|| self.own(&voucher, sent));
-                let said = match self.correct(&mut channel, &quote, own).await? {
+                let corrected = self.correct(&mut channel, &quote, own).await?;
+                if let (Corrected::GoOn, Some(own)) = (&corrected, own) {
+                    // Not this one was charged, and it will not be sent again.
+                    let charged = Amount::zero(offered.amount.asset());
+                    let fate = Fate { hold: own.hold, charged };
+                    self.mandates.settle_vouchers(&[fate], Vec::new()).await?;
+                }
+                let said = match corrected {
                     // It may be wrong once; a seller that always is would have us sign for ever.
                     Corrected::GoOn if may_correct => {
                         may_correct = false;
-                        if let Some(own) = own {
-                            let charged = Amount::zero(offered.amount.asset());
-                            let fate = Fate { hold: own.hold, charged };
-                            self.mandates.settle_vouchers(&[fate], Vec::new()).await?;
-                        }
                         continue;
                     }
                     Corrected::GoOn => {
@@ -483,7 +485,7 @@ impl Buyer {
         let (reference, amount) = (spend.reference, spend.amount);
         let zero = Amount::zero(amount.asset());
         let said = numbered(stage::ANSWER, spend.attempt);
-        let evidence: Vec<Evidence> = answer
+        let mut evidence: Vec<Evidence> = answer
             .as_ref()
             .ok()
             .map(|answer| documents::json(reference, &said, &summary(answer)))
@@ -497,6 +499,10 @@ impl Buyer {
             Word::No => Some(zero),
             Word::Silent | Word::Lie(_) | Word::Open | Word::Corrects(_) => None,
         };
+        if let (Word::Charged(_), Some(charged), false) = (&word, charged, held) {
+            let told = Told { spend: spend.clone(), charged };
+            evidence.push(documents::json(reference, &numbered(CHARGED, spend.attempt), &told));
+        }
         let mut unbooked = Vec::new();
         let settled = match charged.filter(|_| held) {
             // A charge tells that no older voucher was charged: the total would be another. One that
