@@ -1,7 +1,7 @@
 //! A sealed block as the node keeps it: header, transactions, and what each of them did.
 
 use crate::transaction::Transaction;
-use alloy_consensus::{Header, ReceiptEnvelope, TxReceipt};
+use alloy_consensus::{Header, Receipt, ReceiptEnvelope, TxReceipt, TxType};
 use alloy_eips::Encodable2718;
 use alloy_primitives::{Address, B256, Bloom, Log};
 use alloy_rlp::{Encodable, length_of_length};
@@ -10,7 +10,9 @@ use std::sync::Arc;
 /// What executing one transaction came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
-    pub(crate) receipt: ReceiptEnvelope,
+    pub(crate) kind: TxType,
+    /// Without its bloom filter, which is 256 bytes and follows from the logs.
+    pub(crate) receipt: Receipt,
     /// Gas that this transaction alone used.
     pub(crate) gas_used: u64,
     /// The address of the contract that it created at top level.
@@ -21,7 +23,12 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn logs(&self) -> &[Log] {
-        self.receipt.logs()
+        &self.receipt.logs
+    }
+
+    /// The receipt as the block commits to it.
+    pub(crate) fn envelope(&self) -> ReceiptEnvelope {
+        ReceiptEnvelope::from_typed(self.kind, self.receipt.clone())
     }
 }
 
@@ -58,14 +65,11 @@ pub(crate) fn transactions_root(transactions: &[Arc<Transaction>]) -> B256 {
     })
 }
 
-/// The root over a block's receipts.
-pub(crate) fn receipts_root(outcomes: &[Outcome]) -> B256 {
-    alloy_trie::root::ordered_trie_root_with_encoder(outcomes, |outcome, out| {
-        outcome.receipt.encode_2718(out);
-    })
-}
-
-/// The union of the receipts' blooms.
-pub(crate) fn logs_bloom(outcomes: &[Outcome]) -> Bloom {
-    outcomes.iter().fold(Bloom::ZERO, |bloom, outcome| bloom | outcome.receipt.bloom())
+/// The root over a block's receipts, and the union of their blooms.
+pub(crate) fn receipts_root(outcomes: &[Outcome]) -> (B256, Bloom) {
+    let receipts: Vec<ReceiptEnvelope> = outcomes.iter().map(Outcome::envelope).collect();
+    let root = alloy_trie::root::ordered_trie_root_with_encoder(&receipts, |receipt, out| {
+        receipt.encode_2718(out);
+    });
+    (root, receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom()))
 }

@@ -15,7 +15,7 @@ use crate::{
     state::{MissingCode, State},
     transaction::Transaction,
 };
-use alloy_consensus::{Header, Receipt, ReceiptEnvelope, Transaction as _};
+use alloy_consensus::{Header, Receipt, Transaction as _};
 use alloy_eips::{
     eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS, eip7840::BlobParams,
 };
@@ -269,10 +269,11 @@ fn outcome(
         _ => None,
     };
     // Logs of a reverted transaction are undone with it.
-    let logs: Vec<Log> = if success { result.into_logs() } else { Vec::new() };
+    let mut logs: Vec<Log> = if success { result.into_logs() } else { Vec::new() };
+    // They are kept for good.
+    logs.shrink_to_fit();
     let receipt = Receipt { status: success.into(), cumulative_gas_used, logs };
-    let receipt = ReceiptEnvelope::from_typed(transaction.envelope.tx_type(), receipt);
-    Outcome { receipt, gas_used, created, first_log }
+    Outcome { kind: transaction.envelope.tx_type(), receipt, gas_used, created, first_log }
 }
 
 #[cfg(test)]

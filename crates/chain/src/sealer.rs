@@ -107,8 +107,7 @@ fn seal(
     if !included.is_empty() {
         header.gas_used = gas_used;
         header.transactions_root = block::transactions_root(&included);
-        header.receipts_root = block::receipts_root(&outcomes);
-        header.logs_bloom = block::logs_bloom(&outcomes);
+        (header.receipts_root, header.logs_bloom) = block::receipts_root(&outcomes);
         header.state_root = state.root();
         let hash = header.hash_slow();
         let block = Arc::new(Block { header, hash, transactions: included, outcomes });
@@ -205,7 +204,7 @@ fn replay_block(
     same(path, number, "the gas used", header.gas_used, gas_used)?;
     let root = block::transactions_root(&included);
     same(path, number, "the transactions root", header.transactions_root, root)?;
-    let root = block::receipts_root(&outcomes);
+    let (root, _) = block::receipts_root(&outcomes);
     same(path, number, "the receipts root", header.receipts_root, root)?;
     let hash = header.hash_slow();
     history.publish(Arc::new(Block { header, hash, transactions: included, outcomes }), state);

@@ -2,8 +2,8 @@
 //!
 //! A trie is a value: `clone` copies one pointer, and the copy never sees later changes. An update
 //! copies only the nodes on its path, and only those that an older copy still shares. Each node
-//! caches the RLP reference by which its parent names it, so a root costs one hash for every node
-//! that changed since the last root, no more.
+//! caches the hash by which its parent names it, so a root costs one hash for every node that changed
+//! since the last root, no more.
 //!
 //! Keys all have 32 bytes, so no key is a prefix of another and branch nodes carry no value.
 //! Reads and writes walk at most 64 nodes; so does the recursion.
@@ -36,47 +36,119 @@ impl<V> Default for Trie<V> {
 #[derive(Clone, Debug)]
 struct Node<V> {
     kind: Kind<V>,
-    /// How the parent refers to this node: its RLP if shorter than 32 bytes, else its hash.
-    reference: OnceLock<RlpNode>,
+    /// The hash by which the parent names this node, which depends on how deep it stands. A node of
+    /// less than 32 bytes is named by its bytes, which are few, so they are made anew each time.
+    hash: OnceLock<B256>,
 }
 
 #[derive(Clone, Debug)]
 enum Kind<V> {
-    Leaf { path: Nibbles, value: V },
-    Extension { path: Nibbles, child: Arc<Node<V>> },
-    Branch { children: Box<[Option<Arc<Node<V>>>; 16]> },
+    /// Its path is what is left of the key at its depth. Keeping the key whole is smaller, and
+    /// nothing has to be joined when a leaf moves up or down.
+    Leaf {
+        key: B256,
+        value: V,
+    },
+    Extension {
+        path: Nibbles,
+        child: Arc<Node<V>>,
+    },
+    Branch(Children<V>),
+}
+
+/// The two to sixteen children of a branch, in the order of their nibbles. Only those that are there
+/// take room: most branches stand right above the leaves and have three or four.
+#[derive(Clone, Debug)]
+struct Children<V> {
+    mask: u16,
+    there: Vec<Arc<Node<V>>>,
+}
+
+impl<V> Children<V> {
+    fn of(two: [(usize, Arc<Node<V>>); 2]) -> Self {
+        let mut children = Self { mask: 0, there: Vec::with_capacity(2) };
+        for (nibble, child) in two {
+            children.add(nibble, child);
+        }
+        children
+    }
+
+    /// Where the child of this nibble is among those that are there, if it is.
+    fn place(&self, nibble: usize) -> Option<usize> {
+        (self.mask & (1 << nibble) != 0).then(|| self.before(nibble))
+    }
+
+    /// How many children come before this nibble's place.
+    fn before(&self, nibble: usize) -> usize {
+        (self.mask & ((1 << nibble) - 1)).count_ones() as usize
+    }
+
+    fn get(&self, nibble: usize) -> Option<&Arc<Node<V>>> {
+        self.place(nibble).map(|place| &self.there[place])
+    }
+
+    fn get_mut(&mut self, nibble: usize) -> Option<&mut Arc<Node<V>>> {
+        self.place(nibble).map(|place| &mut self.there[place])
+    }
+
+    /// Adds the child of a nibble that has none.
+    fn add(&mut self, nibble: usize, child: Arc<Node<V>>) {
+        let place = self.before(nibble);
+        self.mask |= 1 << nibble;
+        self.there.reserve_exact(1);
+        self.there.insert(place, child);
+    }
+
+    /// Takes the child of a nibble out.
+    fn take(&mut self, nibble: usize) -> Option<Arc<Node<V>>> {
+        let place = self.place(nibble)?;
+        self.mask &= !(1 << nibble);
+        Some(self.there.remove(place))
+    }
+
+    /// The only child that is left, with its nibble.
+    fn only(&self) -> Option<(usize, &Arc<Node<V>>)> {
+        match &self.there[..] {
+            [only] => Some((self.mask.trailing_zeros() as usize, only)),
+            _ => None,
+        }
+    }
+
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = (u8, &Arc<Node<V>>)> {
+        let nibbles = (0u8..16).filter(|nibble| self.mask & (1 << nibble) != 0);
+        nibbles.zip(&self.there)
+    }
 }
 
 impl<V> Node<V> {
     fn new(kind: Kind<V>) -> Arc<Self> {
-        Arc::new(Self { kind, reference: OnceLock::new() })
+        Arc::new(Self { kind, hash: OnceLock::new() })
     }
 
-    fn leaf(path: Nibbles, value: V) -> Arc<Self> {
-        Self::new(Kind::Leaf { path, value })
+    fn leaf(key: B256, value: V) -> Arc<Self> {
+        Self::new(Kind::Leaf { key, value })
     }
 }
 
 impl<V: Leaf> Trie<V> {
     /// The value under `key`.
     pub(crate) fn get(&self, key: B256) -> Option<&V> {
-        let key = Nibbles::unpack(key);
+        let path = Nibbles::unpack(key);
         let mut depth = 0;
         let mut node = self.root.as_deref()?;
         loop {
             match &node.kind {
-                Kind::Leaf { path, value } => {
-                    return (key.slice(depth..) == *path).then_some(value);
-                }
-                Kind::Extension { path, child } => {
-                    if !key.slice(depth..).starts_with(path) {
+                Kind::Leaf { key: own, value } => return (*own == key).then_some(value),
+                Kind::Extension { path: own, child } => {
+                    if !path.slice(depth..).starts_with(own) {
                         return None;
                     }
-                    depth += path.len();
+                    depth += own.len();
                     node = child;
                 }
-                Kind::Branch { children } => {
-                    node = children[nibble(&key, depth)].as_deref()?;
+                Kind::Branch(children) => {
+                    node = children.get(nibble(&path, depth))?;
                     depth += 1;
                 }
             }
@@ -85,24 +157,28 @@ impl<V: Leaf> Trie<V> {
 
     /// Puts `value` under `key`, replacing what was there.
     pub(crate) fn insert(&mut self, key: B256, value: V) {
-        let path = Nibbles::unpack(key);
         match &mut self.root {
-            Some(root) => insert(root, path, value),
-            None => self.root = Some(Node::leaf(path, value)),
+            Some(root) => insert(root, key, &Nibbles::unpack(key), 0, value),
+            None => self.root = Some(Node::leaf(key, value)),
         }
     }
 
     /// Takes `key` out; a key that is not there changes nothing.
     pub(crate) fn remove(&mut self, key: B256) {
-        if self.get(key).is_some() {
-            remove(&mut self.root, Nibbles::unpack(key));
+        if self.get(key).is_none() {
+            return;
+        }
+        if let Some(root) = &mut self.root
+            && !remove(root, &Nibbles::unpack(key), 0)
+        {
+            self.root = None;
         }
     }
 
     /// The Merkle root: one Keccak for every node changed since it was last asked.
     pub(crate) fn root(&self) -> B256 {
         let Some(root) = &self.root else { return EMPTY_ROOT_HASH };
-        let reference = reference(root);
+        let reference = reference(root, 0);
         reference.as_hash().unwrap_or_else(|| keccak256(reference))
     }
 
@@ -111,17 +187,16 @@ impl<V: Leaf> Trie<V> {
     pub(crate) fn for_each(&self, visit: &mut impl FnMut(B256, &V)) {
         fn walk<V>(node: &Node<V>, prefix: Nibbles, visit: &mut impl FnMut(B256, &V)) {
             match &node.kind {
-                Kind::Leaf { path, value } => {
-                    visit(B256::from_slice(&prefix.join(path).pack()), value)
+                Kind::Leaf { key, value } => {
+                    assert!(Nibbles::unpack(key).starts_with(&prefix), "it stands at its place");
+                    visit(*key, value);
                 }
                 Kind::Extension { path, child } => walk(child, prefix.join(path), visit),
-                Kind::Branch { children } => {
-                    for (index, child) in (0u8..).zip(children.iter()) {
-                        if let Some(child) = child {
-                            let mut prefix = prefix;
-                            prefix.push(index);
-                            walk(child, prefix, visit);
-                        }
+                Kind::Branch(children) => {
+                    for (index, child) in children.iter() {
+                        let mut prefix = prefix;
+                        prefix.push(index);
+                        walk(child, prefix, visit);
                     }
                 }
             }
@@ -142,29 +217,27 @@ fn single(index: usize) -> Nibbles {
 
 /// A branch with `children` at their places, under an extension if the paths share a `stem`.
 fn fork<V>(stem: Nibbles, children: [(usize, Arc<Node<V>>); 2]) -> Kind<V> {
-    let mut slots: Box<[Option<Arc<Node<V>>>; 16]> = Box::default();
-    for (index, child) in children {
-        slots[index] = Some(child);
-    }
-    let branch = Kind::Branch { children: slots };
+    let branch = Kind::Branch(Children::of(children));
     if stem.is_empty() { branch } else { Kind::Extension { path: stem, child: Node::new(branch) } }
 }
 
-fn insert<V: Leaf>(node: &mut Arc<Node<V>>, path: Nibbles, value: V) {
+/// Puts a value under a key into a node at this depth; `path` is the key's own.
+fn insert<V: Leaf>(node: &mut Arc<Node<V>>, key: B256, path: &Nibbles, depth: usize, value: V) {
     let node = Arc::make_mut(node);
-    node.reference = OnceLock::new();
+    node.hash = OnceLock::new();
     match &mut node.kind {
-        Kind::Branch { children } => {
-            let rest = path.slice(1..);
-            match &mut children[nibble(&path, 0)] {
-                Some(child) => insert(child, rest, value),
-                empty => *empty = Some(Node::leaf(rest, value)),
+        Kind::Branch(children) => {
+            let at = nibble(path, depth);
+            match children.get_mut(at) {
+                Some(child) => insert(child, key, path, depth + 1, value),
+                None => children.add(at, Node::leaf(key, value)),
             }
         }
         Kind::Extension { path: own, child } => {
-            let common = own.common_prefix_length(&path);
+            let rest = path.slice(depth..);
+            let common = own.common_prefix_length(&rest);
             if common == own.len() {
-                return insert(child, path.slice(common..), value);
+                return insert(child, key, path, depth + common, value);
             }
             let below = own.slice(common + 1..);
             let old = if below.is_empty() {
@@ -172,88 +245,92 @@ fn insert<V: Leaf>(node: &mut Arc<Node<V>>, path: Nibbles, value: V) {
             } else {
                 Node::new(Kind::Extension { path: below, child: child.clone() })
             };
-            let new = Node::leaf(path.slice(common + 1..), value);
             node.kind = fork(
-                path.slice(..common),
-                [(nibble(own, common), old), (nibble(&path, common), new)],
+                rest.slice(..common),
+                [(nibble(own, common), old), (nibble(&rest, common), Node::leaf(key, value))],
             );
         }
-        Kind::Leaf { path: own, value: held } => {
-            let common = own.common_prefix_length(&path);
-            if common == own.len() {
+        Kind::Leaf { key: own, value: held } => {
+            if *own == key {
                 *held = value;
                 return;
             }
-            let old = Node::leaf(own.slice(common + 1..), held.clone());
-            let new = Node::leaf(path.slice(common + 1..), value);
+            let (rest, other) = (path.slice(depth..), Nibbles::unpack(*own).slice(depth..));
+            let common = other.common_prefix_length(&rest);
+            let old = Node::leaf(*own, held.clone());
             node.kind = fork(
-                path.slice(..common),
-                [(nibble(own, common), old), (nibble(&path, common), new)],
+                rest.slice(..common),
+                [(nibble(&other, common), old), (nibble(&rest, common), Node::leaf(key, value))],
             );
         }
     }
 }
 
-/// Removes `path`, which is known to be there, and keeps the trie in its one canonical shape.
-fn remove<V: Leaf>(slot: &mut Option<Arc<Node<V>>>, path: Nibbles) {
-    let Some(node) = slot else { return };
+/// Removes the key of `path`, which is known to be there, from a node at this depth, and keeps the
+/// trie in its one canonical shape. Tells whether anything of the node is left.
+fn remove<V: Leaf>(node: &mut Arc<Node<V>>, path: &Nibbles, depth: usize) -> bool {
     let node = Arc::make_mut(node);
-    node.reference = OnceLock::new();
+    node.hash = OnceLock::new();
     match &mut node.kind {
-        Kind::Leaf { .. } => *slot = None,
+        Kind::Leaf { .. } => return false,
         Kind::Extension { path: own, child } => {
-            let mut below = Some(child.clone());
-            remove(&mut below, path.slice(own.len()..));
             // The child is a branch with two entries at least, so something always remains.
-            let below = below.expect("a branch outlives the loss of one entry");
-            node.kind = prefixed(*own, below);
+            assert!(remove(child, path, depth + own.len()), "a branch outlives the loss of one");
+            node.kind = prefixed(*own, child.clone());
         }
-        Kind::Branch { children } => {
-            remove(&mut children[nibble(&path, 0)], path.slice(1..));
-            let mut left = children.iter().enumerate().filter(|(_, child)| child.is_some());
-            if let (Some((index, Some(only))), None) = (left.next(), left.next()) {
+        Kind::Branch(children) => {
+            let at = nibble(path, depth);
+            let child = children.get_mut(at).expect("the key is there");
+            if !remove(child, path, depth + 1) {
+                children.take(at);
+            }
+            if let Some((index, only)) = children.only() {
                 node.kind = prefixed(single(index), only.clone());
             }
         }
     }
+    true
 }
 
-/// `child` seen from above `prefix`: paths join, and only a branch needs an extension.
+/// `child` seen from above `prefix`: paths join, a leaf knows its own, and only a branch needs an
+/// extension.
 fn prefixed<V: Clone>(prefix: Nibbles, child: Arc<Node<V>>) -> Kind<V> {
     match &child.kind {
-        Kind::Leaf { path, value } => Kind::Leaf { path: prefix.join(path), value: value.clone() },
+        Kind::Leaf { .. } => child.kind.clone(),
         Kind::Extension { path, child } => {
             Kind::Extension { path: prefix.join(path), child: child.clone() }
         }
-        Kind::Branch { .. } => Kind::Extension { path: prefix, child },
+        Kind::Branch(_) => Kind::Extension { path: prefix, child },
     }
 }
 
-fn reference<V: Leaf>(node: &Node<V>) -> &RlpNode {
-    node.reference.get_or_init(|| {
-        let mut rlp = Vec::new();
-        match &node.kind {
-            Kind::Leaf { path, value } => {
-                let mut encoded = Vec::new();
-                value.encode(&mut encoded);
-                LeafNodeRef::new(path, &encoded).rlp(&mut rlp)
-            }
-            Kind::Extension { path, child } => {
-                ExtensionNodeRef::new(path, reference(child)).rlp(&mut rlp)
-            }
-            Kind::Branch { children } => {
-                let mut mask = 0u16;
-                let mut stack = Vec::with_capacity(16);
-                for (index, child) in children.iter().enumerate() {
-                    if let Some(child) = child {
-                        mask |= 1 << index;
-                        stack.push(reference(child).clone());
-                    }
-                }
-                BranchNodeRef::new(&stack, TrieMask::new(mask)).rlp(&mut rlp)
-            }
+/// How the parent of a node at this depth refers to it: its RLP if shorter than 32 bytes, else its
+/// hash.
+fn reference<V: Leaf>(node: &Node<V>, depth: usize) -> RlpNode {
+    if let Some(hash) = node.hash.get() {
+        return RlpNode::word_rlp(hash);
+    }
+    let mut rlp = Vec::new();
+    let reference = match &node.kind {
+        Kind::Leaf { key, value } => {
+            let mut encoded = Vec::new();
+            value.encode(&mut encoded);
+            LeafNodeRef::new(&Nibbles::unpack(key).slice(depth..), &encoded).rlp(&mut rlp)
         }
-    })
+        Kind::Extension { path, child } => {
+            ExtensionNodeRef::new(path, &reference(child, depth + path.len())).rlp(&mut rlp)
+        }
+        Kind::Branch(children) => {
+            let stack: Vec<RlpNode> =
+                children.there.iter().map(|child| reference(child, depth + 1)).collect();
+            BranchNodeRef::new(&stack, TrieMask::new(children.mask)).rlp(&mut rlp)
+        }
+    };
+    if let Some(hash) = reference.as_hash() {
+        // Another reader may have been faster, with the same.
+        let _ = node.hash.set(hash);
+    }
+    reference
 }
 
 #[cfg(test)]

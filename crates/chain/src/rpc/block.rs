@@ -193,7 +193,7 @@ fn present_receipt(block: &Block, index: usize) -> rpc::TransactionReceipt {
     let (transaction, outcome) = (&block.transactions[index], &block.outcomes[index]);
     let mut logs = present_logs(block, index);
     rpc::TransactionReceipt {
-        inner: outcome.receipt.clone().map_logs(|_| logs.next().expect("one for each log")),
+        inner: outcome.envelope().map_logs(|_| logs.next().expect("one for each log")),
         transaction_hash: transaction.hash(),
         transaction_index: Some(index as u64),
         block_hash: Some(block.hash),

@@ -9,7 +9,8 @@
 //! *Versions.* In version 1 the documents had an index by act and stage on the disk; a file of it
 //! is brought to version 2 when it is opened.
 //!
-//! *Durability.* Write-ahead log with `synchronous=FULL`: a commit returns after its fsync.
+//! *Durability.* Write-ahead log with `synchronous=FULL`: a commit returns after its sync, which is
+//! `fdatasync` (`.cargo/config.toml`). The log is moved into the file between two groups, by the writer.
 
 use std::path::Path;
 

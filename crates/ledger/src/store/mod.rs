@@ -194,6 +194,7 @@ impl Ledger {
             clock,
             committed: committed.clone(),
             in_doubt: false,
+            log: 0,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())

@@ -39,6 +39,10 @@ const STRAGGLERS: Duration = Duration::from_micros(200);
 /// How often it waits so for one group. Who writes alone never waits.
 const STRAGGLES: u32 = 3;
 
+/// How many bytes of SQLite's log are moved into the file at a time. Few, so that nobody waits long
+/// for it; SQLite itself would move four times as many, within a commit.
+pub(super) const LOG: usize = 1 << 20;
+
 /// Some writes, and where their outcomes go.
 pub(super) struct Job {
     pub(super) writes: Vec<Write>,
@@ -57,6 +61,8 @@ pub(super) struct Writer {
     pub(super) committed: broadcast::Sender<Committed>,
     /// After a failure it is not known what the file holds; it is read before it is written.
     pub(super) in_doubt: bool,
+    /// About how many bytes were added to SQLite's log since it was last moved into the file.
+    pub(super) log: usize,
 }
 
 /// A group of writes with what is to become of them.
@@ -66,6 +72,16 @@ struct Plan<'a> {
     outcomes: Vec<Outcome>,
     operations: Vec<&'a Operation>,
     evidence: Vec<&'a Evidence>,
+}
+
+impl Plan<'_> {
+    /// About how many bytes it adds to SQLite's log: its rows, and the last page of each table.
+    fn bytes(&self) -> usize {
+        const ROW: usize = 400;
+        const ENDS: usize = 4 * 4096;
+        let documents: usize = self.evidence.iter().map(|piece| ROW + piece.body.len()).sum();
+        ENDS + ROW * self.operations.len() + documents
+    }
 }
 
 impl Writer {
@@ -97,6 +113,22 @@ impl Writer {
                 // Who asked may have gone; what was written stays written.
                 let _ = reply.send(answer);
             }
+            self.move_log();
+        }
+    }
+
+    /// Moves SQLite's log into the file, if there is enough of it: after those who waited were
+    /// answered, and not within a commit, where SQLite would do it.
+    pub(super) fn move_log(&mut self) {
+        if self.log < LOG {
+            return;
+        }
+        self.log = 0;
+        let connection = self.connection.lock().expect("the store is sound");
+        // What somebody is reading stays in the log until the next time.
+        let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = moved {
+            tracing::warn!(%error, "the books' log could not be moved into their file; it grows");
         }
     }
 
@@ -158,6 +190,7 @@ impl Writer {
                 journal::add_evidence(&transaction, row, plan.at, evidence)?;
             }
             transaction.commit()?;
+            self.log += plan.bytes();
             self.apply(&plan, head);
         }
         Ok(plan.outcomes)

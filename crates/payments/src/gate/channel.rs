@@ -161,7 +161,7 @@ impl Gate {
         let gate = self.clone();
         let deciding = Carried::new(async move {
             let reply = gate.decide_channel(&offer, &terms, draw, parts, work).await;
-            seat.tell(reply.clone());
+            seat.end(&reply);
             reply
         });
         match tokio::time::timeout(wait, deciding).await {

@@ -45,7 +45,7 @@ impl Seats {
         }
         let (tell, told) = watch::channel(None);
         taken.insert(errand, told);
-        Ok(Seat { seats: self.clone(), errand, tell })
+        Ok(Seat { seats: self.clone(), errand, tell, given_back: false })
     }
 
     /// A seat for recovery, if nobody has the payment in hand.
@@ -69,6 +69,7 @@ pub(super) struct Seat {
     seats: Seats,
     errand: Errand,
     tell: watch::Sender<Option<Reply>>,
+    given_back: bool,
 }
 
 impl Seat {
@@ -82,11 +83,28 @@ impl Seat {
     pub(super) fn tell(&self, reply: Reply) {
         self.tell.send_replace(Some(reply));
     }
+
+    /// Gives the seat back, and tells those who wait, if anybody does: mostly nobody, and then the
+    /// answer is not copied. Who comes later finds what was stored.
+    pub(super) fn end(mut self, reply: &Reply) {
+        self.give_back();
+        // Without the seat nobody can begin to wait any more.
+        if self.tell.receiver_count() > 0 {
+            self.tell(reply.clone());
+        }
+    }
+
+    /// Once: another may have a seat for the same errand afterwards.
+    fn give_back(&mut self) {
+        if !std::mem::replace(&mut self.given_back, true) {
+            self.seats.0.lock().expect("nothing panics under this lock").remove(&self.errand);
+        }
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.seats.0.lock().expect("nothing panics under this lock").remove(&self.errand);
+        self.give_back();
     }
 }
 
@@ -141,6 +159,24 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_is_told_and_a_seat_that_was_given_back_is_given_back_once() {
+        let (seats, errand) =
+            (Seats::default(), Errand { reference: Reference::new([1; 32]), digest: [2; 32] });
+        let seat = seats.take(errand).expect("nobody has it");
+        let told = seats.take(errand).err().expect("somebody has it");
+        let reply = Reply::busy("for the test");
+        seat.end(&reply);
+        let heard = heard(told, Duration::from_secs(5)).await;
+        assert_eq!((heard.status(), heard.refusal()), (reply.status(), reply.refusal()));
+
+        let mut first = seats.take(errand).expect("it was given back");
+        first.give_back();
+        let _second = seats.take(errand).expect("it was given back");
+        drop(first);
+        assert!(seats.take(errand).is_err(), "the second seat is still taken");
+    }
 
     #[tokio::test]
     async fn what_is_carried_ends_whether_its_caller_waits_or_leaves() {

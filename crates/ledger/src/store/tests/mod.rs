@@ -37,6 +37,7 @@ fn writer(path: &Path, clock: Arc<dyn Clock>) -> Result<Writer, LedgerError> {
         clock,
         committed: broadcast::channel(1).0,
         in_doubt: false,
+        log: 0,
     })
 }
 

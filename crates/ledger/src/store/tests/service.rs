@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use money::{ManualClock, Timestamp};
 
-use super::{act, applied, held, income, note, open_accounts, transfer, wallet};
+use super::super::writer::LOG;
+use super::{act, applied, held, income, note, open_accounts, transfer, wallet, writer};
 use crate::{
     Evidence, Ledger, LedgerError, MAX_BATCH, MAX_EVIDENCE_BODY, Operation, Outcome, Reason,
     Reference, Refusal, Status, Write,
@@ -251,4 +252,26 @@ impl NowPlus for ManualClock {
     fn now_plus(&self, seconds: u64) -> Timestamp {
         money::Clock::now(self).plus(Duration::from_secs(seconds))
     }
+}
+
+#[test]
+fn the_log_is_moved_into_the_file_after_a_group_was_answered_and_not_within_it() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("books.sqlite");
+    let size = || std::fs::metadata(&path).unwrap().len();
+    let mut store = writer(&path, clock()).unwrap();
+    store.commit(&[&open_accounts(), &transfer(1)]).unwrap();
+    let before = size();
+    store.move_log();
+    assert_eq!(size(), before, "a small log stays where it is");
+
+    store.commit(&[&transfer(2).with(note(2, "work", vec![7; LOG]))]).unwrap();
+    assert_eq!(size(), before, "a commit writes the log alone");
+    store.move_log();
+    assert!(size() >= before + LOG as u64, "it was moved: {before} and then {}", size());
+    store.commit(&[&transfer(3)]).unwrap();
+    drop(store);
+    let ledger = Ledger::open(&path, clock()).unwrap();
+    assert_eq!(ledger.read(|state| state.entries().len()), 3);
+    assert_eq!(ledger.evidence(act(2)).unwrap()[0].evidence.body.len(), LOG);
 }
