@@ -127,10 +127,11 @@ pub struct Market {
 impl Market {
     pub async fn find(connection: &mut Connection, address: &str) -> Market {
         let rules = connection.get("/market/rules").await;
+        let party = rules["market"].as_str().and_then(|text| text.parse::<Party>().ok());
         Market {
             address: address.to_owned(),
             chain: rules["chain"].as_u64().expect("a chain's number"),
-            party: rules["market"].as_str().expect("an address").to_owned(),
+            party: party.expect("an address").to_string(),
         }
     }
 
