@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use ledger::{
-    AccountId, Kind, Ledger, LedgerError, Operation, Reference, State, Status, Transfer, TransferId,
-    Write,
+    AccountId, Kind, Ledger, LedgerError, Operation, Reference, State, Status, Transfer,
+    TransferId, Write,
 };
 use mandates::Key;
 use mandates::books::{self, Entry, Line};
@@ -662,7 +662,10 @@ impl Till {
             }
             // Some of it may be written already: then it is counted once, exactly.
             let charged = state.entries_of(lines.unearned).filter_map(|entry| {
-                entry.posted().filter(|_| lines.charges(&entry.transfer)).map(|(_, amount)| amount.minor())
+                entry
+                    .posted()
+                    .filter(|_| lines.charges(&entry.transfer))
+                    .map(|(_, amount)| amount.minor())
             });
             available + charged.sum::<i128>() >= signed(channel.tab.committed())
         })

@@ -25,8 +25,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use super::signature::Place;
 use super::super::carrier::channel_terms;
+use super::signature::Place;
 use super::{Market, signature, views};
 use crate::failure::Failure;
 

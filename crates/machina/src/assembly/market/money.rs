@@ -214,7 +214,9 @@ impl Market {
     /// it has claimed.
     async fn claim_for(&self, amount: Amount) -> bool {
         let cash = Line::Cash.of(self.party(), amount.asset());
-        let has = |state: &State| state.balance(&cash).is_some_and(|b| b.available().minor() >= amount.minor());
+        let has = |state: &State| {
+            state.balance(&cash).is_some_and(|b| b.available().minor() >= amount.minor())
+        };
         if self.parts.ledger.read(has) {
             return false;
         }
