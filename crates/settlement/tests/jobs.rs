@@ -83,18 +83,6 @@ async fn has(chain: &Settlement, number: u8) -> i128 {
     chain.balance(party(&key(number))).await.unwrap().minor()
 }
 
-/// The most transactions of a job on the chain, from its opening to its payment.
-const MOST_TRANSACTIONS: u64 = 5;
-
-/// How many transactions were sent by those who take part.
-async fn sent(town: &Town) -> u64 {
-    let mut sent = 0;
-    for number in [CLIENT, PROVIDER, EVALUATOR, ANYONE] {
-        sent += town.nonce(address(number)).await;
-    }
-    sent
-}
-
 fn now(done: Done) {
     assert!(matches!(done, Done::Now(_)), "{done:?}");
 }
@@ -104,7 +92,6 @@ async fn a_job_that_nobody_challenges_is_paid_in_three_steps_each_taken_once() {
     let (town, chain) = market().await;
     let terms = terms(Some(rule(Check::Optimistic)), 0);
     let from = chain.block_number().await.unwrap();
-    let before = sent(&town).await;
     let job = chain.open_job(&terms, from).await.unwrap();
     assert_eq!(has(&chain, CLIENT).await, 90_000);
     assert_eq!(chain.open_job(&terms, from).await.unwrap(), job, "the same job");
@@ -128,7 +115,6 @@ async fn a_job_that_nobody_challenges_is_paid_in_three_steps_each_taken_once() {
     let again = chain.judge(address(ANYONE), job, &Judging::Finish).await.unwrap();
     assert_eq!(again, Done::Before);
     assert_eq!(has(&chain, PROVIDER).await, i128::from(BUDGET));
-    assert_eq!(sent(&town).await - before, 3);
     assert_eq!(chain.job(job).await.unwrap().unwrap().status, JobStatus::Completed);
     // Silence is no check: nothing is published of it.
     let silent = chain.judge(address(ANYONE), job, &Judging::Publish).await;
@@ -146,15 +132,11 @@ async fn a_drawn_evaluator_decides_and_the_registries_tell() {
         let agent = chain.register_agent(provider, "http://p/agent.json").await.unwrap();
         chain.stake(address(CLIENT), U256::from(FEE)).await.unwrap();
         let terms = terms(Some(rule(Check::Juror)), agent);
-        let before = sent(&town).await;
         let job = chain.open_job(&terms, chain.block_number().await.unwrap()).await.unwrap();
-        let opening = sent(&town).await - before;
         let deliverable = B256::repeat_byte(7);
         let request = validation_request(protocol::EMBEDDED_CHAIN_ID, job_number(job), deliverable);
         let evaluators = protocol::addresses::EVALUATORS;
-        // The registry's part is not the job's: who wants no record leaves it out.
         chain.request_validation(provider, agent, evaluators, "", request).await.unwrap();
-        let before = sent(&town).await;
         now(chain.do_with_job(provider, job, &JobStep::Submit { deliverable }).await.unwrap());
         let draw = Judging::Draw { secret: B256::ZERO };
         now(chain.judge(address(ANYONE), job, &draw).await.unwrap());
@@ -172,8 +154,6 @@ async fn a_drawn_evaluator_decides_and_the_registries_tell() {
         assert_eq!(chain.judge(address(EVALUATOR), job, &decide).await.unwrap(), Done::Before);
         town.clock.fetch_add(120, Ordering::SeqCst);
         now(chain.judge(address(ANYONE), job, &Judging::Finish).await.unwrap());
-        let transactions = opening + sent(&town).await - before;
-        assert!(transactions <= MOST_TRANSACTIONS, "a judged job took {transactions}");
         now(chain.judge(address(ANYONE), job, &Judging::Publish).await.unwrap());
 
         assert_eq!(has(&chain, PROVIDER).await, i128::from(paid));
