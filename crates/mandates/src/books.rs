@@ -24,6 +24,7 @@
 //! | what happens | in the party's book | in the market's book |
 //! |---|---|---|
 //! | deposit | market ← cash | cash ← owed |
+//! | deposit by a voucher, from elsewhere | – | unearned ← owed |
 //! | a job is paid | purchases ← market; of who worked: market ← sales | of its fee: owed ← sales |
 //! | a stake is lost, damages | funding ← market; of who gets it: market ← funding | if it gets it: owed ← funding |
 //! | payout | cash ← market | owed ← cash |

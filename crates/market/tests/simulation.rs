@@ -4,6 +4,7 @@
 use market::checks::choose::Kind;
 use market::simulation::population::Character;
 use market::simulation::{Figures, Market, Plan, all, play, table};
+use sha2::{Digest as _, Sha256};
 
 fn net(figures: &Figures, character: Character) -> i128 {
     let seen = figures.seen[&character];
@@ -71,4 +72,38 @@ fn the_same_seed_gives_the_same_figures_and_another_seed_others() {
     assert_ne!(first, play(market, Plan { seed: 5, ..plan }));
     let tables = table::all(plan, &[(market, first)]);
     assert!(tables.contains("| redundant |") && tables.contains("evaluator in the provider's pay"));
+}
+
+/// The tables of a page: heads and the names of their rows, which do not depend on any figure.
+fn shape(page: &str) -> Vec<&str> {
+    let lines: Vec<&str> = page.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let is_head = lines.get(at + 1).is_some_and(|next| next.starts_with("| ---"));
+        match line.strip_prefix("| ") {
+            Some(_) if line.starts_with("| ---") => {}
+            Some(_) if is_head => found.push(*line),
+            Some(row) => found.push(row.split(" | ").next().unwrap_or(row)),
+            None => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_page_of_checks_has_the_tables_of_this_market() {
+    let page = include_str!("../../../docs/checks.md");
+    let plan = Plan { jobs: 400, ..Plan::SMALL };
+    let tables = table::all(plan, &all(plan, 2));
+    // The full tables take minutes. These are played by the same rules, so where their digest is the
+    // page's, the page's figures still are what `make checks` prints.
+    let digest: String = Sha256::digest(&tables).iter().map(|b| format!("{b:02x}")).collect();
+    assert!(
+        page.contains(&digest),
+        "the market plays otherwise than when docs/checks.md was written: run `make checks`, write its tables \
+         there, and this digest: {digest}"
+    );
+    let (_, seen) = page.split_once("## What was seen").expect("the page has that part");
+    let (seen, _) = seen.split_once("## The formulas").expect("and what comes after it");
+    assert_eq!(shape(seen), shape(&tables));
 }

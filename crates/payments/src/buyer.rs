@@ -158,7 +158,7 @@ pub struct Buyer {
     pub(crate) approving: Arc<Mutex<()>>,
     pub(crate) wallet: Wallet,
     /// Where what is paid stays this machine's own.
-    market: Option<Party>,
+    pub(crate) market: Option<Party>,
 }
 
 /// A way to pay that this buyer takes.

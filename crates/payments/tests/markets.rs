@@ -6,9 +6,11 @@ use ledger::{Kind, Operation, Reference, TransferId};
 use mandates::books::{Entry, Line};
 use mandates::{Key, Payout};
 use money::{Clock as _, Party};
+use payments::channel::{ChannelInvalid, Collect, TillLimits};
 use payments::payout::Cashier;
 use payments::{Buyer, BuyerLimits, GateLimits, Offer, exact};
 use settlement::SignedAuthorization;
+use town::vouchers::{COSTS, Client};
 use town::{PRICE, Town, musd, person, seller};
 
 const DEPOSIT: i128 = PRICE as i128;
@@ -91,6 +93,85 @@ async fn a_deposit_is_no_purchase_and_what_is_not_spent_comes_back_once() {
     assert_eq!((town.owns(me).await, town.owns(seller()).await), (99_000, 1_000));
     assert_eq!(left(&town, me), 49_000, "and what was spent stays spent");
     town.is_whole(&[me, seller()]).await;
+}
+
+/// A shop that keeps its payers' money, paid from channels.
+async fn channel_keeper(town: &Town) -> town::shop::Shop {
+    let keeps = |offer: &mut Offer| offer.income = Line::Owed;
+    let (limits, till) = (GateLimits::default(), TillLimits::default());
+    town.channel_shop_of(town.channel_facilitator(), limits, till, keeps).await
+}
+
+#[tokio::test]
+async fn what_vouchers_pay_in_is_owed_and_no_sale_and_a_claim_makes_it_cash() {
+    let town = Town::begin().await;
+    let shop = channel_keeper(&town).await;
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    for number in 1..=4_u128 {
+        let payment = client.voucher(number * COSTS);
+        let paid = shop.pay(&payment, &format!("deposit {number}")).await;
+        assert_eq!(paid.status, 200, "{}", paid.text);
+        let again = shop.pay(&payment, &format!("deposit {number}")).await;
+        assert_eq!(again, paid, "the same voucher pays in once");
+    }
+    assert_eq!(shop.work.count(), 4);
+    assert_eq!(lines(&town, seller(), OF_MARKET), [0, 4 * DEPOSIT, 0]);
+    let reference = |record: &ledger::TransferRecord| {
+        let transfer = &record.transfer;
+        (transfer.counterparty, transfer.kind, record.posted().unwrap().1.minor())
+    };
+    let owed = Line::Owed.of(seller(), town.token().asset);
+    let entries = town.ledger.read(|s| s.entries_of(owed).map(reference).collect::<Vec<_>>());
+    assert_eq!(entries, vec![(Some(client.key.party()), Kind::Financial, DEPOSIT); 4]);
+
+    // A restart knows them.
+    drop(shop);
+    let town = town.crash().await;
+    let shop = channel_keeper(&town).await;
+    let told = shop.pay(&client.voucher(4 * COSTS), "deposit 4").await;
+    assert_eq!((told.status, shop.work.count()), (200, 0), "{}", told.text);
+    let other = shop.pay(&client.voucher(4 * COSTS), "another").await;
+    assert_eq!(other.code(), ChannelInvalid::CumulativeMismatch.code());
+
+    let collected = shop.gate.collect(Collect::All).await;
+    assert_eq!((collected.claimed, collected.transactions), (4 * COSTS, 2));
+    let keeper = town.bookkeeper(&[seller()]);
+    assert_eq!(keeper.reconcile(true).await.unwrap().breaks, []);
+    assert_eq!(lines(&town, seller(), OF_MARKET), [4 * DEPOSIT, 4 * DEPOSIT, 0]);
+    let cashier = cashier(&town);
+    let payer = client.key.party();
+    cashier.pay(cashier.payout(b"one", payer, musd(4 * DEPOSIT), false)).await.unwrap();
+    assert_eq!((town.owns(payer).await, town.owns(seller()).await), (4 * DEPOSIT, 0));
+    assert_eq!(keeper.reconcile(true).await.unwrap().breaks, []);
+}
+
+#[tokio::test]
+async fn what_another_key_signs_for_a_payer_pays_nothing_in() {
+    let town = Town::begin().await;
+    let shop = channel_keeper(&town).await;
+    let mut client = Client::new(&town, 0x31, 1);
+    client.config.payer_authorizer = person(0x32).address();
+    client.key = person(0x32);
+    let told = shop.pay(&client.voucher(COSTS), "a deposit").await;
+    assert_eq!((told.status, told.code()), (403, "payer_has_no_key".into()), "{}", told.text);
+    assert_eq!(shop.work.count(), 0);
+}
+
+#[tokio::test]
+async fn our_buyer_pays_in_at_its_market_at_once_and_never_from_a_channel() {
+    let town = Town::begin().await;
+    let shop = channel_keeper(&town).await;
+    let mut limits = BuyerLimits::default();
+    limits.channels.open_after = 1;
+    let buyer = town.buyer_with(0x21, musd(100_000), musd(50_000), limits).await;
+    let buyer = buyer.with_market(seller());
+    for number in 0..3 {
+        let bought = buyer.buy(&shop.purchase(&format!("deposit {number}"))).await.unwrap();
+        assert_eq!(bought.paid.map(|paid| paid.amount), Some(musd(DEPOSIT)));
+    }
+    assert_eq!(lines(&town, buyer.party(), OF_BUYER), [100_000 - 3 * DEPOSIT, 3 * DEPOSIT, 0]);
+    let refused = buyer.buy_by(&shop.purchase("from a channel"), Some("batch-settlement")).await;
+    assert!(refused.unwrap_err().to_string().contains("paid in at once"));
 }
 
 #[tokio::test]

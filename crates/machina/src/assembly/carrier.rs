@@ -74,7 +74,7 @@ impl Carrier {
 }
 
 /// A seller's channels: its own key claims, and a buyer who leaves waits a day for that.
-fn channel_terms(seller: &mandates::Key) -> Terms {
+pub fn channel_terms(seller: &mandates::Key) -> Terms {
     Terms {
         receiver_authorizer: seller.address(),
         withdraw_delay: WITHDRAW_DELAY.as_secs(),

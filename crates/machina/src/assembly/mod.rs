@@ -223,7 +223,7 @@ impl Assembly {
                 doorman: Some(Arc::new(Doorman::new(Arc::new(home::entropy)))),
             },
             channels: Some(GateChannels {
-                keys: vec![cast.vision.clone(), cast.seller.clone()],
+                keys: vec![cast.vision.clone(), cast.seller.clone(), cast.market.clone()],
                 limits: TillLimits::default(),
             }),
             ..GateParts::new(

@@ -146,6 +146,12 @@ impl State {
         Some((self.holders[place].party, self.amount(-minor)))
     }
 
+    /// The deposit of this name: whose it is, and how much.
+    pub fn deposit_of(&self, id: MoveId) -> Option<(Party, Amount)> {
+        let &(place, minor) = self.moves.get(&id).filter(|(_, minor)| *minor > 0)?;
+        Some((self.holders[place].party, self.amount(minor)))
+    }
+
     /// What of a party's money is in the market or was spent there: what it has free and in the pool, or
     /// what it paid in and did not take out again if that is more.
     pub fn committed(&self, party: Party) -> Amount {

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use ledger::{
-    AccountId, Kind, Ledger, LedgerError, Operation, Reference, State, Status, TransferId, Write,
+    AccountId, Kind, Ledger, LedgerError, Operation, Reference, State, Status, Transfer,
+    TransferId, Write,
 };
 use mandates::Key;
 use mandates::books::{self, Entry, Line};
@@ -124,14 +125,29 @@ impl Mirror {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lines {
     pub(crate) unearned: AccountId,
-    pub(crate) sales: AccountId,
+    sales: AccountId,
+    /// What its receiver owes where it keeps payers' money.
+    owed: AccountId,
 }
 
 impl Lines {
     fn of(id: B256, config: &ChannelConfig, asset: Asset) -> Lines {
         let book = config.receiver.into();
-        let (unearned, sales) = (Line::Unearned(id.0), Line::Sales);
-        Lines { unearned: unearned.of(book, asset), sales: sales.of(book, asset) }
+        Lines {
+            unearned: Line::Unearned(id.0).of(book, asset),
+            sales: Line::Sales.of(book, asset),
+            owed: Line::Owed.of(book, asset),
+        }
+    }
+
+    /// Whether a transfer is a voucher's charge, be it a sale or money that is owed.
+    fn charges(&self, transfer: &Transfer) -> bool {
+        transfer.debit == self.unearned && [self.sales, self.owed].contains(&transfer.credit)
+    }
+
+    /// Where a charge goes that is this to its receiver ([`Offer::income`](crate::Offer::income)).
+    pub(crate) fn income(&self, income: Line) -> AccountId {
+        if income == Line::Owed { self.owed } else { self.sales }
     }
 }
 
@@ -514,14 +530,13 @@ impl Till {
 
     /// What the books know of a channel: what was charged, and a voucher that covers it.
     fn resume(&self, id: B256, config: &ChannelConfig) -> Result<Tab, LedgerError> {
-        let Lines { unearned, sales } = Lines::of(id, config, self.asset());
+        let lines = Lines::of(id, config, self.asset());
         let (booked, newest_first) = self.ledger.read(|state| {
             let mut booked = 0_u128;
             let mut references: Vec<TransferId> = Vec::new();
-            for record in state.entries_of(unearned) {
+            for record in state.entries_of(lines.unearned) {
                 if let Status::Posted { amount, .. } = record.status
-                    && record.transfer.debit == unearned
-                    && record.transfer.credit == sales
+                    && lines.charges(&record.transfer)
                 {
                     booked += amount.minor().unsigned_abs();
                     references.push(record.transfer.id);
@@ -637,18 +652,20 @@ impl Till {
     /// Whether the books have room for all that a channel has under way, its place included.
     pub(crate) fn has_room(&self, channel: &Shared) -> bool {
         let channel = channel.lock().expect("nothing panics under this lock");
-        let Lines { unearned, sales } = channel.lines;
+        let lines = channel.lines;
         let signed = |units: u128| i128::try_from(units).unwrap_or(i128::MAX);
         self.ledger.read(|state| {
-            let Some(balance) = state.balance(&unearned) else { return false };
+            let Some(balance) = state.balance(&lines.unearned) else { return false };
             let available = balance.available().minor();
             if available >= signed(channel.tab.under_way()) {
                 return true;
             }
             // Some of it may be written already: then it is counted once, exactly.
-            let charged = state.entries_of(unearned).filter_map(|entry| {
-                let sale = (entry.transfer.debit, entry.transfer.credit) == (unearned, sales);
-                entry.posted().filter(|_| sale).map(|(_, amount)| amount.minor())
+            let charged = state.entries_of(lines.unearned).filter_map(|entry| {
+                entry
+                    .posted()
+                    .filter(|_| lines.charges(&entry.transfer))
+                    .map(|(_, amount)| amount.minor())
             });
             available + charged.sum::<i128>() >= signed(channel.tab.committed())
         })
@@ -754,7 +771,11 @@ mod tests {
                 withdraw_delay: 900,
                 salt: B256::ZERO,
             },
-            lines: Lines { unearned: AccountId::from_u128(1), sales: AccountId::from_u128(2) },
+            lines: Lines {
+                unearned: AccountId::from_u128(1),
+                sales: AccountId::from_u128(2),
+                owed: AccountId::from_u128(3),
+            },
             signer: None,
             tab,
             mirror: Mirror::default(),

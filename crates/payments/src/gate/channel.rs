@@ -9,7 +9,7 @@
 //! | terms, total, what the chain said last | nothing |
 //! | the **hold**: a place in the channel's tab, and room for it in the books | nothing |
 //! | work, in a task of its own | – |
-//! | the charge (unearned ← sales), with voucher and answer in one document | the sale, for good |
+//! | the charge (unearned ← sales, or owed where a market keeps it), with voucher and answer in one document | the sale, for good |
 //! | the answer, with the channel's new state | – |
 //!
 //! The hold is in memory alone: a voucher is one write, not two (decision 13). A crash between hold
@@ -198,7 +198,13 @@ impl Gate {
                 Err(reply) => return *reply,
             };
         }
-        if !matches!(draw.drawn.want, Want::Refund { .. })
+        let is_work = !matches!(draw.drawn.want, Want::Refund { .. });
+        let config = &draw.drawn.config;
+        // What is owed to a payer it asks for by the signature of its own key, so that one must sign.
+        if is_work && offer.income == Line::Owed && config.payer != config.payer_authorizer {
+            return Reply::payer_has_no_key();
+        }
+        if is_work
             && let Drawn { config, voucher, binding, .. } = &draw.drawn
             && let Err(refusal) = binding::check_voucher(
                 offer,
@@ -327,11 +333,11 @@ impl Gate {
     /// The stored answer, if this voucher was charged for this very request.
     fn known(&self, till: &Till, offer: &Offer, draw: &Draw) -> Option<Reply> {
         let reference = till.reference(draw.drawn.voucher.channel_id, draw.amount());
-        let sales = Line::Sales.of(offer.payee, offer.price.asset());
+        let income = offer.income.of(offer.payee, offer.price.asset());
         let attempt = self.ledger.read(|state| {
             state.transfer(&books::sale_id(reference))?;
             let attempts = state.by_reference(reference);
-            let attempts = attempts.into_iter().filter(|entry| entry.transfer.credit == sales);
+            let attempts = attempts.into_iter().filter(|entry| entry.transfer.credit == income);
             attempts.enumerate().find_map(|(attempt, entry)| {
                 (entry.transfer.digest == draw.digest && entry.posted().is_some())
                     .then_some(attempt)
@@ -616,9 +622,9 @@ impl Gate {
         let entry = Operation::Transfer(Transfer {
             id: held.sale.id(),
             debit: lines.unearned,
-            credit: lines.sales,
+            credit: lines.income(offer.income),
             amount: Amount::from_minor(offer.price.asset(), minor),
-            kind: (self.classify)(payer),
+            kind: self.kind_of_income(offer, payer),
             counterparty: Some(payer),
             reference: held.sale.reference,
             digest: draw.digest,

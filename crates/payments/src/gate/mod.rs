@@ -546,12 +546,7 @@ impl Gate {
             Ok(Ok(verdict))
                 if verdict.is_valid && is_owed && !paid.order.is_by_key(&offer.token) =>
             {
-                Err(Box::new(Reply::refuse(
-                    StatusCode::FORBIDDEN,
-                    "payer_has_no_key",
-                    "what is paid here stays its payer's, who asks for it by the signature of its own key, \
-                     and a contract wallet has none: pay from an account with a key; nothing was charged",
-                )))
+                Err(Box::new(Reply::payer_has_no_key()))
             }
             Ok(Ok(verdict)) if verdict.is_valid => Ok(()),
             Ok(Ok(verdict)) => {
@@ -577,6 +572,14 @@ impl Gate {
         self.ledger.read(|state| state.transfer(&books::sale_id(reference)).is_some())
     }
 
+    /// What a payment is to the national accounts: a deposit at a market is no sale.
+    fn kind_of_income(&self, offer: &Offer, payer: Party) -> Kind {
+        match offer.income {
+            Line::Sales => (self.classify)(payer),
+            _ => Kind::Financial,
+        }
+    }
+
     async fn hold(&self, offer: &Offer, paid: &Paid) -> Result<Outcome, LedgerError> {
         let payer = Party::from(paid.order.payer());
         let entry = Entry {
@@ -585,10 +588,7 @@ impl Gate {
             debit: Line::Cash,
             credit: offer.income,
             amount: offer.price,
-            kind: match offer.income {
-                Line::Sales => (self.classify)(payer),
-                _ => Kind::Financial,
-            },
+            kind: self.kind_of_income(offer, payer),
             counterparty: payer,
             reference: paid.reference,
             digest: paid.digest,

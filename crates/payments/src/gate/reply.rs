@@ -56,6 +56,17 @@ impl From<Reply> for Response {
 }
 
 impl Reply {
+    /// What is paid here is owed to its payer, who could not ask for it.
+    pub(super) fn payer_has_no_key() -> Reply {
+        Reply::refuse(
+            StatusCode::FORBIDDEN,
+            "payer_has_no_key",
+            "what is paid here stays its payer's, who asks for it by the signature of its own key, \
+             and a contract wallet has none: pay from an account with a key, and from a channel whose \
+             vouchers that key signs; nothing was charged",
+        )
+    }
+
     fn new(status: StatusCode, body: Bytes) -> Reply {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

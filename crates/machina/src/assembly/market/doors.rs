@@ -19,12 +19,13 @@ use axum::routing::{any, get, post};
 use http::request::Parts;
 use http::{StatusCode, header};
 use mandates::books::Line;
-use payments::Offer;
+use payments::{Offer, Way};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
+use super::super::carrier::channel_terms;
 use super::signature::Place;
 use super::{Market, signature, views};
 use crate::failure::Failure;
@@ -467,6 +468,8 @@ async fn deposit(
     );
     offer.description = "Money that stays yours at the labour market: for hiring, and for stakes. What you do not spend you take back.".into();
     offer.income = Line::Owed;
+    // Who pays for each job when it comes pays from a channel: no transaction, and no waiting for one.
+    offer.ways.push(Way::Channel(channel_terms(&parts.cast.market)));
     offer.max_body = 1_024;
     let work = service_fn(move |_: http::Request<Body>| async move {
         let said = json!({ "amount": amount, "message": "it is yours at the market as soon as its payment is settled" });

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use ::market::desk::{Desk, Settings};
 use ::market::{Job, OfferId, Outcome, Rules, Stage};
-use ::money::{Amount, Clock, Party};
+use ::money::{Amount, Clock, Party, Timestamp};
 use economy::Registry;
 use labour::VisionWorker;
 use ledger::Ledger;
@@ -95,6 +95,8 @@ pub struct Market {
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     bounds: doors::Bounds,
     hires: Hires,
+    /// When channels were last claimed because a payout was more than the market's cash.
+    claimed_at: Mutex<Timestamp>,
 }
 
 impl Market {
@@ -137,6 +139,7 @@ impl Market {
             tasks: Mutex::default(),
             bounds: doors::Bounds::default(),
             hires: Hires::default(),
+            claimed_at: Mutex::default(),
         }))
     }
 

@@ -2,12 +2,14 @@
 //! taken back is paid by the market's key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::market::desk::Withdrawn;
 use ::market::{MoveId, Operation};
 use ::money::{Amount, Party};
 use ledger::{Reference, State};
 use mandates::books::Line;
+use payments::channel::Collect;
 use payments::payout::PaidOut;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -18,6 +20,12 @@ use crate::failure::Failure;
 /// The least that a stranger takes out at once, in whole dollars, unless it is all that is free:
 /// each payout is a transaction.
 const LEAST_WITHDRAWAL: &str = "0.001";
+
+/// How long after it has claimed channels for a payout the market does so again: each claim is a
+/// transaction or two.
+const CLAIM_AGAIN: Duration = Duration::from_secs(60);
+/// How many of the newest deposits are looked through for those that the desk does not have yet.
+const NEWEST: usize = 10_000;
 
 /// Money that came under the market's disposal.
 #[derive(Debug, Clone, Serialize)]
@@ -71,7 +79,7 @@ impl Market {
             .read(|state| references.iter().filter_map(|r| deposit(state, market, *r)).collect());
         for batch in found.chunks(::market::desk::MAX_BATCH) {
             let operations = batch.iter().map(|&(reference, party, amount)| Operation::Deposit {
-                id: MoveId::derive(&[b"deposit", reference.as_bytes()]),
+                id: deposit_id(reference),
                 party,
                 amount,
             });
@@ -191,11 +199,41 @@ impl Market {
         let Withdrawn { id, party, amount } = *withdrawn;
         let booked = self.parts.cast.booked().contains(&party);
         let name = id.as_u128().to_be_bytes();
-        let payout = self.cashier.payout(&name, party, amount, booked);
-        self.cashier.pay(payout).await.map_err(|error| {
+        let payout = || self.cashier.payout(&name, party, amount, booked);
+        let mut paid = self.cashier.pay(payout()).await;
+        if paid.is_err() && self.claim_for(amount).await {
+            paid = self.cashier.pay(payout()).await;
+        }
+        paid.map_err(|error| {
             Failure::new(format!("{amount} is on its way to {party} and not there yet: {error}"))
                 .hint("it is tried again every few seconds")
         })
+    }
+
+    /// Claims what was paid in from channels, if the market has less at hand than it is to pay. Whether
+    /// it has claimed.
+    async fn claim_for(&self, amount: Amount) -> bool {
+        let cash = Line::Cash.of(self.party(), amount.asset());
+        let has = |state: &State| {
+            state.balance(&cash).is_some_and(|b| b.available().minor() >= amount.minor())
+        };
+        if self.parts.ledger.read(has) {
+            return false;
+        }
+        let now = self.parts.clock.now();
+        {
+            let mut last = self.claimed_at.lock().expect("nothing panics under this lock");
+            if now.since(*last) < CLAIM_AGAIN {
+                return false;
+            }
+            *last = now;
+        }
+        let collected = self.parts.gate.collect(Collect::All).await;
+        // The books follow the chain.
+        if let Err(error) = self.parts.bookkeeper.reconcile(false).await {
+            tracing::warn!(%error, "what channels were claimed for is not booked yet");
+        }
+        collected.transactions > 0
     }
 
     /// Whether money of a party's has ever moved, by its book.
@@ -227,13 +265,29 @@ impl Market {
             })
         };
         let before = books()?;
+        // What is in the books and not at the desk yet; what is paid from channels comes by the hundred.
+        let newest: Vec<(MoveId, i128)> = self.parts.ledger.read(|state| {
+            let entries = state.entries_of(owed).rev().take(NEWEST);
+            let deposits = entries
+                .filter_map(|record| deposit(state, self.party(), record.transfer.reference))
+                .map(|(reference, _, amount)| (deposit_id(reference), amount.minor()));
+            deposits.collect()
+        });
         let (market, rows) = self.desk.read(|state| {
             let own = state.holding(self.party());
             let own = own.free.minor() + own.stake.minor();
-            (Amount::from_minor(asset, state.deposited().minor() - own), self.all_is_booked())
+            let coming = newest.iter().filter(|(id, _)| state.deposit_of(*id).is_none());
+            let coming: i128 = coming.map(|(_, minor)| minor).sum();
+            let all = state.deposited().minor() - own + coming;
+            (Amount::from_minor(asset, all), self.all_is_booked())
         });
         (rows && books() == Some(before)).then_some((before, market))
     }
+}
+
+/// The name at the desk of the deposit of this act.
+fn deposit_id(reference: Reference) -> MoveId {
+    MoveId::derive(&[b"deposit", reference.as_bytes()])
 }
 
 /// The deposit of this act, if it is one and is paid.
@@ -246,8 +300,11 @@ fn deposit(
     state.by_reference(reference).into_iter().find_map(|record| {
         let (_, amount) = record.posted()?;
         let asset = amount.asset();
-        let is_one = record.transfer.debit == Line::Cash.of(market, asset)
-            && record.transfer.credit == Line::Owed.of(market, asset);
+        // Paid at once, or from a channel.
+        let debit = state.account(&record.transfer.debit)?;
+        let paid = debit.name == Line::Cash.name() || debit.name.starts_with("unearned/");
+        let is_one =
+            paid && debit.book == market && record.transfer.credit == Line::Owed.of(market, asset);
         Some((reference, record.transfer.counterparty.filter(|_| is_one)?, amount))
     })
 }
@@ -298,5 +355,39 @@ mod tests {
             Entry { id: books::sale_id(gift), credit: Line::Funding, reference: gift, ..late };
         assert!(ledger.submit(entry.transfer().into()).await.unwrap().holds());
         assert_eq!(ledger.read(|state| deposit(state, market, gift)), None);
+    }
+
+    #[tokio::test]
+    async fn a_voucher_that_was_charged_is_a_deposit_and_money_put_into_a_channel_is_none() {
+        let (market, payer) = (Party::new([1; 20]), Party::new([2; 20]));
+        let ledger = Ledger::in_memory(Arc::new(SystemClock));
+        let unearned = Line::Unearned([3; 32]);
+        for line in [Line::Escrow, Line::Owed, Line::Sales, unearned] {
+            assert!(ledger.submit(line.open(market, Asset::MUSD).into()).await.unwrap().holds());
+        }
+        let enter = |name: &str, debit, credit, minor| {
+            let reference = Reference::derive(name, &[]);
+            let entry = Entry {
+                id: books::sale_id(reference),
+                book: market,
+                debit,
+                credit,
+                amount: Amount::from_minor(Asset::MUSD, minor),
+                kind: Kind::Financial,
+                counterparty: payer,
+                reference,
+                digest: [0; 32],
+                hold_until: None,
+            };
+            let ledger = &ledger;
+            async move {
+                assert!(ledger.submit(entry.transfer().into()).await.unwrap().holds());
+                ledger.read(|state| deposit(state, market, reference))
+            }
+        };
+        assert_eq!(enter("test/into the channel", Line::Escrow, unearned, 900).await, None);
+        let (_, party, amount) = enter("test/voucher", unearned, Line::Owed, 500).await.unwrap();
+        assert_eq!((party, amount.minor()), (payer, 500));
+        assert_eq!(enter("test/what is sold for good", unearned, Line::Sales, 100).await, None);
     }
 }

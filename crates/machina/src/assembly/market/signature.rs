@@ -22,6 +22,7 @@ use std::time::Duration;
 use ::money::{Party, Timestamp};
 use alloy_primitives::{Signature, eip191_hash_message};
 use http::request::Parts;
+use payments::channel::voucher::signed_by;
 use sha2::{Digest as _, Sha256};
 
 /// How far the time of a request may be from ours.
@@ -70,10 +71,11 @@ pub fn signer(parts: &Parts, body: &[u8], place: Place, now: Timestamp) -> Resul
     );
     let signature = Signature::from_str(header(SIGNATURE)?)
         .map_err(|_| format!("`{SIGNATURE}` is no signature of 65 bytes"))?;
-    let recovered = signature.recover_address_from_prehash(&eip191_hash_message(text));
-    match recovered {
-        Ok(signer) if Party::from(signer) == party => Ok(party),
-        _ => Err(format!("the signature is not {party}'s over this request")),
+    // As all wallets write it: v 27 or 28, the lower s.
+    let signature = signature.normalized_s().as_bytes();
+    match signed_by(eip191_hash_message(text), &signature, party.into()) {
+        true => Ok(party),
+        false => Err(format!("the signature is not {party}'s over this request")),
     }
 }
 

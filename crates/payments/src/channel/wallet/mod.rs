@@ -338,6 +338,10 @@ impl Buyer {
     fn offered(&self, terms: &PaymentRequirements, bound: bool) -> Result<Offered, String> {
         let by = DepositMethod::of(terms)?;
         let (amount, payee) = self.acceptable(terms, by == DepositMethod::Token)?;
+        if self.market == Some(payee) {
+            // Its books hold a market's money by payments that are settled alone.
+            return Err("what this machine has at its market is paid in at once".into());
+        }
         let extra = |key| terms.extra.as_ref().and_then(|extra| extra.get(key));
         let authorizer = extra("receiverAuthorizer")
             .and_then(Value::as_str)

@@ -1,0 +1,233 @@
+//! How many jobs a second the whole market does: each paid in by a voucher from a channel, worked at by
+//! a trivial worker, and paid when an `exact` check has done it again.
+//!
+//! The market is the program itself (`machina up` in a home of its own), so its processor time can be
+//! told from that of those who hire, work and check. These are strangers to the home: they come in by
+//! HTTP/1.1 over loopback, sign each request, and have no other way. For each job:
+//!
+//! | who | asks |
+//! |---|---|
+//! | client | pays in by a voucher; hands in a brief of its own; opens and funds the job (lists of many jobs) |
+//! | worker | reads the brief; hands in the answer; delivers its commitment, and opens it (lists) |
+//! | market | draws a checker by the hash of a block that is made after the delivery |
+//! | worker | looks at the job until somebody is drawn |
+//! | checker | reads the brief, does the work again, seals and opens what it found (lists) |
+//!
+//! Prints one JSON object a line, with `name`, `value` and `unit`. Run it with
+//! `cargo run --release -p machina --example bench_jobs [JOBS] [PROGRAM]`; the program is looked for beside
+//! the examples. At the end every job has ended as it should, and the books are the desk and the chain.
+
+mod people;
+mod wire;
+
+/// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use people::{AtTheDoor, AtWork, Checkers, Client, Order, Worker};
+use wire::{Connection, Market};
+
+/// How many jobs there are if nobody says.
+const JOBS: usize = 10_000;
+/// How many clients there are, and workers, and checkers: a party may ask for so much in ten seconds
+/// and no more, so there are many.
+const CELLS: usize = 50;
+/// How many jobs a client orders at a time.
+const LIST: usize = 32;
+/// Lists before the clock starts: connections, channels, records and caches are there then.
+const WARMING: usize = 1;
+/// The longest that anything may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn tell(name: &str, value: f64, unit: &str) {
+    let value = (value * 1e3).round() / 1e3;
+    println!("{}", json!({ "name": name, "value": value, "unit": unit }));
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let jobs = arguments.next().map_or(JOBS, |text| text.parse().expect("a number of jobs"));
+    let program = arguments.next().map_or_else(beside, PathBuf::from);
+    // Those who ask are on the market's machine, and should get in its way as little as they can.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(run(&program, jobs));
+}
+
+/// The program, as cargo puts it beside its examples.
+fn beside() -> PathBuf {
+    let me = std::env::current_exe().expect("this program");
+    let folder = me.parent().and_then(Path::parent).expect("examples are in a folder");
+    folder.join(format!("machina{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// An economy that runs. Dropped, it is ended.
+struct Home {
+    _folder: tempfile::TempDir,
+    process: Child,
+    address: String,
+    token: String,
+}
+
+impl Home {
+    async fn start(program: &Path) -> Home {
+        let folder = tempfile::tempdir().expect("room for a home");
+        let under = std::env::var("MARKET_UNDER").unwrap_or_default();
+        let mut words = under.split_whitespace();
+        let mut command = match words.next() {
+            Some(profiler) => {
+                let mut command = Command::new(profiler);
+                command.args(words).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command.arg("--home").arg(folder.path());
+        command.args(["--port", "0", "--rpc-port", "0", "--json", "up"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().expect("the program starts");
+        let mut out = BufReader::new(process.stdout.take().expect("piped"));
+        let mut said = Vec::new();
+        let info = loop {
+            let read = out.read_until(b'\n', &mut said).await.expect("it speaks");
+            assert!(read > 0, "it ended: {}", String::from_utf8_lossy(&said));
+            if let Ok(info) = serde_json::from_slice::<Value>(&said) {
+                break info;
+            }
+        };
+        tokio::spawn(async move { out.read_to_end(&mut Vec::new()).await });
+        let running = std::fs::read(folder.path().join("running.json")).expect("it runs");
+        let running: Value = serde_json::from_slice(&running).expect("JSON");
+        let url = info["url"].as_str().expect("a URL");
+        let port = url.rsplit(':').next().expect("a port");
+        let token = running["token"].as_str().expect("a token").to_owned();
+        Home { _folder: folder, process, address: format!("127.0.0.1:{port}"), token }
+    }
+
+    /// Seconds of the processor, and bytes of memory, that the market has taken.
+    fn taken(&self) -> (f64, f64) {
+        usage(&self.process.id().expect("it runs").to_string())
+    }
+
+    async fn stop(mut self) {
+        let process = self.process.id().expect("it runs").to_string();
+        let ended = Command::new("kill").args(["-TERM", &process]).status().await;
+        assert!(ended.is_ok_and(|status| status.success()), "it is told to end");
+        let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await;
+        assert!(ended.expect("it ends").expect("it was ours").success());
+    }
+}
+
+/// What a process has taken of processor and memory, as Linux tells.
+fn usage(process: &str) -> (f64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("Linux");
+    let after_name = stat.rsplit(')').next().expect("a name in parentheses");
+    let ticks: u64 = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>().expect("a number of ticks"))
+        .sum();
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    let kilobytes: f64 =
+        resident.trim().trim_end_matches(" kB").trim().parse().expect("a number of kilobytes");
+    // A tick is a hundredth of a second on every Linux that Rust runs on.
+    (ticks as f64 / 100.0, kilobytes * 1024.0)
+}
+
+async fn run(program: &Path, jobs: usize) {
+    let home = Home::start(program).await;
+    let mut own = Connection::to(&home.address).await;
+    let market = Market::find(&mut own, &home.address).await;
+
+    let lists = jobs.div_ceil(CELLS * LIST);
+    let cells: Vec<(Client, Worker)> =
+        (0..CELLS).map(|cell| (Client::new(cell, &market), Worker::new(cell, &market))).collect();
+    let checkers = Checkers::new(CELLS, &market);
+    for (client, worker) in &cells {
+        client.settle_in(&mut own, &home.token, (lists + WARMING) * LIST).await;
+        worker.settle_in(&mut own, &home.token).await;
+    }
+    checkers.settle_in(&mut own, &home.token).await;
+    let (checkers, at_work) = checkers.start().await;
+
+    let mut lines = Vec::new();
+    for (client, worker) in cells {
+        lines.push((client.at_the_door().await, worker.at_work(checkers.clone()).await));
+    }
+    // What is not measured, and then what is. What clients send was made and signed before.
+    let mut orders = prepare(&mut lines, 0..WARMING);
+    let mut lines = order(lines, orders).await;
+    orders = prepare(&mut lines, WARMING..WARMING + lists);
+    let (before, _) = home.taken();
+    let (own_before, _) = usage("self");
+    let blocks = market.blocks(&mut own).await;
+    let begun = Instant::now();
+    let lines = order(lines, orders).await;
+    let seconds = begun.elapsed().as_secs_f64();
+    let done = (lists * LIST * CELLS) as f64;
+    tell("jobs.per_s", done / seconds, "1/s");
+    let (after, memory) = home.taken();
+    tell("jobs.market_cpu", (after - before) * 1e6 / done, "us");
+    tell("jobs.people_cpu", (usage("self").0 - own_before) * 1e6 / done, "us");
+    own = Connection::to(&home.address).await;
+    tell("jobs.blocks", (market.blocks(&mut own).await - blocks) as f64, "blocks");
+    tell("jobs.memory", memory / 1e6, "MB");
+    drop((lines, checkers));
+    for task in at_work {
+        task.await.expect("no checker panics");
+    }
+
+    // A benchmark that cheats is worth nothing. The connection may have been idle for too long.
+    own = Connection::to(&home.address).await;
+    let all = (lists + WARMING) * LIST * CELLS;
+    let ended = market.completed(&mut own, all).await;
+    assert_eq!(ended, all, "every job was done, checked and paid");
+    market.agrees(&mut own).await;
+    tell("jobs.done", done, "jobs");
+    home.stop().await;
+}
+
+/// A client and its worker.
+type Line = (AtTheDoor, AtWork);
+
+/// What all clients will ask for in their lists of these numbers.
+fn prepare(lines: &mut [Line], lists: std::ops::Range<usize>) -> Vec<Vec<Order>> {
+    let of =
+        |(client, _): &mut Line| lists.clone().map(|list| client.prepare(list, LIST)).collect();
+    lines.iter_mut().map(of).collect()
+}
+
+/// Has all clients order, and waits until all is done.
+async fn order(lines: Vec<Line>, orders: Vec<Vec<Order>>) -> Vec<Line> {
+    let tasks = lines.into_iter().zip(orders).map(|((mut client, mut worker), orders)| {
+        tokio::spawn(async move {
+            // A client orders on while its worker works.
+            let (ordered, inbox) = tokio::sync::mpsc::channel(1);
+            let ordering = async {
+                for order in orders {
+                    let jobs = client.order(order).await;
+                    ordered.send(jobs).await.expect("the worker works");
+                }
+                drop(ordered);
+            };
+            tokio::join!(ordering, worker.work(inbox));
+            (client, worker)
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    let mut lines = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let line = tokio::time::timeout(PATIENCE, task).await.expect("it ends in time");
+        lines.push(line.expect("nobody panics"));
+    }
+    lines
+}
