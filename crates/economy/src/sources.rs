@@ -189,6 +189,7 @@ impl Sources {
         }
     }
 
+    #[inline]
     pub(crate) fn of_parties(&mut self, place: u32, sides: Sides) {
         for (side, payee) in [(sides.payer, false), (sides.payee, true)] {
             if let Some(party) = side {

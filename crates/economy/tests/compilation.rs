@@ -161,6 +161,11 @@ proptest! {
         let counts: Vec<_> =
             found.activity.iter().map(|day| (day.active, day.new, day.stayed)).collect();
         prop_assert_eq!(counts, by_hand);
+        let entries: Vec<Entry<'_>> =
+            (0..).zip(&flows).map(|(place, flow)| Entry { place, flow, task: None }).collect();
+        let mut at_once = Compilation::new(&registry, MUSD, usize::MAX).expect("few units");
+        at_once.add_all(&entries).expect("every flow counts");
+        prop_assert_eq!(&figures(&at_once), &found);
         prop_assert_eq!(found, one_by_one(&registry, &flows));
         prop_assert_eq!(
             compilation.gdp_so_far(), compilation.accounts(stock()).unwrap().gdp_production
@@ -263,12 +268,13 @@ fn the_largest_of_many_pairs_are_the_first_of_all() {
 #[test]
 fn many_at_once_are_one_after_the_other() {
     let registry = shop();
-    let flows: Vec<Flow> = (0..1_000).map(|n| purchase(n % 9, 1 + i128::from(n))).collect();
+    // More than one thread hands to the other at once.
+    let flows: Vec<Flow> = (0..3_000).map(|n| purchase(n % 9, 1 + i128::from(n))).collect();
     let entries: Vec<Entry<'_>> =
         (0..).zip(&flows).map(|(place, flow)| Entry { place, flow, task: task("look") }).collect();
     let one_by_one = compiled(&registry, &flows);
     let mut at_once = Compilation::new(&registry, MUSD, usize::MAX).unwrap();
-    for part in entries.chunks(333) {
+    for part in entries.chunks(1_300) {
         at_once.add_all(part).unwrap();
     }
     assert_eq!(figures(&at_once), figures(&one_by_one));
