@@ -121,6 +121,7 @@ impl<R: Borrow<Registry>> Sums<R> {
 /// The folds that are lists: who traded with whom and when, and in which entries.
 #[derive(Debug, Clone)]
 struct Lists<R> {
+    registry: R,
     /// By day, from the first entry's on.
     network: Option<Network<R>>,
     sources: Sources,
@@ -130,7 +131,7 @@ struct Lists<R> {
 impl<R: Borrow<Registry>> Lists<R> {
     /// Notes of a new entry what no override changes: between whom it was.
     fn note(&mut self, read: &Read<'_>) {
-        self.sources.of_parties(read.place, read.sides);
+        self.sources.of_parties(self.registry.borrow(), read.place, read.sides);
     }
 
     fn post(&mut self, read: &Read<'_>) {
@@ -206,6 +207,7 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
                 last: Timestamp::from_millis(0),
             },
             lists: Lists {
+                registry: registry.clone(),
                 network: None,
                 sources: Sources::new(units),
                 volumes: VolumeBuilder::new(asset),
@@ -400,7 +402,20 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
 
     /// The entries under a figure: those before this place, at most so many, the last first.
     pub fn under(&self, figure: Figure, before: Option<u64>, limit: usize) -> Under {
-        self.lists.sources.under(self.registry(), figure, before, limit)
+        let under = self.lists.sources.under(self.registry(), figure, before, limit);
+        match figure {
+            Figure::Hiring { payer, payee } => {
+                let hiring = self.network().and_then(|network| network.hiring(payer, payee));
+                let sum = hiring.map(|hiring| hiring.amount.minor());
+                Under { sum, count: hiring.map_or(0, |hiring| hiring.payments), ..under }
+            }
+            Figure::Used { .. } => {
+                // The table has one sum for both; the entries are few where a table has units.
+                let all = self.lists.sources.under(self.registry(), figure, None, usize::MAX);
+                Under { count: all.places.len() as u64, ..under }
+            }
+            _ => under,
+        }
     }
 
     /// How many entries count otherwise than declared because a reader typed them anew.

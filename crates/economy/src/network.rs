@@ -401,6 +401,25 @@ impl<R: Borrow<Registry>> Network<R> {
         self.largest(usize::MAX)
     }
 
+    /// What one party paid another for work; none if it never did, or past [`MAX_PAIRS`].
+    pub fn hiring(&self, payer: Party, payee: Party) -> Option<Hiring> {
+        let (from, to) = (self.number(payer)?, self.number(payee)?);
+        let place = *self.places.get(&(from.min(to), from.max(to)))?;
+        let pair = self.pairs[place as usize];
+        let way = if from == pair.low { pair.up } else { pair.down };
+        (way.payments > 0).then(|| Hiring {
+            payer,
+            payee,
+            amount: self.amount(way.minor),
+            payments: way.payments,
+        })
+    }
+
+    fn number(&self, party: Party) -> Option<Number> {
+        let resident = self.registry.borrow().place(party).map(|place| place.number());
+        resident.or_else(|| self.strangers.get(&party).copied())
+    }
+
     /// The largest of [`Network::hirings`], at most so many. Up to 256 are at hand; more, or after
     /// something was taken back, take one pass over all pairs.
     pub fn largest(&self, most: usize) -> Vec<Hiring> {
