@@ -267,8 +267,8 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
         let amount = self.gate.admit(flow)?;
         let registry = self.registry.borrow();
         let sides = registry.sides(flow);
-        let act = act_between(registry, flow, sides);
-        self.note_time(flow, sides);
+        let act = act_between(registry, flow, flow.kind, sides);
+        self.note_time(flow.at, sides);
         Ok(self.post(flow.kind, act, amount))
     }
 
@@ -289,11 +289,11 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
 
     /// Stretches the period to a flow of a resident. It does not depend on what the flow counts
     /// as, so an override leaves it as it is.
-    pub(crate) fn note_time(&mut self, flow: &Flow, sides: Sides) {
+    pub(crate) fn note_time(&mut self, at: Timestamp, sides: Sides) {
         if sides.payer.is_some() || sides.payee.is_some() {
-            let period = self.period.get_or_insert(Period { first: flow.at, last: flow.at });
-            period.first = period.first.min(flow.at);
-            period.last = period.last.max(flow.at);
+            let period = self.period.get_or_insert(Period { first: at, last: at });
+            period.first = period.first.min(at);
+            period.last = period.last.max(at);
         }
     }
 
@@ -337,8 +337,8 @@ impl<R: Borrow<Registry>> AccountsBuilder<R> {
         let amount = self.gate.was_admitted(flow)?;
         let registry = self.registry.borrow();
         let sides = registry.sides(flow);
-        let before = act_between(registry, flow, sides);
-        let after = act_between(registry, &Flow { kind, ..*flow }, sides);
+        let before = act_between(registry, flow, flow.kind, sides);
+        let after = act_between(registry, flow, kind, sides);
         self.post(flow.kind, before, -amount);
         Ok(self.post(kind, after, amount))
     }

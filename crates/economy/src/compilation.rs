@@ -14,6 +14,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::sync::mpsc::{channel, sync_channel};
 
 use ledger::Kind;
 use money::{Amount, Asset, Timestamp};
@@ -32,6 +33,12 @@ use crate::{
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
+/// How many entries are posted together, and handed from one thread to the other: so few that they
+/// stay in the processor's cache from one fold to the next.
+const HANDFUL: usize = 512;
+/// How many handfuls may wait for the other thread.
+const WAITING: usize = 8;
+
 /// An entry of the journal, as all folds take it.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
@@ -47,8 +54,10 @@ pub struct Entry<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Read<'a> {
     place: u32,
-    /// Of the kind in force.
-    flow: Flow,
+    /// The kind in force.
+    kind: Kind,
+    /// Of the kind that was declared.
+    flow: &'a Flow,
     task: Option<Task<'a>>,
     sides: Sides,
     act: Act,
@@ -64,23 +73,55 @@ struct Sums<R> {
     employment: EmploymentBuilder<R>,
     /// By day, from the first entry's on.
     days: Option<Series<R>>,
+    /// The time of the latest entry.
+    last: Timestamp,
 }
 
 impl<R: Borrow<Registry>> Sums<R> {
+    /// Checks an entry and counts it against what one set of accounts takes.
+    fn admit(&mut self, entry: &Entry<'_>) -> Result<(u32, i128), EconomyError> {
+        let place = Sources::check(entry.flow, entry.place)?;
+        Ok((place, self.accounts.admit(entry.flow)?))
+    }
+
+    /// Notes of a new entry what no override changes: when it was.
+    fn note(&mut self, read: &Read<'_>) {
+        self.accounts.note_time(read.flow.at, read.sides);
+        self.last = self.last.max(read.flow.at);
+    }
+
     fn post(&mut self, read: &Read<'_>) -> Reading {
-        let Read { flow, sides, act, amount, .. } = *read;
+        let Read { kind, flow, sides, act, amount, .. } = *read;
         self.table.post(act, amount);
         self.employment.post(sides, act, amount);
         if let Some(days) = &mut self.days {
-            days.post(flow.kind, flow.at, act, amount);
+            days.post(kind, flow.at, act, amount);
         }
-        self.accounts.post(flow.kind, act, amount)
+        self.accounts.post(kind, act, amount)
+    }
+
+    /// Notes and posts new entries, all of them to one fold before any to the next.
+    fn take(&mut self, reads: &[Read<'_>]) {
+        for read in reads {
+            self.note(read);
+            self.table.post(read.act, read.amount);
+            if let Some(days) = &mut self.days {
+                days.post(read.kind, read.flow.at, read.act, read.amount);
+            }
+        }
+        for Read { sides, act, amount, .. } in reads {
+            self.employment.post(*sides, *act, *amount);
+        }
+        for Read { kind, act, amount, .. } in reads {
+            let _reading = self.accounts.post(*kind, *act, *amount);
+        }
     }
 }
 
 /// The folds that are lists: who traded with whom and when, and in which entries.
 #[derive(Debug, Clone)]
 struct Lists<R> {
+    registry: R,
     /// By day, from the first entry's on.
     network: Option<Network<R>>,
     sources: Sources,
@@ -88,12 +129,23 @@ struct Lists<R> {
 }
 
 impl<R: Borrow<Registry>> Lists<R> {
+    /// Notes of a new entry what no override changes: between whom it was.
+    fn note(&mut self, read: &Read<'_>) {
+        self.sources.of_parties(self.registry.borrow(), read.place, read.sides);
+    }
+
     fn post(&mut self, read: &Read<'_>) {
-        let Read { place, flow, task, sides, act, amount } = *read;
-        let reading = Reading::of(flow.kind, act);
+        let Read { flow, sides, act, amount, .. } = *read;
         if let Some(network) = &mut self.network {
-            network.post(&flow, sides, act, amount);
+            network.post(flow, sides, act, amount);
         }
+        self.list(read);
+    }
+
+    /// Lists an entry under its figures, and with what it bought.
+    fn list(&mut self, read: &Read<'_>) {
+        let Read { place, kind, flow, task, act, amount, .. } = *read;
+        let reading = Reading::of(kind, act);
         self.sources.post(place, reading, amount);
         if let Some(task) = task.filter(|_| is_domestic_final_use(reading)) {
             if amount < 0 {
@@ -101,6 +153,23 @@ impl<R: Borrow<Registry>> Lists<R> {
             } else {
                 self.volumes.add(flow.at, task, flow.amount);
             }
+        }
+    }
+
+    /// Notes and posts new entries, all of them to one fold before any to the next.
+    fn take(&mut self, reads: &[Read<'_>]) {
+        if let Some(network) = &mut self.network {
+            network.post_all(
+                reads
+                    .iter()
+                    .map(|Read { flow, sides, act, amount, .. }| (*flow, *sides, *act, *amount)),
+            );
+        }
+        for read in reads {
+            self.note(read);
+        }
+        for read in reads {
+            self.list(read);
         }
     }
 }
@@ -111,7 +180,6 @@ pub struct Compilation<R> {
     registry: R,
     sums: Sums<R>,
     lists: Lists<R>,
-    last: Timestamp,
     /// The kinds in force of entries that a reader typed anew, by place.
     overridden: BTreeMap<u32, Kind>,
 }
@@ -136,13 +204,14 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
                 table: InputOutput::new(registry.clone(), asset, grouping)?,
                 employment: EmploymentBuilder::new(registry.clone(), asset),
                 days: None,
+                last: Timestamp::from_millis(0),
             },
             lists: Lists {
+                registry: registry.clone(),
                 network: None,
                 sources: Sources::new(units),
                 volumes: VolumeBuilder::new(asset),
             },
-            last: Timestamp::from_millis(0),
             overridden: BTreeMap::new(),
             registry,
         })
@@ -164,17 +233,20 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
     /// In this order: [`EconomyError::TooManyEntries`], and those of [`AccountsBuilder::add`]. All
     /// figures are then as they were.
     pub fn add(&mut self, entry: Entry<'_>) -> Result<Reading, EconomyError> {
-        let (place, amount) = self.admit(entry)?;
+        let (place, amount) = self.sums.admit(&entry)?;
         self.begin(entry.flow)?;
-        let read = read(self.registry.borrow(), entry, place, entry.flow.kind, amount);
-        self.note(&read);
+        let registry = self.registry.borrow();
+        let sides = registry.sides(entry.flow);
+        let read = read(registry, &entry, sides, place, entry.flow.kind, amount);
+        self.sums.note(&read);
+        self.lists.note(&read);
         self.lists.post(&read);
         Ok(self.sums.post(&read))
     }
 
-    /// Adds many entries, in two threads: first each reads half of them, then one posts them to the
-    /// folds that are sums and the other to those that are lists. The figures are those of
-    /// [`Compilation::add`] for one after the other.
+    /// Adds many entries, in two threads: one reads them and posts them to the folds that are sums,
+    /// and hands them on to the other, which posts them to those that are lists. The figures are
+    /// those of [`Compilation::add`] for one after the other.
     ///
     /// # Errors
     /// As [`Compilation::add`], for the first entry that is refused; those before it are in all
@@ -183,41 +255,50 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
     where
         R: Send + Sync,
     {
-        let mut admitted = Vec::with_capacity(entries.len());
-        let mut refused = Ok(());
-        for entry in entries {
-            match self.admit(*entry) {
-                Ok((place, amount)) => admitted.push((*entry, place, amount)),
-                Err(error) => {
-                    refused = Err(error);
-                    break;
-                }
-            }
+        let Some((first, rest)) = entries.split_first() else { return Ok(()) };
+        self.add(*first)?;
+        if rest.is_empty() {
+            return Ok(());
         }
-        let Some((first, ..)) = admitted.first() else { return refused };
-        self.begin(first.flow)?;
         let registry: &Registry = self.registry.borrow();
-        let (first, second) = admitted.split_at(admitted.len() / 2);
-        let halves = std::thread::scope(|scope| {
-            let other = scope.spawn(|| read_all(registry, second));
-            [read_all(registry, first), other.join().expect("reading does not panic")]
-        });
-        let reads = || halves.iter().flatten();
-        reads().for_each(|read| self.note(read));
         let (sums, lists) = (&mut self.sums, &mut self.lists);
+        let mut sides = Vec::with_capacity(HANDFUL);
+        let (hand_on, handed) = sync_channel::<Vec<Read<'_>>>(WAITING);
+        let (give_back, given_back) = channel();
         std::thread::scope(|scope| {
-            scope.spawn(|| reads().for_each(|read| lists.post(read)));
-            for read in reads() {
-                let _reading = sums.post(read);
+            scope.spawn(move || {
+                for mut reads in handed {
+                    lists.take(&reads);
+                    reads.clear();
+                    // Nobody wants it back after the last.
+                    let _unwanted = give_back.send(reads);
+                }
+            });
+            for handful in rest.chunks(HANDFUL) {
+                let mut reads =
+                    given_back.try_recv().unwrap_or_else(|_| Vec::with_capacity(HANDFUL));
+                sides.clear();
+                sides.extend(handful.iter().map(|entry| registry.sides(entry.flow)));
+                let mut refused = Ok(());
+                for (entry, sides) in handful.iter().zip(&sides) {
+                    match sums.admit(entry) {
+                        Ok((place, amount)) => {
+                            let kind = entry.flow.kind;
+                            reads.push(read(registry, entry, *sides, place, kind, amount));
+                        }
+                        Err(error) => {
+                            refused = Err(error);
+                            break;
+                        }
+                    }
+                }
+                sums.take(&reads);
+                hand_on.send(reads).expect("posting does not panic");
+                refused?;
             }
-        });
-        refused
-    }
-
-    /// Checks an entry and counts it against what one set of accounts takes.
-    fn admit(&mut self, entry: Entry<'_>) -> Result<(u32, i128), EconomyError> {
-        let place = Sources::check(entry.flow, entry.place)?;
-        Ok((place, self.sums.accounts.admit(entry.flow)?))
+            drop(hand_on);
+            Ok(())
+        })
     }
 
     /// Begins to count by day with the first entry's.
@@ -228,13 +309,6 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
             self.sums.days = Some(Series::new(self.registry.clone(), asset, span)?);
         }
         Ok(())
-    }
-
-    /// Notes of a new entry what no override changes: when it was, and between whom.
-    fn note(&mut self, read: &Read<'_>) {
-        self.sums.accounts.note_time(&read.flow, read.sides);
-        self.last = self.last.max(read.flow.at);
-        self.lists.sources.of_parties(read.place, read.sides);
     }
 
     /// Counts an entry that was added before as another kind, its declared one included: a reader's
@@ -249,9 +323,10 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
         let place = Sources::check(flow, entry.place)?;
         let amount = self.sums.accounts.was_admitted(flow)?;
         let registry: &Registry = self.registry.borrow();
-        let before = read(registry, entry, place, self.kind_in_force(entry), -amount);
-        let after = read(registry, entry, place, kind, amount);
-        if !self.lists.sources.lists(place, Reading::of(before.flow.kind, before.act)) {
+        let sides = registry.sides(flow);
+        let before = read(registry, &entry, sides, place, self.kind_in_force(entry), -amount);
+        let after = read(registry, &entry, sides, place, kind, amount);
+        if !self.lists.sources.lists(place, Reading::of(before.kind, before.act)) {
             return Err(EconomyError::NoSuchEntry { place: entry.place });
         }
         if kind == flow.kind {
@@ -259,7 +334,7 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
         } else {
             self.overridden.insert(place, kind);
         }
-        let mut reading = Reading::of(before.flow.kind, before.act);
+        let mut reading = Reading::of(before.kind, before.act);
         for one in [before, after] {
             self.lists.post(&one);
             reading = self.sums.post(&one);
@@ -303,14 +378,14 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
 
     /// GDP, turnover and trades of each day up to the last entry's.
     pub fn days(&self) -> impl Iterator<Item = Bucket> {
-        let last = self.last;
+        let last = self.sums.last;
         let buckets = self.sums.days.as_ref().map(Series::buckets);
         buckets.into_iter().flatten().take_while(move |bucket| bucket.from <= last)
     }
 
     /// The time of the latest entry.
     pub fn last(&self) -> Timestamp {
-        self.last
+        self.sums.last
     }
 
     /// Real GDP; none where no entry told what was bought for final use.
@@ -327,7 +402,20 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
 
     /// The entries under a figure: those before this place, at most so many, the last first.
     pub fn under(&self, figure: Figure, before: Option<u64>, limit: usize) -> Under {
-        self.lists.sources.under(self.registry(), figure, before, limit)
+        let under = self.lists.sources.under(self.registry(), figure, before, limit);
+        match figure {
+            Figure::Hiring { payer, payee } => {
+                let hiring = self.network().and_then(|network| network.hiring(payer, payee));
+                let sum = hiring.map(|hiring| hiring.amount.minor());
+                Under { sum, count: hiring.map_or(0, |hiring| hiring.payments), ..under }
+            }
+            Figure::Used { .. } => {
+                // The table has one sum for both; the entries are few where a table has units.
+                let all = self.lists.sources.under(self.registry(), figure, None, usize::MAX);
+                Under { count: all.places.len() as u64, ..under }
+            }
+            _ => under,
+        }
     }
 
     /// How many entries count otherwise than declared because a reader typed them anew.
@@ -347,22 +435,15 @@ impl<R: Borrow<Registry> + Clone> Compilation<R> {
 /// Reads an entry as this kind.
 fn read<'a>(
     registry: &Registry,
-    entry: Entry<'a>,
+    entry: &Entry<'a>,
+    sides: Sides,
     place: u32,
     kind: Kind,
     amount: i128,
 ) -> Read<'a> {
-    let flow = Flow { kind, ..*entry.flow };
-    let sides = registry.sides(&flow);
-    let act = act_between(registry, &flow, sides);
-    Read { place, flow, task: entry.task, sides, act, amount }
-}
-
-fn read_all<'a>(registry: &Registry, admitted: &[(Entry<'a>, u32, i128)]) -> Vec<Read<'a>> {
-    let one = |(entry, place, amount): &(Entry<'a>, u32, i128)| {
-        read(registry, *entry, *place, entry.flow.kind, *amount)
-    };
-    admitted.iter().map(one).collect()
+    let Entry { flow, task, .. } = *entry;
+    let act = act_between(registry, flow, kind, sides);
+    Read { place, kind, flow, task, sides, act, amount }
 }
 
 const fn is_domestic_final_use(reading: Reading) -> bool {

@@ -112,7 +112,7 @@ impl<R: Borrow<Registry>> EmploymentBuilder<R> {
         let amount = self.gate.admit(flow)?;
         let registry = self.registry.borrow();
         let sides = registry.sides(flow);
-        let act = act_between(registry, flow, sides);
+        let act = act_between(registry, flow, flow.kind, sides);
         self.post(sides, act, amount);
         Ok(())
     }

@@ -23,6 +23,7 @@ pub struct Expenditure {
 }
 
 impl Expenditure {
+    #[inline]
     pub(crate) fn post(&mut self, act: Act, amount: i128) {
         match act {
             Act::Sale { seller, buyer } => {

@@ -51,6 +51,7 @@ impl Gate {
     /// The flow's amount in minor units, now counted against [`MAX_GROSS`].
     ///
     /// Checks in order: asset, sign, size.
+    #[inline]
     pub(crate) fn admit(&mut self, flow: &Flow) -> Result<i128, EconomyError> {
         let minor = self.amount(flow)?;
         let Flow { amount, reference, .. } = *flow;
@@ -76,6 +77,7 @@ impl Gate {
     }
 
     /// The amount in minor units of this gate's asset.
+    #[inline]
     fn amount(&self, flow: &Flow) -> Result<i128, EconomyError> {
         let Flow { amount, reference, .. } = *flow;
         if amount.asset() != self.asset {
@@ -90,6 +92,7 @@ impl Gate {
 }
 
 /// A count of flows after one more of this amount, or one less where the sign is turned.
+#[inline]
 pub(crate) fn counted(count: u64, amount: i128) -> u64 {
     if amount < 0 { count.saturating_sub(1) } else { count + 1 }
 }

@@ -74,9 +74,21 @@ struct Pair {
 
 impl Pair {
     /// The smaller of both directions, twice.
+    #[inline]
     fn reciprocal(&self) -> i128 {
         2 * self.up.minor.min(self.down.minor)
     }
+}
+
+/// A payment for work, looked up.
+#[derive(Debug, Clone, Copy)]
+struct Meeting {
+    at: Timestamp,
+    payer: Number,
+    payee: Number,
+    /// The pair's place among all pairs, if it was there when this was looked up.
+    place: Option<u32>,
+    amount: i128,
 }
 
 /// How many of the largest directions are kept in order.
@@ -90,6 +102,8 @@ type Direction = (i128, usize, bool);
 struct Leaders {
     /// At most [`LEADERS`].
     largest: BTreeSet<Direction>,
+    /// The least sum of a full set, below which none comes in; else nothing is too small.
+    floor: Option<i128>,
     /// Whether a sum has shrunk, so that one that is not here may be larger than one that is.
     stale: bool,
 }
@@ -99,14 +113,16 @@ impl Leaders {
         if after.0 < before.0 {
             self.stale = true;
         }
-        let floor = self.largest.first().map_or(i128::MIN, |smallest| smallest.0);
-        if self.stale || self.largest.len() >= LEADERS && after.0 < floor {
+        if self.stale || self.floor.is_some_and(|floor| after.0 < floor) {
             return;
         }
         self.largest.remove(&before);
         self.largest.insert(after);
         if self.largest.len() > LEADERS {
             self.largest.pop_first();
+        }
+        if self.largest.len() >= LEADERS {
+            self.floor = self.largest.first().map(|smallest| smallest.0);
         }
     }
 
@@ -148,6 +164,8 @@ pub struct Network<R> {
     stretches: Vec<Stretch>,
     /// The first stretch in which each party was active.
     first: HashMap<Number, usize, RandomState>,
+    /// Empty between calls: room for [`Network::post_all`].
+    meetings: Vec<Meeting>,
 }
 
 impl<R: Borrow<Registry>> Network<R> {
@@ -174,6 +192,7 @@ impl<R: Borrow<Registry>> Network<R> {
             beyond: Way::default(),
             stretches: Vec::new(),
             first: HashMap::default(),
+            meetings: Vec::new(),
         })
     }
 
@@ -185,34 +204,65 @@ impl<R: Borrow<Registry>> Network<R> {
         let amount = self.gate.admit(flow)?;
         let registry = self.registry.borrow();
         let sides = registry.sides(flow);
-        let act = act_between(registry, flow, sides);
+        let act = act_between(registry, flow, flow.kind, sides);
         self.post(flow, sides, act, amount);
         Ok(())
     }
 
     /// Posts an amount; with the sign turned, takes it back.
     pub(crate) fn post(&mut self, flow: &Flow, sides: Sides, act: Act, amount: i128) {
-        match act {
-            Act::Sale { .. } | Act::Labour { .. } => {}
-            Act::Tax { .. } | Act::Subsidy { .. } | Act::Neutral(_) => return,
-        }
-        let number = |known: Option<Place>| known.map(|place| place.number());
-        let payer = number(sides.payer).unwrap_or_else(|| self.stranger(flow.payer));
-        let payee = number(sides.payee).unwrap_or_else(|| self.stranger(flow.payee));
-        self.pair(payer, payee, amount);
-        if flow.at >= self.span.from && flow.at < self.span.to {
-            let offset = (flow.at.as_millis() - self.span.from.as_millis()) / self.span.width_ms;
-            let bucket = usize::try_from(offset).expect("within the span, so below MAX_BUCKETS");
-            if bucket >= self.stretches.len() {
-                self.stretches.resize_with(bucket + 1, Stretch::default);
+        self.post_all(std::iter::once((flow, sides, act, amount)));
+    }
+
+    /// Posts many, a step of all before the next step of any: what each step looks up far apart in
+    /// memory is then fetched for several at once.
+    pub(crate) fn post_all<'a>(
+        &mut self,
+        posts: impl Iterator<Item = (&'a Flow, Sides, Act, i128)>,
+    ) {
+        let mut meetings = std::mem::take(&mut self.meetings);
+        for (flow, sides, act, amount) in posts {
+            match act {
+                Act::Sale { .. } | Act::Labour { .. } => {}
+                Act::Tax { .. } | Act::Subsidy { .. } | Act::Neutral(_) => continue,
             }
-            self.stretches[bucket].turnover += amount;
-            for party in [payer, payee] {
-                if amount < 0 {
-                    self.was_not_here(bucket, party);
-                } else {
-                    self.is_here(bucket, party);
-                }
+            let number = |known: Option<Place>| known.map(|place| place.number());
+            let payer = number(sides.payer).unwrap_or_else(|| self.stranger(flow.payer));
+            let payee = number(sides.payee).unwrap_or_else(|| self.stranger(flow.payee));
+            let key = (payer.min(payee), payer.max(payee));
+            let place = self.places.get(&key).copied();
+            meetings.push(Meeting { at: flow.at, payer, payee, place, amount });
+        }
+        for meeting in &meetings {
+            self.pair(meeting);
+        }
+        for meeting in &meetings {
+            self.meet(meeting);
+        }
+        meetings.clear();
+        self.meetings = meetings;
+    }
+
+    /// Both parties are active when they meet.
+    fn meet(&mut self, meeting: &Meeting) {
+        let Meeting { at, payer, payee, amount, .. } = *meeting;
+        if at < self.span.from || at >= self.span.to {
+            return;
+        }
+        let offset = (at.as_millis() - self.span.from.as_millis()) / self.span.width_ms;
+        let bucket = usize::try_from(offset).expect("within the span, so below MAX_BUCKETS");
+        if bucket >= self.stretches.len() {
+            // As many are likely to come as came the last time.
+            let expected = self.stretches.last().map_or(0, |stretch| stretch.parties.len());
+            self.stretches.resize_with(bucket + 1, Stretch::default);
+            self.stretches[bucket].parties.reserve(expected);
+        }
+        self.stretches[bucket].turnover += amount;
+        for party in [payer, payee] {
+            if amount < 0 {
+                self.was_not_here(bucket, party);
+            } else {
+                self.is_here(bucket, party);
             }
         }
     }
@@ -236,11 +286,15 @@ impl<R: Borrow<Registry>> Network<R> {
         }
     }
 
-    fn pair(&mut self, payer: Number, payee: Number, amount: i128) {
+    fn pair(&mut self, meeting: &Meeting) {
+        let Meeting { payer, payee, amount, .. } = *meeting;
         let (low, high) = (payer.min(payee), payer.max(payee));
-        let place = match self.places.get(&(low, high)) {
-            Some(place) => *place as usize,
-            None if self.pairs.len() < MAX_PAIRS => {
+        let has_room = self.pairs.len() < MAX_PAIRS;
+        // One that was not there a moment ago may have come in meanwhile, as long as there is room.
+        let known = || if has_room { self.places.get(&(low, high)).copied() } else { None };
+        let place = match meeting.place.or_else(known) {
+            Some(place) => place as usize,
+            None if has_room => {
                 let place = self.pairs.len();
                 let index = u32::try_from(place).expect("at most MAX_PAIRS");
                 self.places.insert((low, high), index);
@@ -345,6 +399,25 @@ impl<R: Borrow<Registry>> Network<R> {
     /// Who hired whom, the largest sums first; equal ones by address.
     pub fn hirings(&self) -> Vec<Hiring> {
         self.largest(usize::MAX)
+    }
+
+    /// What one party paid another for work; none if it never did, or past [`MAX_PAIRS`].
+    pub fn hiring(&self, payer: Party, payee: Party) -> Option<Hiring> {
+        let (from, to) = (self.number(payer)?, self.number(payee)?);
+        let place = *self.places.get(&(from.min(to), from.max(to)))?;
+        let pair = self.pairs[place as usize];
+        let way = if from == pair.low { pair.up } else { pair.down };
+        (way.payments > 0).then(|| Hiring {
+            payer,
+            payee,
+            amount: self.amount(way.minor),
+            payments: way.payments,
+        })
+    }
+
+    fn number(&self, party: Party) -> Option<Number> {
+        let resident = self.registry.borrow().place(party).map(|place| place.number());
+        resident.or_else(|| self.strangers.get(&party).copied())
     }
 
     /// The largest of [`Network::hirings`], at most so many. Up to 256 are at hand; more, or after

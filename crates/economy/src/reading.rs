@@ -90,11 +90,13 @@ impl Counted {
     ];
 
     /// Its place in [`Counted::ALL`].
+    #[inline]
     pub(crate) const fn index(self) -> usize {
         self as usize
     }
 
     /// Whether it is a final use: what GDP by expenditure adds up.
+    #[inline]
     pub const fn is_final_use(self) -> bool {
         match self {
             Counted::FinalHousehold
@@ -236,6 +238,7 @@ impl Registry {
 }
 
 impl Reading {
+    #[inline]
     pub(crate) fn of(declared: Kind, act: Act) -> Reading {
         let (counted, import) = match act {
             Act::Sale { seller, buyer } => (buyer.counted(), seller.is_none()),
@@ -261,6 +264,7 @@ impl Use {
 }
 
 /// Whether `kind` buys goods or services.
+#[inline]
 pub(crate) const fn is_purchase(kind: Kind) -> bool {
     match kind {
         Kind::Intermediate
@@ -277,6 +281,7 @@ pub(crate) const fn is_purchase(kind: Kind) -> bool {
     }
 }
 
+#[inline]
 const fn is_restated(declared: Kind, counted: Counted) -> bool {
     match counted {
         Counted::Intermediate => !matches!(declared, Kind::Intermediate),
@@ -296,25 +301,25 @@ const fn is_restated(declared: Kind, counted: Counted) -> bool {
 
 /// The rules of the module's head, in their order.
 pub(crate) fn act(registry: &Registry, flow: &Flow) -> Act {
-    act_between(registry, flow, registry.sides(flow))
+    act_between(registry, flow, flow.kind, registry.sides(flow))
 }
 
-/// The same where the sides are known already.
-pub(crate) fn act_between(registry: &Registry, flow: &Flow, sides: Sides) -> Act {
-    if flow.kind == Kind::Memo {
+/// The same of this kind, declared or not, where the sides are known already.
+pub(crate) fn act_between(registry: &Registry, flow: &Flow, kind: Kind, sides: Sides) -> Act {
+    if kind == Kind::Memo {
         return Act::Neutral(Counted::Memo);
     }
     let Sides { payer, payee } = sides;
     if payer.is_none() && payee.is_none() {
         return Act::Neutral(Counted::Outside);
     }
-    if matches!(flow.kind, Kind::Transfer | Kind::Financial | Kind::Interest) {
+    if matches!(kind, Kind::Transfer | Kind::Financial | Kind::Interest) {
         return Act::Neutral(Counted::NotProduction);
     }
     if registry.within_owner(flow, sides) {
         return Act::Neutral(Counted::WithinOwner);
     }
-    match flow.kind {
+    match kind {
         Kind::Tax => match (enterprise(registry, payer), government(registry, payee)) {
             (Some(payer), true) => Act::Tax { payer },
             _ => Act::Neutral(Counted::NotProduction),

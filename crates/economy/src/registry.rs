@@ -152,10 +152,12 @@ impl Unit {
 pub(crate) struct Place(u32);
 
 impl Place {
+    #[inline]
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 
+    #[inline]
     pub(crate) fn number(self) -> u32 {
         self.0
     }
@@ -318,11 +320,13 @@ impl Registry {
     }
 
     /// Who pays and who is paid, as far as they are residents.
+    #[inline]
     pub(crate) fn sides(&self, flow: &Flow) -> Sides {
         Sides { payer: self.place(flow.payer), payee: self.place(flow.payee) }
     }
 
     /// [`Registry::same_owner`] of a payment whose sides are known.
+    #[inline]
     pub(crate) fn within_owner(&self, flow: &Flow, sides: Sides) -> bool {
         let owner = |place: Place| self.traits[place.index()].owner;
         match (sides.payer, sides.payee) {
@@ -342,14 +346,17 @@ impl Registry {
         self.place(principal).map(|place| self.institution(place))
     }
 
+    #[inline]
     pub(crate) fn place(&self, party: Party) -> Option<Place> {
         self.places.get(&party).copied().map(Place)
     }
 
+    #[inline]
     pub(crate) fn institution(&self, place: Place) -> InstitutionKind {
         self.traits[place.index()].institution
     }
 
+    #[inline]
     pub(crate) fn sector(&self, place: Place) -> Option<Sector> {
         self.traits[place.index()].sector
     }
@@ -360,6 +367,7 @@ impl Registry {
     }
 
     /// Index of the unit's beneficial owner in [`Registry::owners`].
+    #[inline]
     pub(crate) fn owner_of(&self, place: Place) -> usize {
         self.traits[place.index()].owner as usize
     }

@@ -1,18 +1,21 @@
 //! Which entries are under each figure, so that every sum can be opened.
 //!
 //! An entry is known by its place in the order of entries, counted from 0, which whoever keeps the
-//! journal chooses. A place is listed under what its flow counted as, under imports if it is one, and
-//! under both of its parties as far as they are residents: four bytes a listing.
+//! journal chooses. A place is listed under what its flow counted as, under imports if it is one, under
+//! the sectors of its parties, and under both of them as far as they are residents: four bytes a listing.
 //!
-//! What a figure has is a list in order, so that any page of it is found at once. What a party has is
+//! What a figure has is a list in order, so that any page of it is found at once; a figure of several
+//! lists is read by going through them together. What a party has is
 //! a chain from its latest entry back, for parties are many and an entry of each comes seldom: a page
-//! of it is found by going back from the latest.
+//! of it is found by going back from the latest. What one party paid another is found by going back both
+//! chains: at most as many steps as both have entries.
 
 use money::Party;
 
-use crate::reading::Counted;
+use crate::flow::counted;
+use crate::reading::{Counted, is_purchase};
 use crate::registry::Sides;
-use crate::{EconomyError, Flow, Reading, Registry};
+use crate::{EconomyError, Flow, Reading, Registry, Sector};
 
 /// A sum of flows that can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +24,148 @@ pub enum Figure {
     Counted(Counted),
     /// All that was bought abroad, for whatever use.
     Imports,
+    /// GDP by expenditure: what was bought for final use, less what was bought abroad. Staff of
+    /// households and governments is consumed too, and listed under wages.
+    Gdp,
+    /// What residents sold, at purchasers' prices.
+    Output,
+    /// What stays with owners: everything that was sold, used up, and paid for work, taxes and
+    /// subsidies. Its entries have both signs, so they have no sum.
+    Surplus,
+    /// All purchases of goods and services, those within one owner included.
+    Turnover,
+    /// All payments that touch the economy.
+    Payments,
+    /// What parties of a sector, or of none, paid or were paid.
+    Sector(Option<Sector>),
     /// What a resident paid or was paid.
     Party(Party),
+    /// What one resident paid another for work.
+    Hiring {
+        /// Who paid.
+        payer: Party,
+        /// Who worked.
+        payee: Party,
+    },
+    /// What one resident bought from another and used up: a cell of the input–output table.
+    Used {
+        /// Who paid.
+        payer: Party,
+        /// Who made it.
+        payee: Party,
+    },
+}
+
+/// How many lists of places there are: one for each reading, and one for what is within one owner and no purchase.
+const LISTS: usize = Counted::ALL.len() + 1;
+/// The latter.
+const WITHIN_OWNER_BESIDES: usize = Counted::ALL.len();
+/// Of each sector, and of none.
+const SECTORS: usize = Sector::ALL.len() + 1;
+
+const FINAL_USES: [usize; 4] = [
+    Counted::FinalHousehold.index(),
+    Counted::FinalCollective.index(),
+    Counted::CapitalFormation.index(),
+    Counted::Export.index(),
+];
+const SALES: [usize; 5] = [
+    Counted::Intermediate.index(),
+    Counted::FinalHousehold.index(),
+    Counted::FinalCollective.index(),
+    Counted::CapitalFormation.index(),
+    Counted::Export.index(),
+];
+const WORK: [usize; 6] = [
+    Counted::Intermediate.index(),
+    Counted::FinalHousehold.index(),
+    Counted::FinalCollective.index(),
+    Counted::CapitalFormation.index(),
+    Counted::Export.index(),
+    Counted::Wage.index(),
+];
+const INCOMES: [usize; 8] = [
+    Counted::Intermediate.index(),
+    Counted::FinalHousehold.index(),
+    Counted::FinalCollective.index(),
+    Counted::CapitalFormation.index(),
+    Counted::Export.index(),
+    Counted::Wage.index(),
+    Counted::Tax.index(),
+    Counted::Subsidy.index(),
+];
+const PURCHASES: [usize; 6] = [
+    Counted::Intermediate.index(),
+    Counted::FinalHousehold.index(),
+    Counted::FinalCollective.index(),
+    Counted::CapitalFormation.index(),
+    Counted::Export.index(),
+    Counted::WithinOwner.index(),
+];
+const WITHIN_OWNER: [usize; 2] = [Counted::WithinOwner.index(), WITHIN_OWNER_BESIDES];
+const PAYMENTS: [usize; 11] = [
+    Counted::Intermediate.index(),
+    Counted::FinalHousehold.index(),
+    Counted::FinalCollective.index(),
+    Counted::CapitalFormation.index(),
+    Counted::Export.index(),
+    Counted::Wage.index(),
+    Counted::Tax.index(),
+    Counted::Subsidy.index(),
+    Counted::NotProduction.index(),
+    Counted::WithinOwner.index(),
+    WITHIN_OWNER_BESIDES,
+];
+
+/// Of which lists a figure is made.
+#[derive(Clone, Copy)]
+struct Made {
+    of: &'static [usize],
+    /// What became of imports in it.
+    imports: Imports,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Imports {
+    /// They are in it like the rest.
+    Kept,
+    /// They are not in it.
+    LeftOut,
+    /// All of them are in it, those for production too, and are taken off its sum.
+    TakenOff,
+}
+
+/// The lists of a figure that is made of them; none of one that is a party's or a sector's.
+fn made(figure: Figure) -> Option<Made> {
+    let kept = |of| Some(Made { of, imports: Imports::Kept });
+    match figure {
+        Figure::Counted(Counted::WithinOwner) => kept(&WITHIN_OWNER),
+        Figure::Counted(counted) => kept(single(counted)),
+        Figure::Gdp => Some(Made { of: &FINAL_USES, imports: Imports::TakenOff }),
+        Figure::Output => Some(Made { of: &SALES, imports: Imports::LeftOut }),
+        Figure::Surplus => kept(&INCOMES),
+        Figure::Turnover => kept(&PURCHASES),
+        Figure::Payments => kept(&PAYMENTS),
+        Figure::Imports
+        | Figure::Sector(_)
+        | Figure::Party(_)
+        | Figure::Hiring { .. }
+        | Figure::Used { .. } => None,
+    }
+}
+
+/// The one list of a reading.
+fn single(counted: Counted) -> &'static [usize] {
+    const EACH: [usize; Counted::ALL.len()] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    std::slice::from_ref(&EACH[counted.index()])
+}
+
+/// The list of what reads so.
+fn list_of(reading: Reading) -> usize {
+    match reading.counted {
+        Counted::WithinOwner if !is_purchase(reading.declared) => WITHIN_OWNER_BESIDES,
+        counted => counted.index(),
+    }
 }
 
 /// Places in ascending order. Entries come nearly in order, so that a new one belongs near the end.
@@ -51,25 +194,34 @@ impl Places {
         self.0.binary_search(&place).is_ok()
     }
 
-    /// At most so many below `before`, the last first.
-    fn below(&self, before: Option<u64>, limit: usize) -> Vec<u64> {
+    /// All below `before`.
+    fn until(&self, before: Option<u64>) -> &[u32] {
         let end = match before.map(u32::try_from) {
             Some(Ok(before)) => self.0.partition_point(|place| *place < before),
             Some(Err(_)) | None => self.0.len(),
         };
-        self.0[..end].iter().rev().take(limit).map(|place| u64::from(*place)).collect()
+        &self.0[..end]
+    }
+
+    /// At most so many below `before`, the last first.
+    fn below(&self, before: Option<u64>, limit: usize) -> Vec<u64> {
+        self.until(before).iter().rev().take(limit).map(|place| u64::from(*place)).collect()
     }
 }
 
 /// The lists.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
-    counted: [Places; Counted::ALL.len()],
-    /// Sums in minor units, by [`Counted::index`].
-    sums: [i128; Counted::ALL.len()],
+    /// By [`list_of`].
+    lists: [Places; LISTS],
+    /// Their sums in minor units.
+    sums: [i128; LISTS],
     imports: Places,
     imported: i128,
     imported_for_final_use: i128,
+    /// How many of the imports those were.
+    imports_for_final_use: u64,
+    sectors: [Places; SECTORS],
     parties: Chains,
 }
 
@@ -134,11 +286,30 @@ impl Chains {
         self.before[link.place() as usize][link.side()]
     }
 
-    fn of(&self, party: usize) -> impl Iterator<Item = u32> {
+    /// A party's entries from the latest back, and whether it was paid.
+    fn sides_of(&self, party: usize) -> impl Iterator<Item = (u32, bool)> {
         let some = |link: Link| (link != END).then_some(link);
         let chain =
             std::iter::successors(some(self.parties[party].0), move |link| some(self.next(*link)));
-        chain.map(Link::place)
+        chain.map(|link| (link.place(), link.side() == 1))
+    }
+
+    fn of(&self, party: usize) -> impl Iterator<Item = u32> {
+        self.sides_of(party).map(|(place, _)| place)
+    }
+
+    /// What the first paid the second, from the latest back.
+    fn between(&self, payer: usize, payee: usize) -> impl Iterator<Item = u32> {
+        let paid = self.sides_of(payer).filter(|(_, was_paid)| !was_paid).map(|(place, _)| place);
+        let mut earned = self
+            .sides_of(payee)
+            .filter(|(_, was_paid)| *was_paid)
+            .map(|(place, _)| place)
+            .peekable();
+        paid.filter(move |place| {
+            while earned.next_if(|one| one > place).is_some() {}
+            earned.peek() == Some(place)
+        })
     }
 }
 
@@ -156,11 +327,13 @@ pub struct Under {
 impl Sources {
     pub(crate) fn new(units: usize) -> Sources {
         Sources {
-            counted: Default::default(),
-            sums: [0; Counted::ALL.len()],
+            lists: Default::default(),
+            sums: [0; LISTS],
             imports: Places::default(),
             imported: 0,
             imported_for_final_use: 0,
+            imports_for_final_use: 0,
+            sectors: Default::default(),
             parties: Chains { parties: vec![(END, 0); units], before: Vec::new() },
         }
     }
@@ -177,34 +350,46 @@ impl Sources {
         let list = |places: &mut Places| {
             if amount < 0 { places.remove(place) } else { places.insert(place) }
         };
-        let index = reading.counted.index();
-        list(&mut self.counted[index]);
+        let index = list_of(reading);
+        list(&mut self.lists[index]);
         self.sums[index] += amount;
         if reading.import {
             list(&mut self.imports);
             self.imported += amount;
             if reading.counted.is_final_use() {
                 self.imported_for_final_use += amount;
+                self.imports_for_final_use = counted(self.imports_for_final_use, amount);
             }
         }
     }
 
-    pub(crate) fn of_parties(&mut self, place: u32, sides: Sides) {
+    #[inline]
+    pub(crate) fn of_parties(&mut self, registry: &Registry, place: u32, sides: Sides) {
         for (side, payee) in [(sides.payer, false), (sides.payee, true)] {
             if let Some(party) = side {
                 self.parties.insert(party.index(), place, payee);
+                // An entry within a sector comes twice, and is listed once.
+                self.sectors[sector_index(registry.sector(party))].insert(place);
             }
         }
     }
 
     /// Whether an entry is where one that reads so is listed.
     pub(crate) fn lists(&self, place: u32, reading: Reading) -> bool {
-        self.counted[reading.counted.index()].has(place)
+        self.lists[list_of(reading)].has(place)
     }
 
     /// What counted as this, in minor units.
     pub(crate) fn sum(&self, counted: Counted) -> i128 {
-        self.sums[counted.index()]
+        made(Figure::Counted(counted)).map_or(0, |made| self.sum_of(made))
+    }
+
+    fn sum_of(&self, made: Made) -> i128 {
+        let sum: i128 = made.of.iter().map(|list| self.sums[*list]).sum();
+        match made.imports {
+            Imports::Kept => sum,
+            Imports::LeftOut | Imports::TakenOff => sum - self.imported,
+        }
     }
 
     /// What was bought abroad for final use, in minor units.
@@ -213,15 +398,50 @@ impl Sources {
     }
 
     pub(crate) fn is_under(&self, registry: &Registry, figure: Figure, place: u32) -> bool {
+        if let Some(made) = made(figure) {
+            return self.is_in(made, place);
+        }
+        let unit = |party| registry.place(party).map(|unit| unit.index());
         match figure {
-            Figure::Counted(counted) => self.counted[counted.index()].has(place),
             Figure::Imports => self.imports.has(place),
-            Figure::Party(party) => registry
-                .place(party)
-                .is_some_and(|unit| self.parties.of(unit.index()).any(|one| one == place)),
+            Figure::Sector(sector) => self.sectors[sector_index(sector)].has(place),
+            Figure::Party(party) => {
+                unit(party).is_some_and(|unit| self.parties.of(unit).any(|one| one == place))
+            }
+            Figure::Hiring { payer, payee } | Figure::Used { payer, payee } => {
+                let (Some(payer), Some(payee)) = (unit(payer), unit(payee)) else { return false };
+                self.is_work(figure, place)
+                    && self.parties.between(payer, payee).any(|one| one == place)
+            }
+            Figure::Counted(_)
+            | Figure::Gdp
+            | Figure::Output
+            | Figure::Surplus
+            | Figure::Turnover
+            | Figure::Payments => unreachable!("made of lists"),
         }
     }
 
+    fn is_in(&self, made: Made, place: u32) -> bool {
+        let listed = || made.of.iter().any(|list| self.lists[*list].has(place));
+        match made.imports {
+            Imports::Kept => listed(),
+            Imports::LeftOut => listed() && !self.imports.has(place),
+            Imports::TakenOff => listed() || self.imports.has(place),
+        }
+    }
+
+    /// Whether an entry between two parties is one of their figure's.
+    fn is_work(&self, figure: Figure, place: u32) -> bool {
+        let of: &[usize] = match figure {
+            Figure::Used { .. } => single(Counted::Intermediate),
+            _ => &WORK,
+        };
+        of.iter().any(|list| self.lists[*list].has(place))
+    }
+
+    /// One page of what is under a figure. What one party paid another has neither a sum nor a count
+    /// here: `between` has them, where somebody knows.
     pub(crate) fn under(
         &self,
         registry: &Registry,
@@ -229,31 +449,91 @@ impl Sources {
         before: Option<u64>,
         limit: usize,
     ) -> Under {
-        let (places, sum) = match figure {
-            Figure::Counted(counted) => {
-                (&self.counted[counted.index()], Some(self.sums[counted.index()]))
-            }
-            Figure::Imports => (&self.imports, Some(self.imported)),
-            Figure::Party(party) => return self.under_party(registry, party, before, limit),
+        if let Some(made) = made(figure) {
+            let sum = (figure != Figure::Surplus).then(|| self.sum_of(made));
+            return Under {
+                sum,
+                count: self.count_of(made),
+                places: self.merged(made, before, limit),
+            };
+        }
+        let of_list = |places: &Places, sum| Under {
+            sum,
+            count: places.0.len() as u64,
+            places: places.below(before, limit),
         };
-        Under { sum, count: places.0.len() as u64, places: places.below(before, limit) }
+        let unit = |party| registry.place(party).map(|unit| unit.index());
+        let page = |chain: &mut dyn Iterator<Item = u32>| -> Vec<u64> {
+            let places = chain.map(u64::from);
+            places.filter(|place| before.is_none_or(|before| *place < before)).take(limit).collect()
+        };
+        let nothing = Under { sum: None, count: 0, places: Vec::new() };
+        match figure {
+            Figure::Imports => of_list(&self.imports, Some(self.imported)),
+            Figure::Sector(sector) => of_list(&self.sectors[sector_index(sector)], None),
+            Figure::Party(party) => match unit(party) {
+                None => nothing,
+                Some(unit) => Under {
+                    sum: None,
+                    count: u64::from(self.parties.parties[unit].1),
+                    places: page(&mut self.parties.of(unit)),
+                },
+            },
+            Figure::Hiring { payer, payee } | Figure::Used { payer, payee } => {
+                match (unit(payer), unit(payee)) {
+                    (Some(payer), Some(payee)) => {
+                        let both = self.parties.between(payer, payee);
+                        let mut work = both.filter(|place| self.is_work(figure, *place));
+                        Under { places: page(&mut work), ..nothing }
+                    }
+                    _ => nothing,
+                }
+            }
+            Figure::Counted(_)
+            | Figure::Gdp
+            | Figure::Output
+            | Figure::Surplus
+            | Figure::Turnover
+            | Figure::Payments => unreachable!("made of lists"),
+        }
     }
 
-    fn under_party(
-        &self,
-        registry: &Registry,
-        party: Party,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Under {
-        let Some(party) = registry.place(party) else {
-            return Under { sum: None, count: 0, places: Vec::new() };
-        };
-        let chain = self.parties.of(party.index()).map(u64::from);
-        let places = chain.filter(|place| before.is_none_or(|before| *place < before));
-        let count = u64::from(self.parties.parties[party.index()].1);
-        Under { sum: None, count, places: places.take(limit).collect() }
+    fn count_of(&self, made: Made) -> u64 {
+        let count: u64 = made.of.iter().map(|list| self.lists[*list].0.len() as u64).sum();
+        let imports = self.imports.0.len() as u64;
+        match made.imports {
+            Imports::Kept => count,
+            Imports::LeftOut => count - imports,
+            Imports::TakenOff => count + imports - self.imports_for_final_use,
+        }
     }
+
+    /// A page of several lists as of one.
+    fn merged(&self, made: Made, before: Option<u64>, limit: usize) -> Vec<u64> {
+        let with_imports = (made.imports == Imports::TakenOff).then_some(&self.imports);
+        let lists = made.of.iter().map(|list| &self.lists[*list]).chain(with_imports);
+        let mut left: Vec<&[u32]> = lists.map(|places| places.until(before)).collect();
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let Some(place) = left.iter().filter_map(|places| places.last()).max().copied() else {
+                break;
+            };
+            for places in &mut left {
+                if places.last() == Some(&place) {
+                    *places = &places[..places.len() - 1];
+                }
+            }
+            if made.imports != Imports::LeftOut || !self.imports.has(place) {
+                found.push(u64::from(place));
+            }
+        }
+        found
+    }
+}
+
+fn sector_index(sector: Option<Sector>) -> usize {
+    let place = |sector| Sector::ALL.iter().position(|one| *one == sector);
+    sector.and_then(place).unwrap_or(Sector::ALL.len())
 }
 
 #[cfg(test)]

@@ -161,6 +161,11 @@ proptest! {
         let counts: Vec<_> =
             found.activity.iter().map(|day| (day.active, day.new, day.stayed)).collect();
         prop_assert_eq!(counts, by_hand);
+        let entries: Vec<Entry<'_>> =
+            (0..).zip(&flows).map(|(place, flow)| Entry { place, flow, task: None }).collect();
+        let mut at_once = Compilation::new(&registry, MUSD, usize::MAX).expect("few units");
+        at_once.add_all(&entries).expect("every flow counts");
+        prop_assert_eq!(&figures(&at_once), &found);
         prop_assert_eq!(found, one_by_one(&registry, &flows));
         prop_assert_eq!(
             compilation.gdp_so_far(), compilation.accounts(stock()).unwrap().gdp_production
@@ -233,6 +238,98 @@ proptest! {
     }
 }
 
+/// Which entries are under a figure of several lists, by its definition, and their sum.
+fn by_definition(registry: &Registry, flows: &[Flow], figure: Figure) -> (Vec<u64>, Option<i128>) {
+    let is_sale = |counted: Counted| counted.is_final_use() || counted == Counted::Intermediate;
+    let is_purchase = |kind| {
+        use Kind::{CapitalFormation, FinalCollective, FinalHousehold, Intermediate};
+        matches!(kind, Intermediate | FinalHousehold | FinalCollective | CapitalFormation)
+    };
+    let sector = |one| registry.unit(one).map(|unit| unit.sector);
+    let has_sum = !matches!(figure, Figure::Surplus | Figure::Sector(_) | Figure::Used { .. });
+    let (mut places, mut sum) = (Vec::new(), 0);
+    for (place, flow) in (0..).zip(flows) {
+        let reading = registry.read(flow).expect("amounts are positive");
+        let (counted, minor) = (reading.counted, flow.amount.minor());
+        let (is_in, part) = match figure {
+            Figure::Gdp => {
+                let used = if counted.is_final_use() { minor } else { 0 };
+                let bought = if reading.import { minor } else { 0 };
+                (used > 0 || bought > 0, used - bought)
+            }
+            Figure::Output => (is_sale(counted) && !reading.import, minor),
+            Figure::Turnover => {
+                let within = counted == Counted::WithinOwner && is_purchase(flow.kind);
+                (is_sale(counted) || within, minor)
+            }
+            Figure::Payments => (!matches!(counted, Counted::Memo | Counted::Outside), minor),
+            Figure::Surplus => {
+                use Counted::{Subsidy, Tax, Wage};
+                (is_sale(counted) || matches!(counted, Wage | Tax | Subsidy), minor)
+            }
+            Figure::Sector(wanted) => {
+                ([flow.payer, flow.payee].iter().any(|one| sector(*one) == Some(wanted)), minor)
+            }
+            Figure::Hiring { payer, payee } => {
+                let is_theirs = (flow.payer, flow.payee) == (payer, payee);
+                (is_theirs && (is_sale(counted) || counted == Counted::Wage), minor)
+            }
+            Figure::Used { payer, payee } => {
+                let is_theirs = (flow.payer, flow.payee) == (payer, payee);
+                (is_theirs && counted == Counted::Intermediate, minor)
+            }
+            Figure::Counted(_) | Figure::Imports | Figure::Party(_) => unreachable!("one list"),
+        };
+        if is_in {
+            places.push(place);
+            sum += part;
+        }
+    }
+    places.reverse();
+    (places, has_sum.then_some(sum))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_figure_of_several_lists_opens_into_the_entries_of_its_definition(
+        registry in registries(), flows in flows(), before in 0..120u64, limit in 0..9usize
+    ) {
+        let compilation = compiled(&registry, &flows);
+        let accounts = compilation.accounts(stock()).expect("the measures agree");
+        let sectors = Sector::ALL.map(Some).into_iter().chain([None]).map(Figure::Sector);
+        let residents: Vec<_> =
+            (0..PARTIES).map(party).filter(|one| registry.unit(*one).is_some()).collect();
+        let pairs = residents.iter().flat_map(|payer| {
+            residents.iter().flat_map(|payee| {
+                let (payer, payee) = (*payer, *payee);
+                [Figure::Hiring { payer, payee }, Figure::Used { payer, payee }]
+            })
+        });
+        let sums =
+            [Figure::Gdp, Figure::Output, Figure::Turnover, Figure::Payments, Figure::Surplus];
+        for figure in sums.into_iter().chain(sectors).chain(pairs) {
+            let (places, sum) = by_definition(&registry, &flows, figure);
+            let under = compilation.under(figure, None, usize::MAX);
+            prop_assert_eq!(&under.places, &places, "{:?}", figure);
+            prop_assert_eq!(under.count, places.len() as u64, "{:?}", figure);
+            match figure {
+                // Nothing was ever paid between them: there is no sum to tell.
+                Figure::Hiring { .. } if places.is_empty() => prop_assert_eq!(under.sum, None),
+                _ => prop_assert_eq!(under.sum, sum, "{:?}", figure),
+            }
+            let page = compilation.under(figure, Some(before), limit);
+            let expected: Vec<u64> =
+                places.iter().copied().filter(|place| *place < before).take(limit).collect();
+            prop_assert_eq!(page.places, expected, "{:?}", figure);
+        }
+        let sum = |figure| compilation.under(figure, None, 0).sum;
+        prop_assert_eq!(sum(Figure::Turnover), Some(accounts.turnover.minor()));
+        prop_assert_eq!(sum(Figure::Payments), Some(accounts.payments.minor()));
+    }
+}
+
 /// Far more pairs than are kept in order.
 #[test]
 fn the_largest_of_many_pairs_are_the_first_of_all() {
@@ -263,12 +360,13 @@ fn the_largest_of_many_pairs_are_the_first_of_all() {
 #[test]
 fn many_at_once_are_one_after_the_other() {
     let registry = shop();
-    let flows: Vec<Flow> = (0..1_000).map(|n| purchase(n % 9, 1 + i128::from(n))).collect();
+    // More than one thread hands to the other at once.
+    let flows: Vec<Flow> = (0..3_000).map(|n| purchase(n % 9, 1 + i128::from(n))).collect();
     let entries: Vec<Entry<'_>> =
         (0..).zip(&flows).map(|(place, flow)| Entry { place, flow, task: task("look") }).collect();
     let one_by_one = compiled(&registry, &flows);
     let mut at_once = Compilation::new(&registry, MUSD, usize::MAX).unwrap();
-    for part in entries.chunks(333) {
+    for part in entries.chunks(1_300) {
         at_once.add_all(part).unwrap();
     }
     assert_eq!(figures(&at_once), figures(&one_by_one));

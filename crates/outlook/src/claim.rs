@@ -78,6 +78,8 @@ pub struct Anchor {
     pub high: f64,
     /// What kind of figure that is.
     pub kind: &'static str,
+    /// Of which year's end, if it is what the claim speaks of: value added. None for another quantity.
+    pub year: Option<i32>,
 }
 
 /// Published figures of the same thing, or of its neighbours, brought to 2034 where they are shares of GDP.
@@ -87,23 +89,27 @@ pub const ANCHORS: [Anchor; 4] = [
         low: 0.96e12,
         high: 1.7e12,
         kind: "0.66 % of TFP, to 0.93-1.16 % of GDP with investment, in ten years",
+        year: Some(2034),
     },
     Anchor {
         who: "McKinsey 2023",
         low: 2.6e12,
         high: 4.4e12,
         kind: "gross benefit of 63 uses, which is no GDP",
+        year: None,
     },
     Anchor {
         who: "Goldman Sachs 2023",
         low: 7.4e12,
         high: 7.4e12,
         kind: "+7 % of world GDP over ten years",
+        year: Some(2034),
     },
     Anchor {
         who: "PwC 2017",
         low: 15.7e12,
         high: 15.7e12,
         kind: "general equilibrium, 14 % of GDP by 2030, consumption included",
+        year: Some(2030),
     },
 ];

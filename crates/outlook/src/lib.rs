@@ -46,6 +46,7 @@ pub mod model;
 pub mod number;
 mod predictive;
 mod projection;
+mod published;
 mod question;
 pub mod record;
 pub mod rivals;
@@ -67,6 +68,7 @@ pub use predictive::{Normal, Predictive};
 pub use projection::{
     FAN_DRAWS, FanYear, Frequency, LEVELS, Medians, Projection, Quantiles, project, rank_r2,
 };
+pub use published::{MachineGdp, Published, machine_gdp};
 pub use question::{
     HASTY_DRAWS, MustBeTrue, Question, Report, SCENARIO_DRAWS, ScenarioLine, answer,
 };

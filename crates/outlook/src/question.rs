@@ -15,6 +15,7 @@ use crate::driver::{Driver, Drivers};
 use crate::facts::Facts;
 use crate::model::{Horizon, Quantity, Target};
 use crate::projection::{Projection, project};
+use crate::published::{MachineGdp, machine_gdp};
 use crate::scenario::Scenario;
 use crate::simulation::{Plan, simulate};
 use crate::solve::{Answer, solve};
@@ -50,6 +51,8 @@ pub struct Report {
     pub projection: Projection,
     /// The crypto market beside every model.
     pub comparison: Comparison,
+    /// The claim about machine GDP beside what others published.
+    pub machine_gdp: MachineGdp,
     /// Where the variance of machine GDP comes from.
     pub machine_gdp_parts: Vec<Part>,
     /// Where the variance of the crypto market comes from.
@@ -197,6 +200,7 @@ pub fn answer(
     let comparison =
         compare(facts, past, &projection, horizon, CLAIMS[1].low).ok_or(OutlookError::NoMarket)?;
     Ok(Report {
+        machine_gdp: machine_gdp(&projection, &drivers, horizon),
         given: question.given(),
         scenario: question.scenario,
         machine_gdp_parts,

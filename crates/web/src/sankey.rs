@@ -150,7 +150,12 @@ fn table(hirings: &[HiringView], others: Amount) -> Markup {
                             tr {
                                 td { (name(&hiring.payer)) }
                                 td { (name(&hiring.payee)) }
-                                td.number { (bare(hiring.amount)) }
+                                td.number {
+                                    @match &hiring.trades {
+                                        Some(figure) => { a href={ "/economy/" (figure) } { (bare(hiring.amount)) } }
+                                        None => { (bare(hiring.amount)) }
+                                    }
+                                }
                                 td.number { (hiring.payments) }
                             }
                         }
@@ -169,7 +174,8 @@ mod tests {
 
     fn hiring(payer: &str, payee: &str, minor: i128) -> HiringView {
         let amount = Amount::from_minor(Asset::MUSD, minor);
-        HiringView { payer: payer.into(), payee: payee.into(), amount, payments: 1 }
+        let (payer, payee) = (payer.into(), payee.into());
+        HiringView { payer, payee, amount, payments: 1, trades: None }
     }
 
     #[test]

@@ -534,6 +534,9 @@ async fn the_economy_s_page_shows_sums_that_open_into_their_trades() {
     {
         assert!(page.body.contains(words), "{words} is missing");
     }
+    // The headline, the line, a measure, a pair, a row, its column and a cell of the table.
+    assert!(page.body.contains("href=\"/economy/gdp\""));
+    assert!(page.body.matches("href=\"/economy/household-consumption\"").count() >= 10);
     let figure = "/economy/household-consumption";
     assert!(page.body.contains(&format!("href=\"{figure}\"")));
     let trades = get(&fixture, figure).await;

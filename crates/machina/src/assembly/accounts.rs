@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use economy::{
-    Accounts, Compilation, Counted, Effort, Employment, Figure, InputOutputTable, Institution,
-    Locked, Network, Ratio, RealGdp, Registry, capital_efficiency, financial_share, metcalfe,
+    Accounts, Capitalisation, Compilation, Counted, Effort, Employment, Figure, Group,
+    InputOutputTable, Institution, Locked, Network, Ratio, RealGdp, Registry, Sector,
+    capital_efficiency, financial_share, metcalfe,
 };
 use money::{Amount, Party, Timestamp};
 use web::{AccountsView, HiringView, LineView, MeasureView, ProducerView, TableView, ValueView};
@@ -26,10 +27,35 @@ const FIGURES: [(&str, Counted, &str, &str); 8] = [
     ("within-owners", Counted::WithinOwner, "Within one owner", WITHIN),
     ("not-production", Counted::NotProduction, "Not production", NEITHER),
 ];
+/// Those that are made of several sums, likewise.
+const MADE: [(&str, Figure, &str, &str); 8] = [
+    ("gdp", Figure::Gdp, "Gross domestic product", GDP),
+    ("output", Figure::Output, "Output", OUTPUT),
+    ("operating-surplus", Figure::Surplus, "Operating surplus", SURPLUS),
+    ("turnover", Figure::Turnover, "Turnover", TURNOVER),
+    ("payments", Figure::Payments, "Payments", PAYMENTS),
+    ("taxes", Figure::Counted(Counted::Tax), "Taxes on products", TAXES),
+    ("subsidies", Figure::Counted(Counted::Subsidy), "Subsidies on products", SUBSIDIES),
+    (IMPORTS, Figure::Imports, "Imports", IMPORTED),
+];
 const IMPORTS: &str = "imports";
 /// Before a party's name in an address.
 const OF_PARTY: &str = "of-";
+/// Before a sector's.
+const OF_SECTOR: &str = "sector-";
+/// The sector of who has none.
+const NO_SECTOR: &str = "none";
+/// Before two names and between them: what one paid the other for work, and what one used up of the other's.
+const PAID: (&str, &str) = ("paid-by-", "-to-");
+const USED: (&str, &str) = ("used-by-", "-from-");
 
+const GDP: &str = "What was bought for final use, less what of it and of its inputs came from abroad. Staff that households and governments pay is consumed too, and listed under wages.";
+const OUTPUT: &str = "What all parties here sold. At basic prices taxes on products are taken off and subsidies added.";
+const SURPLUS: &str = "What stays with owners of machines and firms, and with people who sell their own work: sales, less what was used up, wages and taxes, with subsidies.";
+const TURNOVER: &str = "Gross payments for goods and services, those within one owner included.";
+const PAYMENTS: &str = "Everything that was paid, for whatever, by or to a party of this economy.";
+const TAXES: &str = "Levied by governments.";
+const SUBSIDIES: &str = "Paid by governments.";
 const HOUSEHOLD: &str = "What people bought for themselves.";
 const COLLECTIVE: &str = "What governments bought for all, less what they sold.";
 const CAPITAL: &str = "Things made to last and to produce: hardware, software, models.";
@@ -57,18 +83,52 @@ pub struct Beside<'a> {
     pub locked: &'a Locked,
     /// Money in anybody's hands but the issuer's, where that is known.
     pub circulating: Option<Amount>,
+    /// What all assets of this home are worth.
+    pub capitalisation: &'a Capitalisation,
 }
 
 /// The figure of this name in an address; parties are called as `name` says.
 pub fn find(all: &All, wanted: &str, name: impl Fn(Party) -> String) -> Option<Found> {
-    if wanted == IMPORTS {
-        let title = "Imports".to_string();
-        return Some(Found { figure: Figure::Imports, title, means: IMPORTED });
+    if let Some((_, figure, title, means)) = MADE.iter().find(|(address, ..)| *address == wanted) {
+        return Some(Found { figure: *figure, title: title.to_string(), means });
     }
-    if let Some(party) = wanted.strip_prefix(OF_PARTY) {
-        let unit = all.registry().units().find(|unit| name(unit.party) == party)?;
-        let (figure, title) = (Figure::Party(unit.party), format!("Trades of {party}"));
+    let party = |called: &str| {
+        all.registry().units().map(|unit| unit.party).find(|party| name(*party) == called)
+    };
+    if let Some(called) = wanted.strip_prefix(OF_PARTY) {
+        let (figure, title) = (Figure::Party(party(called)?), format!("Trades of {called}"));
         return Some(Found { figure, title, means: "What it sold and what it bought." });
+    }
+    if let Some(called) = wanted.strip_prefix(OF_SECTOR) {
+        let sector = match called {
+            NO_SECTOR => None,
+            called => Some(Sector::ALL.into_iter().find(|sector| sector.as_str() == called)?),
+        };
+        let figure = Figure::Sector(sector);
+        let title = format!("Trades of the sector {}", sector_name(sector));
+        return Some(Found { figure, title, means: "What its parties sold and what they bought." });
+    }
+    // A name may have the word between in itself, so every way to read it is tried.
+    let pair = |(before, between): (&str, &str)| {
+        let rest = wanted.strip_prefix(before)?;
+        rest.match_indices(between).find_map(|(at, _)| {
+            let (one, other) = (&rest[..at], &rest[at + between.len()..]);
+            Some((party(one)?, party(other)?, one.to_string(), other.to_string()))
+        })
+    };
+    if let Some((payer, payee, one, other)) = pair(PAID) {
+        let title = format!("What {one} paid {other}");
+        let figure = Figure::Hiring { payer, payee };
+        return Some(Found {
+            figure,
+            title,
+            means: "Payments for work, whatever it was used for.",
+        });
+    }
+    if let Some((payer, payee, one, other)) = pair(USED) {
+        let title = format!("What {one} used up of {other}");
+        let figure = Figure::Used { payer, payee };
+        return Some(Found { figure, title, means: INTERMEDIATE });
     }
     let (_, counted, title, means) = FIGURES.iter().find(|(address, ..)| *address == wanted)?;
     Some(Found { figure: Figure::Counted(*counted), title: title.to_string(), means })
@@ -109,10 +169,11 @@ pub fn view(
         income: lines(income(accounts)),
         sectors: sectors(accounts),
         parties: parties(all.registry(), accounts, &name),
-        table: table(&all.table()),
+        table: table(all, &all.table(), &name),
         hirings: hirings
             .iter()
             .map(|hiring| HiringView {
+                trades: between(all.registry(), PAID, hiring.payer, hiring.payee, &name),
                 payer: name(hiring.payer),
                 payee: name(hiring.payee),
                 amount: hiring.amount,
@@ -122,7 +183,7 @@ pub fn view(
         other_hirings: Amount::from_minor(all.asset(), paid - shown),
         labour: labour(&employment(all, beside)),
         money: money(accounts, beside.circulating),
-        capital: capital(accounts, beside.locked),
+        capital: capital(accounts, beside.locked, beside.capitalisation),
         prices: prices(accounts, all.real_gdp()?.as_ref()),
         network: network.map_or_else(
             || vec![amount("Paid to and fro", Amount::zero(all.asset()), TO_AND_FRO)],
@@ -145,7 +206,6 @@ fn parties(
         .into_iter()
         .take(PARTIES)
         .map(|(unit, account)| {
-            let shown = name(unit.party);
             let about = match unit.institution {
                 Institution::Household => "person".to_string(),
                 Institution::Machine { owner } => format!("machine of {}", name(owner)),
@@ -153,11 +213,9 @@ fn parties(
                 Institution::Firm { owner: None } => "firm".to_string(),
                 Institution::Government => "government".to_string(),
             };
-            // Addresses take plain names only.
-            let plain = shown.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             ProducerView {
-                trades: plain.then(|| format!("{OF_PARTY}{shown}")),
-                name: shown,
+                trades: of_party(unit.party, &name),
+                name: name(unit.party),
                 about,
                 output: account.output,
                 intermediate: account.intermediate_consumption,
@@ -165,6 +223,36 @@ fn parties(
             }
         })
         .collect()
+}
+
+/// Addresses take plain names only.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn of_party(party: Party, name: impl Fn(Party) -> String) -> Option<String> {
+    Some(name(party)).filter(|called| is_plain(called)).map(|called| format!("{OF_PARTY}{called}"))
+}
+
+/// The address of what is between two parties, if both are of this economy.
+fn between(
+    registry: &Registry,
+    (before, between): (&str, &str),
+    payer: Party,
+    payee: Party,
+    name: impl Fn(Party) -> String,
+) -> Option<String> {
+    let known = registry.unit(payer).is_some() && registry.unit(payee).is_some();
+    let (one, other) = (name(payer), name(payee));
+    (known && is_plain(&one) && is_plain(&other)).then(|| format!("{before}{one}{between}{other}"))
+}
+
+fn sector_name(sector: Option<Sector>) -> &'static str {
+    sector.map_or("without a sector", |sector| sector.as_str())
+}
+
+fn of_sector(sector: Option<Sector>) -> String {
+    format!("{OF_SECTOR}{}", sector.map_or(NO_SECTOR, |sector| sector.as_str()))
 }
 
 fn line(
@@ -184,7 +272,13 @@ fn less(amount: Amount) -> Amount {
 
 fn production(accounts: &Accounts) -> Vec<LineView> {
     vec![
-        line("Output", "", accounts.output, None, "What all parties sold, at basic prices."),
+        line(
+            "Output",
+            "",
+            accounts.output,
+            Some("output"),
+            "What all parties sold, at basic prices.",
+        ),
         line(
             "Intermediate consumption",
             "−",
@@ -192,8 +286,8 @@ fn production(accounts: &Accounts) -> Vec<LineView> {
             Some("intermediate-consumption"),
             INTERMEDIATE,
         ),
-        line("Taxes on products", "+", accounts.taxes, None, "Levied by governments."),
-        line("Subsidies on products", "−", less(accounts.subsidies), None, "Paid by governments."),
+        line("Taxes on products", "+", accounts.taxes, Some("taxes"), TAXES),
+        line("Subsidies on products", "−", less(accounts.subsidies), Some("subsidies"), SUBSIDIES),
     ]
 }
 
@@ -233,11 +327,11 @@ fn income(accounts: &Accounts) -> Vec<LineView> {
             "Operating surplus",
             "",
             accounts.operating_surplus,
-            None,
-            "What stays with owners of machines and firms, and with people who sell their own work.",
+            Some("operating-surplus"),
+            SURPLUS,
         ),
-        line("Taxes on products", "+", accounts.taxes, None, "Levied by governments."),
-        line("Subsidies on products", "−", less(accounts.subsidies), None, "Paid by governments."),
+        line("Taxes on products", "+", accounts.taxes, Some("taxes"), TAXES),
+        line("Subsidies on products", "−", less(accounts.subsidies), Some("subsidies"), SUBSIDIES),
     ]
 }
 
@@ -246,7 +340,7 @@ fn sectors(accounts: &Accounts) -> Vec<ProducerView> {
         .sectors
         .iter()
         .map(|sector| ProducerView {
-            name: sector.sector.map_or("without a sector", |sector| sector.as_str()).to_string(),
+            name: sector_name(sector.sector).to_string(),
             about: match sector.units {
                 1 => "1 unit".to_string(),
                 units => format!("{units} units"),
@@ -254,12 +348,28 @@ fn sectors(accounts: &Accounts) -> Vec<ProducerView> {
             output: sector.output,
             intermediate: sector.intermediate_consumption,
             value_added: sector.value_added,
-            trades: None,
+            trades: Some(of_sector(sector.sector)),
         })
         .collect()
 }
 
-fn table(table: &InputOutputTable) -> TableView {
+fn table(all: &All, table: &InputOutputTable, name: impl Fn(Party) -> String) -> TableView {
+    // A table of units has a row for each, in the order of the registry.
+    let units: Vec<Party> = match table.groups.first() {
+        Some(Group::Unit(_)) => all.registry().units().map(|unit| unit.party).collect(),
+        _ => Vec::new(),
+    };
+    let group = |(row, group): (usize, &Group)| match group {
+        Group::Unit(_) => of_party(*units.get(row)?, &name),
+        Group::Sector(sector) => Some(of_sector(Some(*sector))),
+        Group::Government | Group::Other => None,
+    };
+    let cell = |seller: usize, buyer: usize| {
+        let is_there = !table.intermediate[seller][buyer].is_zero();
+        let (payer, payee) = (*units.get(buyer)?, *units.get(seller)?);
+        is_there.then(|| between(all.registry(), USED, payer, payee, &name)).flatten()
+    };
+    let places = 0..table.groups.len();
     let final_use = (0..table.groups.len()).map(|row| {
         let used: i128 = table.intermediate[row].iter().map(Amount::minor).sum();
         Amount::from_minor(table.asset, table.output[row].minor() - used)
@@ -267,6 +377,11 @@ fn table(table: &InputOutputTable) -> TableView {
     let multipliers = table.leontief().map(|leontief| leontief.output_multipliers);
     TableView {
         groups: table.groups.iter().map(ToString::to_string).collect(),
+        trades: table.groups.iter().enumerate().map(group).collect(),
+        used: places
+            .clone()
+            .map(|seller| places.clone().map(|buyer| cell(seller, buyer)).collect())
+            .collect(),
         intermediate: table.intermediate.clone(),
         final_use: final_use.collect(),
         output: table.output.clone(),
@@ -281,11 +396,16 @@ fn table(table: &InputOutputTable) -> TableView {
 }
 
 fn amount(name: &'static str, amount: Amount, means: &'static str) -> MeasureView {
-    MeasureView { name, value: ValueView::Amount(amount), means }
+    MeasureView { name, value: ValueView::Amount(amount), trades: None, means }
 }
 
 fn text(name: &'static str, value: impl ToString, means: &'static str) -> MeasureView {
-    MeasureView { name, value: ValueView::Text(value.to_string()), means }
+    MeasureView { name, value: ValueView::Text(value.to_string()), trades: None, means }
+}
+
+/// The same with the figure of whose trades it is made.
+fn opening(trades: &'static str, measure: MeasureView) -> MeasureView {
+    MeasureView { trades: Some(trades), ..measure }
 }
 
 fn percent(ratio: &Ratio) -> String {
@@ -295,37 +415,61 @@ fn percent(ratio: &Ratio) -> String {
 fn labour(labour: &Employment) -> Vec<MeasureView> {
     let [people, owners, abroad, firms] = &labour.shares;
     vec![
-        text(
-            "Machines at work",
-            format!("{} of {}", labour.at_work, labour.machines),
-            "Machines that sold at least once to another owner.",
+        opening(
+            "output",
+            text(
+                "Machines at work",
+                format!("{} of {}", labour.at_work, labour.machines),
+                "Machines that sold at least once to another owner.",
+            ),
         ),
-        text("People at work", labour.people_at_work, "People who were paid for work."),
-        text(
-            "Share of people's work",
-            percent(people),
-            "Wages and what people sold themselves, of all income.",
+        opening(
+            "wages",
+            text("People at work", labour.people_at_work, "People who were paid for work."),
         ),
-        text(
-            "Share of owners here",
-            percent(owners),
-            "Surplus of machines and firms that people of this economy own.",
+        opening(
+            "wages",
+            text(
+                "Share of people's work",
+                percent(people),
+                "Wages and what people sold themselves, of all income.",
+            ),
         ),
-        text(
-            "Share of owners abroad",
-            percent(abroad),
-            "The same, of owners who are not of this economy.",
+        opening(
+            "operating-surplus",
+            text(
+                "Share of owners here",
+                percent(owners),
+                "Surplus of machines and firms that people of this economy own.",
+            ),
         ),
-        text("Share of firms", percent(firms), "Surplus that no person owns."),
-        text(
-            "Concentration of output",
-            labour.output_of_machines.herfindahl,
-            "Herfindahl–Hirschman index over machines at work: 1.00 if one does it all.",
+        opening(
+            "operating-surplus",
+            text(
+                "Share of owners abroad",
+                percent(abroad),
+                "The same, of owners who are not of this economy.",
+            ),
         ),
-        text(
-            "Inequality of ownership income",
-            labour.income_of_owners.gini,
-            "Gini's coefficient over owners: 0.00 if all get the same.",
+        opening(
+            "operating-surplus",
+            text("Share of firms", percent(firms), "Surplus that no person owns."),
+        ),
+        opening(
+            "output",
+            text(
+                "Concentration of output",
+                labour.output_of_machines.herfindahl,
+                "Herfindahl–Hirschman index over machines at work: 1.00 if one does it all.",
+            ),
+        ),
+        opening(
+            "operating-surplus",
+            text(
+                "Inequality of ownership income",
+                labour.income_of_owners.gini,
+                "Gini's coefficient over owners: 0.00 if all get the same.",
+            ),
         ),
         text(
             "Utilisation",
@@ -337,10 +481,13 @@ fn labour(labour: &Employment) -> Vec<MeasureView> {
             labour.busy_ms.map_or_else(|| "n/a".to_string(), machine_hours),
             "How long the machines of this process have been at work since it began, all together.",
         ),
-        text(
-            "Value added per machine-hour",
-            per_hour(labour),
-            "What machines added since this process began, for an hour of their work.",
+        opening(
+            "output",
+            text(
+                "Value added per machine-hour",
+                per_hour(labour),
+                "What machines added since this process began, for an hour of their work.",
+            ),
         ),
         text(
             "Vacancies",
@@ -364,13 +511,24 @@ fn per_hour(labour: &Employment) -> String {
 }
 
 /// Capital that contracts hold.
-fn capital(accounts: &Accounts, locked: &Locked) -> Vec<MeasureView> {
+fn capital(accounts: &Accounts, locked: &Locked, cap: &Capitalisation) -> Vec<MeasureView> {
     let unpriced: Vec<String> = locked
         .unpriced
         .iter()
+        .chain(&cap.unpriced)
         .map(|(asset, held)| format!("{held} minor units of {asset}"))
         .collect();
     vec![
+        amount(
+            "Market capitalisation",
+            cap.net,
+            "What all assets of this economy are worth that are in anybody's hands, each unit once: price times what circulates. The asset itself is the unit of account.",
+        ),
+        amount(
+            "Market capitalisation, gross",
+            cap.gross,
+            "The same with claims on it that pass for money: prepaid in channels, in escrow, at the labour market.",
+        ),
         amount(
             "Locked, net",
             locked.net,
@@ -385,12 +543,15 @@ fn capital(accounts: &Accounts, locked: &Locked) -> Vec<MeasureView> {
         text(
             "Unpriced",
             if unpriced.is_empty() { "nothing".to_string() } else { unpriced.join(", ") },
-            "What is locked and has no price: in no figure, and not nothing.",
+            "What is locked or on the market and has no price: in no figure, and not nothing.",
         ),
-        text(
-            "Capital efficiency",
-            capital_efficiency(accounts, locked),
-            "Value added in the period shown for each unit that is locked now.",
+        opening(
+            "output",
+            text(
+                "Capital efficiency",
+                capital_efficiency(accounts, locked),
+                "Value added in the period shown for each unit that is locked now.",
+            ),
         ),
     ]
 }
@@ -408,20 +569,26 @@ fn prices(accounts: &Accounts, real: Option<&RealGdp>) -> Vec<MeasureView> {
     let last = real.periods.last();
     let unmatched = last.map_or_else(|| "n/a".to_string(), |last| percent(&last.prices.unmatched));
     vec![
-        text(
-            "Real GDP",
-            format!("{:.2} {}", whole(real.real, accounts), accounts.asset.code()),
-            "GDP at prices of the first period: each period's GDP over its deflator, added up.",
+        opening(
+            "gdp",
+            text(
+                "Real GDP",
+                format!("{:.2} {}", whole(real.real, accounts), accounts.asset.code()),
+                "GDP at prices of the first period: each period's GDP over its deflator, added up.",
+            ),
         ),
-        text(
-            "Deflator",
-            format!("{:.4}", real.deflator),
-            "Prices of all GDP against those of the first period: below 1 they fell.",
+        opening(
+            "gdp",
+            text(
+                "Deflator",
+                format!("{:.4}", real.deflator),
+                "Prices of all GDP against those of the first period: below 1 they fell.",
+            ),
         ),
         text(
             "Deflator of the last period",
             last.map_or_else(|| "n/a".to_string(), |last| format!("{:.4}", last.prices.deflator)),
-            "Chained by Fisher over classes of tasks, each a call of one offer, times its quality (1 where nobody measured it).",
+            "Chained by Fisher over classes of tasks: a call of an offer, a token, a job, times its quality (what checks found of the worker; 1 where nobody checks).",
         ),
         text(
             "Prices compared",
@@ -431,7 +598,7 @@ fn prices(accounts: &Accounts, real: Option<&RealGdp>) -> Vec<MeasureView> {
         text(
             "Covered",
             percent(&real.covered),
-            "Final use of home products whose class and quantity are known; what is charged by token or kB has no quantity in the journal.",
+            "Final use of home products whose class and quantity are known; what is charged by kB, or by a token that no answer tells, has no quantity.",
         ),
         text(
             "New in the last period",
@@ -470,41 +637,65 @@ fn money(accounts: &Accounts, circulating: Option<Amount>) -> Vec<MeasureView> {
             || text("Circulating", "n/a", CIRCULATING),
             |circulating| amount("Circulating", circulating, CIRCULATING),
         ),
-        amount("Turnover", accounts.turnover, "Gross payments for goods and services."),
-        text(
-            "Turnover / value added",
-            accounts.turnover_to_value_added,
-            "How often a unit of value changes hands on its way to its use.",
+        opening(
+            "turnover",
+            amount("Turnover", accounts.turnover, "Gross payments for goods and services."),
         ),
-        text(
-            "Velocity of transactions",
-            accounts.velocity_transactions,
-            "All payments over money supply, in the period shown.",
+        opening(
+            "turnover",
+            text(
+                "Turnover / value added",
+                accounts.turnover_to_value_added,
+                "How often a unit of value changes hands on its way to its use.",
+            ),
         ),
-        text(
-            "Velocity of income",
-            accounts.velocity_income,
-            "GDP over money supply, in the period shown.",
+        opening(
+            "payments",
+            text(
+                "Velocity of transactions",
+                accounts.velocity_transactions,
+                "All payments over money supply, in the period shown.",
+            ),
         ),
-        text(
-            "Velocity of transactions, per year",
-            per_year(accounts, &accounts.velocity_transactions_per_year),
-            PER_YEAR,
+        opening(
+            "gdp",
+            text(
+                "Velocity of income",
+                accounts.velocity_income,
+                "GDP over money supply, in the period shown.",
+            ),
         ),
-        text(
-            "Velocity of income, per year",
-            per_year(accounts, &accounts.velocity_income_per_year),
-            PER_YEAR,
+        opening(
+            "payments",
+            text(
+                "Velocity of transactions, per year",
+                per_year(accounts, &accounts.velocity_transactions_per_year),
+                PER_YEAR,
+            ),
         ),
-        text(
-            "Financial share of GDP",
-            share,
-            "Value added of the sector protocol (settlement, escrow, exchange); 10–20 % is expected of an economy.",
+        opening(
+            "gdp",
+            text(
+                "Velocity of income, per year",
+                per_year(accounts, &accounts.velocity_income_per_year),
+                PER_YEAR,
+            ),
         ),
-        amount(
-            "Within one owner",
-            accounts.within_owner,
-            "Part of turnover that counts for nothing.",
+        opening(
+            "sector-protocol",
+            text(
+                "Financial share of GDP",
+                share,
+                "Value added of the sector protocol (settlement, escrow, exchange); 10–20 % is expected of an economy.",
+            ),
+        ),
+        opening(
+            "within-owners",
+            amount(
+                "Within one owner",
+                accounts.within_owner,
+                "Part of turnover that counts for nothing.",
+            ),
         ),
     ]
 }

@@ -6,10 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use economy::{EconomyError, Locked, Token, Vault, locked};
+use economy::{
+    Capitalisation, EconomyError, Listing, Locked, Supply, Token, Vault, locked,
+    market_capitalisation,
+};
 use ledger::State;
 use mandates::books::Line;
-use money::{Asset, Party};
+use money::{Amount, Asset, Party};
 
 /// How the names of channels' accounts begin: what a buyer prepaid, what a seller has yet to earn.
 const PREPAID: &str = "prepaid/";
@@ -65,6 +68,53 @@ pub fn of(state: &State, asset: Asset) -> Result<Locked, EconomyError> {
     locked(&vaults, asset, &BTreeMap::new())
 }
 
+/// What is a claim on dollars that lie elsewhere, and passes for money where it is taken: prepaid in
+/// channels, in escrow, and at the labour market.
+const CLAIMS: [Asset; 3] =
+    [Asset::new("PREPAID", 6), Asset::new("ESCROW", 6), Asset::new("MARKET", 6)];
+
+/// What all assets of this home are worth, in the asset itself: its supply, and the claims on it that the
+/// books know. Each claim stands for as much of the asset, so it is in the gross figure alone. Without a
+/// price from outside, the asset is the unit of account and nothing else is priced.
+///
+/// # Errors
+/// As [`market_capitalisation`].
+pub fn market(
+    state: &State,
+    asset: Asset,
+    supply: Amount,
+    treasury: Option<Amount>,
+) -> Result<Capitalisation, EconomyError> {
+    let (escrow, market) = (Line::Escrow.name(), Line::Market.name());
+    let mut claims = [0i128; CLAIMS.len()];
+    for account in state.accounts().filter(|account| account.asset == asset) {
+        let claim = if account.name.starts_with(PREPAID) {
+            0
+        } else if account.name == escrow {
+            1
+        } else if account.name == market {
+            2
+        } else {
+            continue;
+        };
+        let settled = state.balance(&account.id).map_or(0, |balance| balance.settled().minor());
+        claims[claim] += settled.max(0);
+    }
+    let listing = |of: Asset, minted: i128, treasury: i128, stands_for| {
+        let amount = |minor| Amount::from_minor(of, minor);
+        let (burned, bridged) = (amount(0), amount(0));
+        let (minted, treasury) = (amount(minted), amount(treasury));
+        Listing { supply: Supply { minted, burned, treasury, bridged }, stands_for }
+    };
+    let treasury = treasury.map_or(0, |treasury| treasury.minor());
+    let mut listings = vec![listing(asset, supply.minor(), treasury, None)];
+    let held = CLAIMS.into_iter().zip(claims).filter(|(claim, held)| *held > 0 && *claim != asset);
+    listings.extend(held.map(|(claim, held)| listing(claim, held, 0, Some(asset))));
+    // A unit of each is a claim on a unit of the asset.
+    let at_par = CLAIMS.map(|claim| (claim, economy::Price { value: 1, of: 1 }));
+    market_capitalisation(&listings, asset, &BTreeMap::from(at_par))
+}
+
 fn escrow_of(book: Party) -> String {
     format!("escrow of {book}")
 }
@@ -73,7 +123,7 @@ fn escrow_of(book: Party) -> String {
 mod tests {
     use ledger::{Kind, Operation, Reference, Transfer, TransferId};
     use mandates::books;
-    use money::{Amount, Timestamp};
+    use money::Timestamp;
 
     use super::*;
 
@@ -127,6 +177,13 @@ mod tests {
         assert_eq!(locked.net.minor(), 100 + 40 + 5);
         assert_eq!(locked.gross.minor(), 100 + 90 + 40 + 5);
         assert!(locked.unpriced.is_empty());
+        // What is prepaid or in escrow is a claim on dollars that are in the supply already.
+        let supply = Amount::from_minor(Asset::MUSD, 5_000);
+        let treasury = Amount::from_minor(Asset::MUSD, 700);
+        let cap = market(&state, Asset::MUSD, supply, Some(treasury)).unwrap();
+        assert_eq!(cap.net.minor(), 5_000 - 700);
+        assert_eq!(cap.gross.minor(), 4_300 + (90 + 40) + (100 + 5));
+        assert!(cap.unpriced.is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use mandates::books::Line;
 use money::{Amount, Asset, Timestamp};
 
 use super::overrides::{self, Override};
-use super::tasks;
+use super::tasks::{self, Known};
 use crate::failure::Failure;
 
 /// How many points of the chart are kept.
@@ -73,6 +73,8 @@ pub struct Measure {
     overrides_of: HashMap<Reference, usize>,
     /// What machines had added when this process began to measure how busy they are.
     added_before: Amount,
+    /// What the journal does not tell of trades.
+    known: Known,
 }
 
 /// What an act of the journal is to the accounts.
@@ -86,7 +88,12 @@ impl Measure {
     ///
     /// # Errors
     /// If an entry cannot be counted.
-    pub fn of(ledger: &Ledger, registry: Arc<Registry>, asset: Asset) -> Result<Measure, Failure> {
+    pub fn of(
+        ledger: &Ledger,
+        registry: Arc<Registry>,
+        asset: Asset,
+        known: Known,
+    ) -> Result<Measure, Failure> {
         let mut measure = Measure {
             all: Compilation::new(registry, asset, UNIT_ROWS)?,
             order: Vec::new(),
@@ -99,6 +106,7 @@ impl Measure {
             overrides: Vec::new(),
             overrides_of: HashMap::new(),
             added_before: Amount::zero(asset),
+            known,
         };
         measure.catch_up(ledger)?;
         let labour = measure.all.employment(Amount::zero(asset), Effort::default());
@@ -173,7 +181,8 @@ impl Measure {
             Progress::Posted => {
                 let counts = self.all.registry().read(&trade.flow)?.counted;
                 // What was bought matters for real GDP only.
-                let task = counts.is_final_use().then(|| tasks::of(ledger, trade)).flatten();
+                let task = counts.is_final_use();
+                let task = task.then(|| tasks::of(ledger, trade, &self.known)).flatten();
                 let task = task.as_ref().map(tasks::Bought::task);
                 self.all.add(Entry { place: place as u64, flow: &trade.flow, task })?;
                 self.begun.remove(&place);
@@ -206,7 +215,7 @@ impl Measure {
         let known = self.overrides_of.get(&of).copied().unwrap_or(0);
         let Some(newest) = all.get(known..).and_then(<[Override]>::last) else { return Ok(()) };
         let Some(trade) = ledger.read(|state| trade_of(state, of)) else { return Ok(()) };
-        let task = tasks::of(ledger, &trade);
+        let task = tasks::of(ledger, &trade, &self.known);
         let task = task.as_ref().map(tasks::Bought::task);
         self.all.retype(Entry { place: place as u64, flow: &trade.flow, task }, newest.to)?;
         self.overrides_of.insert(of, all.len());

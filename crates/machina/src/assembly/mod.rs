@@ -27,6 +27,7 @@ mod market;
 mod money_chain;
 mod openai;
 mod overrides;
+mod quality;
 mod reports;
 mod retyping;
 mod square;
@@ -180,7 +181,6 @@ impl Assembly {
             mandates.open_book(party, asset).await?;
         }
         let registry = cast.registry()?;
-        let measure = Arc::new(Mutex::new(Measure::of(&ledger, registry.clone(), asset)?));
 
         let catalogue = {
             let registry = registry.clone();
@@ -287,6 +287,12 @@ impl Assembly {
             },
         )
         .await?;
+        let known = tasks::Known {
+            market: market.party(),
+            quality: quality::by_job(market.desk().clone()),
+        };
+        let measure = Measure::of(&ledger, registry.clone(), asset, known)?;
+        let measure = Arc::new(Mutex::new(measure));
         let mut offer = vision::offer(
             format!("http://localhost:{}", place.port),
             Amount::parse(asset, PRICE)?,

@@ -79,9 +79,12 @@ impl Archive {
             .collect();
         let record = match self.home.outlook_texts() {
             Ok(kept) => {
-                let first = Entry::first().into_iter().map(|entry| (entry.hash(), entry.text()));
+                let first: Vec<(String, String)> =
+                    Entry::first().iter().map(|entry| (entry.hash(), entry.text())).collect();
+                // The claims' texts are kept from their commitment on.
+                let kept: Vec<_> = kept.into_iter().filter(|one| !first.contains(one)).collect();
                 let mut record = Vec::new();
-                for (hash, text) in first.chain(kept) {
+                for (hash, text) in first.into_iter().chain(kept) {
                     let inscribed = self.inscribed(&hash, chain).await;
                     record.push(RecordedView { hash, text, inscribed });
                 }

@@ -136,7 +136,10 @@ impl Square {
     pub fn contents(&self, made_at: Timestamp) -> Result<Contents, Failure> {
         let facts = self.parts.facts.lock().expect("nothing panics under this lock").clone();
         let asset = facts.supply.asset();
-        let locked = self.parts.ledger.read(|state| capital::of(state, asset))?;
+        let (locked, capitalisation) = self.parts.ledger.read(|state| {
+            let capitalisation = capital::market(state, asset, facts.supply, facts.issuer)?;
+            Ok::<_, economy::EconomyError>((capital::of(state, asset)?, capitalisation))
+        })?;
         let effort = self.parts.workplace.effort();
         let none = Amount::zero(asset);
         let circulating = facts.issuer.and_then(|treasury| {
@@ -147,7 +150,13 @@ impl Square {
         let (mut contents, overrides) = self.measure(|measure| {
             let accounts = measure.accounts(facts.supply)?;
             let all = measure.all();
-            let beside = Beside { accounts: &accounts, effort, locked: &locked, circulating };
+            let beside = Beside {
+                accounts: &accounts,
+                effort,
+                locked: &locked,
+                circulating,
+                capitalisation: &capitalisation,
+            };
             let contents = Contents {
                 table: all.table(),
                 employment: accounts::employment(all, &beside),
@@ -155,6 +164,7 @@ impl Square {
                 view: accounts::view(all, &beside, |party| self.name(party))?,
                 overrides: Vec::new(),
                 locked: locked.clone(),
+                capitalisation: capitalisation.clone(),
                 circulating,
                 accounts,
                 made_at,

@@ -155,6 +155,14 @@ fn a_commitment_puts_the_hash_of_the_kept_text_on_the_chain() {
     assert_eq!(found["from"], found["to"], "nobody else is part of it");
     let block = entered["on_chain"]["block"].as_u64().expect("a block");
     assert_eq!(said["entries"][4]["noted"][0][1], block);
+    // The source's claims are the first entries, and were put there with the first commitment.
+    for claim in 0..4 {
+        let line = &said["entries"][claim];
+        let hash = line["hash"].as_str().expect("a hash");
+        let found = up.rpc("eth_getTransactionByHash", serde_json::json!([line["noted"][0][0]]));
+        assert_eq!(found["input"], format!("0x{hash}"));
+        assert!(home.file("outlook").join(format!("{hash}.txt")).exists(), "its text is kept");
+    }
     // The page asks the chain itself; a note that the chain does not confirm is nothing.
     let page = || up.get("/outlook").text();
     assert!(page().contains(&format!("since block {block}")), "{}", page());
@@ -164,7 +172,7 @@ fn a_commitment_puts_the_hash_of_the_kept_text_on_the_chain() {
     std::fs::copy(note(hash), note(&other)).expect("a disk");
     assert_eq!(
         page().matches("since block").count(),
-        1,
+        5,
         "another text's transaction proves nothing"
     );
     assert_eq!(home.json(&["economy"])["books"]["state"], "equal");

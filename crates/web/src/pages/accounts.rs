@@ -58,6 +58,14 @@ pub fn document(accounts: &AccountsView) -> String {
     for producer in sectors.iter_mut().chain(parties) {
         producer.trades = None;
     }
+    (accounts.table.trades, accounts.table.used) = (Vec::new(), Vec::new());
+    for hiring in &mut accounts.hirings {
+        hiring.trades = None;
+    }
+    let AccountsView { labour, money, capital, prices, network, .. } = &mut accounts;
+    for measure in [labour, money, capital, prices, network].into_iter().flatten() {
+        measure.trades = None;
+    }
     let links = false;
     html! {
         (maud::DOCTYPE)
@@ -95,7 +103,9 @@ fn shown(accounts: &AccountsView, links: bool) -> Markup {
         }
         section.accounts #ways data-live aria-labelledby="ways-head" {
             h2 #ways-head { "GDP, three ways" }
-            p.grand { (money(accounts.gdp)) }
+            p.grand {
+                @if links { a href="/economy/gdp" { (money(accounts.gdp)) } } @else { (money(accounts.gdp)) }
+            }
             div.thirds {
                 (account("By production", "who made it", &accounts.production, accounts.gdp))
                 (account("By expenditure", "what it was bought for", &accounts.expenditure, accounts.gdp))
@@ -141,6 +151,14 @@ fn opens(accounts: &AccountsView) -> bool {
     accounts.expenditure.iter().any(|line| line.trades.is_some())
 }
 
+/// What leads to the trades of a figure, if it has any.
+fn opened(figure: Option<&str>, shown: Markup) -> Markup {
+    match figure {
+        Some(figure) => html! { a href={ "/economy/" (figure) } { (shown) } },
+        None => shown,
+    }
+}
+
 fn account(title: &str, asks: &str, lines: &[LineView], gdp: Amount) -> Markup {
     html! {
         div.account {
@@ -150,10 +168,7 @@ fn account(title: &str, asks: &str, lines: &[LineView], gdp: Amount) -> Markup {
                 @for line in lines {
                     div {
                         dt title=(line.means) {
-                            @match line.trades {
-                                Some(figure) => { a href={ "/economy/" (figure) } { (line.name) } }
-                                None => { (line.name) }
-                            }
+                            (opened(line.trades, html! { (line.name) }))
                             @if !line.symbol.is_empty() { " " span.of { (line.symbol) } }
                             @if line.overrides > 0 {
                                 " " span.of { "(" (count(line.overrides, "override", "overrides")) ")" }
@@ -185,10 +200,7 @@ fn producers(title: &str, rows: &[ProducerView]) -> Markup {
                     @for row in rows.iter().take(PARTIES) {
                         tr {
                             th scope="row" {
-                                @match &row.trades {
-                                    Some(figure) => { a href={ "/economy/" (figure) } { (name(&row.name)) } }
-                                    None => { (name(&row.name)) }
-                                }
+                                (opened(row.trades.as_deref(), name(&row.name)))
                                 " " span.of { (plain(&row.about, NAME)) }
                             }
                             td.number { (bare(row.output)) }
@@ -211,21 +223,27 @@ fn heat(table: &TableView) -> Markup {
         // The lightest step is for anything at all.
         if part.is_zero() { 0 } else { 1 + share.saturating_sub(1) * (HEAT - 1) / 1000 }
     };
+    let of_group = |at: usize| table.trades.get(at).and_then(Option::as_deref);
+    let of_cell = |row: usize, column: usize| table.used.get(row)?.get(column)?.as_deref();
     html! {
         div.scroll tabindex="0" role="region" aria-label="Input–output table" {
             table.figures.heat {
                 thead { tr {
                     th scope="col" { "sells ↓ buys →" }
-                    @for group in &table.groups { th.number scope="col" { (name(group)) } }
+                    @for (column, group) in table.groups.iter().enumerate() {
+                        th.number scope="col" { (opened(of_group(column), name(group))) }
+                    }
                     th.number scope="col" { "final use" }
                     th.number scope="col" { "output" }
                 } }
                 tbody {
                     @for (row, group) in table.groups.iter().enumerate() {
                         tr {
-                            th scope="row" { (name(group)) }
+                            th scope="row" { (opened(of_group(row), name(group))) }
                             @for (column, used) in table.intermediate[row].iter().enumerate() {
-                                td class={ "number heat-" (shade(*used, column)) } { (bare(*used)) }
+                                td class={ "number heat-" (shade(*used, column)) } {
+                                    (opened(of_cell(row, column), bare(*used)))
+                                }
                             }
                             td.number { (bare(table.final_use[row])) }
                             td.number { (bare(table.output[row])) }
@@ -299,7 +317,10 @@ fn measures(title: &str, measures: &[MeasureView]) -> Markup {
             dl {
                 @for measure in measures {
                     div {
-                        dt { (measure.name) span.means { (measure.means) } }
+                        dt {
+                            (opened(measure.trades, html! { (measure.name) }))
+                            span.means { (measure.means) }
+                        }
                         dd {
                             @match &measure.value {
                                 ValueView::Amount(amount) => { (bare(*amount)) }

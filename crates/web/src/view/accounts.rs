@@ -100,8 +100,12 @@ pub struct ProducerView {
 pub struct TableView {
     /// Rows and columns.
     pub groups: Vec<String>,
+    /// Under which name [`Economy::counted`](super::Economy::counted) lists the trades of each.
+    pub trades: Vec<Option<String>>,
     /// `intermediate[row][column]`.
     pub intermediate: Vec<Vec<Amount>>,
+    /// Under which name the trades of each cell of it are listed; may be empty.
+    pub used: Vec<Vec<Option<String>>>,
     /// What each row sold for final use.
     pub final_use: Vec<Amount>,
     /// What each row made.
@@ -125,6 +129,8 @@ pub struct HiringView {
     pub amount: Amount,
     /// In how many payments.
     pub payments: u64,
+    /// Under which name [`Economy::counted`](super::Economy::counted) lists them.
+    pub trades: Option<String>,
 }
 
 /// A figure with its meaning.
@@ -134,6 +140,8 @@ pub struct MeasureView {
     pub name: &'static str,
     /// Its value.
     pub value: ValueView,
+    /// Under which name [`Economy::counted`](super::Economy::counted) lists the trades that it is computed from.
+    pub trades: Option<&'static str>,
     /// What it is and how it is computed, in a sentence.
     pub means: &'static str,
 }

@@ -5,7 +5,7 @@ mod sdmx;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use economy::{Accounts, Employment, InputOutputTable, Locked, RealGdp};
+use economy::{Accounts, Capitalisation, Employment, InputOutputTable, Locked, RealGdp};
 use money::{Amount, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -73,6 +73,8 @@ pub struct Contents {
     /// None until something was sold whose class and quantity are known.
     pub real_gdp: Option<RealGdp>,
     pub locked: Locked,
+    /// What all assets of this home are worth.
+    pub capitalisation: Capitalisation,
     /// None where nobody here knows what the issuer holds.
     pub circulating: Option<Amount>,
     /// What readers typed anew, newest first.
@@ -108,6 +110,7 @@ pub fn publish(contents: &Contents, form: Form) -> Result<Publication, Failure> 
                 "employment": contents.employment,
                 "realGdp": contents.real_gdp,
                 "locked": contents.locked,
+                "marketCapitalisation": contents.capitalisation,
                 "circulating": contents.circulating,
                 "overridden": contents.view.overridden,
                 "overrides": contents.overrides,

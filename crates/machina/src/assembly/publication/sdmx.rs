@@ -55,6 +55,8 @@ pub fn csv(contents: &Contents) -> Result<Vec<u8>, Failure> {
         ("MONEY_STOCK", a.money_stock),
         ("CAPITAL_LOCKED_GROSS", contents.locked.gross),
         ("CAPITAL_LOCKED_NET", contents.locked.net),
+        ("MARKET_CAPITALISATION_GROSS", contents.capitalisation.gross),
+        ("MARKET_CAPITALISATION_NET", contents.capitalisation.net),
     ] {
         rows.amount(indicator, TOTAL, NONE, amount)?;
     }

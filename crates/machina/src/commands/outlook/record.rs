@@ -70,7 +70,13 @@ pub async fn run(
     };
     let mut entries: Vec<Line> =
         Entry::first().into_iter().map(|entry| line(entry.hash(), entry)).collect();
+    let first: Vec<String> = entries.iter().map(|line| line.hash.clone()).collect();
     for (name, text) in home.outlook_texts()? {
+        // A claim's text is kept from its commitment on; one that was changed since is shown beside it.
+        let is_claim = first.contains(&name) && Entry::read(&name, &text).is_ok();
+        if is_claim {
+            continue;
+        }
         entries.push(match Entry::read(&name, &text) {
             Ok(entry) => line(name, entry),
             Err(error) => {
@@ -96,15 +102,29 @@ async fn enter(
     let file = home.keep_outlook(&entry.hash(), &entry.text())?;
     let on_chain = if wanted.commit {
         let access = Access::find(arguments).await?;
-        let report = access.inscribe(&entry.hash()).await;
+        let report = commit(&access, home, &entry).await;
         access.close().await;
-        let report = report?;
-        home.note_outlook(&entry.hash(), &report.transaction, report.block)?;
-        Some(report)
+        Some(report?)
     } else {
         None
     };
     Ok(Entered { hash: entry.hash(), file: file.display().to_string(), on_chain })
+}
+
+/// Puts the hash of an entry on the chain, and before it those of the source's claims if they are not
+/// there yet: they are the first entries, so they are held to the same proof, and their texts are kept.
+async fn commit(access: &Access, home: &Home, entry: &Entry) -> Result<InscribedReport, Failure> {
+    for claim in Entry::first() {
+        let hash = claim.hash();
+        home.keep_outlook(&hash, &claim.text())?;
+        if home.outlook_notes(&hash).is_empty() {
+            let report = access.inscribe(&hash).await?;
+            home.note_outlook(&hash, &report.transaction, report.block)?;
+        }
+    }
+    let report = access.inscribe(&entry.hash()).await?;
+    home.note_outlook(&entry.hash(), &report.transaction, report.block)?;
+    Ok(report)
 }
 
 fn text(report: &RecordReport) -> String {

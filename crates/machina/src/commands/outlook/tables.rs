@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use outlook::chart::{Fan, bar};
 use outlook::{
-    ANCHORS, Facts, Frequency, LEVELS, MustBeTrue, Part, Quantiles, Quantity, Report, Standing,
-    number,
+    Facts, Frequency, LEVELS, MustBeTrue, Part, Quantiles, Quantity, Report, Standing, number,
 };
 
 use crate::report::Table;
@@ -106,18 +105,35 @@ fn claims(report: &Report) -> String {
         say::strong("The two claims"),
         table.text()
     );
-    let _ = writeln!(text, "  Others on machine GDP:");
-    let mut table = Table::new(&[false, true, false]);
-    for anchor in ANCHORS {
-        let range = if anchor.low == anchor.high {
-            number::dollars(anchor.low)
-        } else {
-            format!("{} to {}", number::dollars(anchor.low), number::dollars(anchor.high))
-        };
-        table.row([anchor.who, &range, anchor.kind]);
-    }
-    text.push_str(&table.text());
+    text.push('\n');
+    text.push_str(&machine_gdp(report));
     text
+}
+
+/// The claim about machine GDP beside what others published.
+fn machine_gdp(report: &Report) -> String {
+    let mut table = Table::new(&[false, true, true, true, true, false]);
+    table.row(["model", "50 %", "P(2 to 4T)", "P(2T or more)", "weight", ""]);
+    let all = &report.machine_gdp;
+    for view in all.views.iter().chain([&all.pool]) {
+        let chance = |p: Option<f64>| p.map_or("-".to_string(), number::probability);
+        table.row([
+            view.name.to_string(),
+            view.median.map_or("-".to_string(), number::dollars),
+            chance(view.claim),
+            chance(view.at_least),
+            view.weight.map_or("no GDP".to_string(), number::probability),
+            view.about.to_string(),
+        ]);
+    }
+    format!(
+        "{} at the end of {}\n{}  Published ranges are read as their central 80 %, single figures with the \
+         structural model's spread.\n  Nobody has measured the world's machine GDP yet: no forecast \
+         of it was ever scored, so the pool's weights are equal.\n",
+        say::strong("What machines add, by model"),
+        all.year,
+        table.text()
+    )
 }
 
 fn models(report: &Report) -> String {

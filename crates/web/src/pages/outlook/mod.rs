@@ -58,7 +58,7 @@ pub fn page(page: &Page) -> Markup {
         section.accounts #models aria-labelledby="models-head" {
             h2 #models-head { "Every model" }
             div #views data-live { (tables::models(&report.projection, &report.comparison)) }
-            (tables::anchors())
+            div #published data-live { (tables::published(&report.machine_gdp)) }
         }
         section.accounts #parts aria-labelledby="parts-head" {
             h2 #parts-head { "Where the uncertainty comes from" }

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 use outlook::{
-    ANCHORS, Comparison, MustBeTrue, Part, Projection, Quantity, Report, STRUCTURAL, Scenario,
+    Comparison, MachineGdp, MustBeTrue, Part, Projection, Quantity, Report, STRUCTURAL, Scenario,
     Standing, View, number,
 };
 
@@ -78,25 +78,40 @@ fn model(view: &View, machines: Option<f64>) -> Markup {
     }
 }
 
-/// What others published about machine GDP.
-pub fn anchors() -> Markup {
+/// The claim about machine GDP beside what others published.
+pub fn published(all: &MachineGdp) -> Markup {
+    let chance = |p: Option<f64>| match p {
+        Some(p) => html! { (number::chance(p)) },
+        None => html! { span.of { "silent" } },
+    };
     html! {
-        div.scroll tabindex="0" role="region" aria-label="Others on machine GDP" {
-            table.figures {
-                caption { "Others on machine GDP" }
+        div.scroll tabindex="0" role="region" aria-label="Machine GDP by model" {
+            table.figures.models {
+                caption { "Machine GDP at the end of " (all.year) ", by model" }
+                thead { tr {
+                    th scope="col" { "model" }
+                    th.number scope="col" { "2 to 4T" }
+                    th.number scope="col" { "2T or more" }
+                    th.number scope="col" { "half below" }
+                    th.number scope="col" { "weight" }
+                    th scope="col" { "rests on" }
+                } }
                 tbody {
-                    @for anchor in ANCHORS {
-                        tr {
-                            th scope="row" { (anchor.who) }
-                            td.number {
-                                (number::round_dollars(anchor.low))
-                                @if anchor.high > anchor.low { " to " (number::round_dollars(anchor.high)) }
-                            }
-                            td.said { span.of { (anchor.kind) } }
+                    @for view in std::iter::once(&all.pool).chain(&all.views) {
+                        tr.used[view.weight.is_some()] {
+                            th scope="row" { (view.name) }
+                            td.number { (chance(view.claim)) }
+                            td.number { (chance(view.at_least)) }
+                            td.number { @match view.median { Some(m) => { (number::round_dollars(m)) } None => { "–" } } }
+                            td.number { @match view.weight { Some(w) => { (number::chance(w)) } None => { span.of { "no GDP" } } } }
+                            td.said { span.of { (view.about) } }
                         }
                     }
                 }
             }
+        }
+        p.quiet-note {
+            "Published ranges are read as their central 80 %, single figures with the spread of the structural model, both moved to this year as that model moves. Nobody has measured the world's machine GDP yet: no forecast of it was ever scored, so the weights are equal."
         }
     }
 }
