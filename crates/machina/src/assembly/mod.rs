@@ -466,6 +466,7 @@ impl Assembly {
             expires_at: now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
             purpose: Purpose::Household,
             serial: now.as_millis(),
+            unasked: None,
         };
         self.mandates.grant(SignedMandate::sign(mandate, &self.cast.ada)?).await?;
         self.mandate_of(self.cast.shopper.party())
