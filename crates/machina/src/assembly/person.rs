@@ -26,8 +26,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::Assembly;
 use super::api::is_token;
+use super::{Assembly, approvals};
 
 /// Below which path all private pages are.
 pub const ROOT: &str = "/mine";
@@ -43,7 +43,6 @@ pub struct Person {
     cookie: String,
 }
 
-#[allow(dead_code, reason = "the first form comes with the approvals")]
 impl Person {
     /// Of the economy that lets commands in by this word, at this port.
     pub fn of(token: &str, port: u16) -> Person {
@@ -103,6 +102,7 @@ pub fn router(assembly: &Arc<Assembly>, token: &str) -> Router {
     let person = Arc::new(Person::of(token, assembly.place.port));
     let pages = Router::new()
         .route(ROOT, get(index))
+        .route(approvals::PATH, get(approvals::page).post(approvals::decided))
         .layer(from_fn_with_state(person.clone(), signed_in))
         .layer(Extension(person.clone()))
         .with_state(assembly.clone());
@@ -159,7 +159,7 @@ async fn index(State(assembly): State<Arc<Assembly>>) -> Response {
 impl Assembly {
     /// What waits for the person.
     fn errands(&self) -> Vec<web::mine::Errand> {
-        Vec::new()
+        vec![self.approvals_errand()]
     }
 }
 

@@ -4,8 +4,10 @@
 //! whoever serves them, with [`crate::shield`] around. They are not for everyone on this computer:
 //! without the sign-in there is only [`enter`].
 
+mod approvals;
 mod enter;
 
+pub use approvals::approvals;
 pub use enter::enter;
 use maud::{Markup, html};
 
