@@ -8,14 +8,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::assembly::Assembly;
+use crate::assembly::person::Person;
 use crate::assembly::publication::{Form, Publication};
 use crate::cli::{Arguments, Grant, Place, Retype};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::report::{
-    Books, ChannelReport, ClosedReport, EconomyReport, FundReport, HireOrder, HirePlan,
-    HireStarted, Info, InscribedReport, JobReport, MandateReport, MeasuredReport, PayOrder,
-    PayReport, QuoteReport, RetypeReport, StallOrder, StallReport,
+    ApprovalReport, Books, ChannelReport, ClosedReport, DecisionOrder, EconomyReport, FundReport,
+    HireOrder, HirePlan, HireStarted, Info, InscribedReport, JobReport, MandateReport,
+    MeasuredReport, PayOrder, PayReport, QuoteReport, RetypeReport, StallOrder, StallReport,
 };
 
 /// An economy, wherever it is.
@@ -276,6 +277,35 @@ impl Access {
         }
     }
 
+    /// What waits for the owner's word, and what was decided.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub async fn approvals(&self) -> Result<Vec<ApprovalReport>, Failure> {
+        match self {
+            Access::Running(client) => client.get("approvals").await,
+            Access::Here(assembly) => assembly.approvals(),
+        }
+    }
+
+    /// The owner accepts or refuses.
+    ///
+    /// # Errors
+    /// If there is no such request, or it is not to be decided any more.
+    pub async fn decide(&self, order: DecisionOrder) -> Result<ApprovalReport, Failure> {
+        match self {
+            Access::Running(client) => client.post("approvals", &order).await,
+            Access::Here(assembly) => assembly.decide(order).await,
+        }
+    }
+
+    /// The link to the pages of the running economy that are for its person alone.
+    pub fn person_link(&self) -> Option<String> {
+        let Access::Running(Client { running, .. }) = self else { return None };
+        let base = format!("http://localhost:{}", running.port);
+        Some(Person::of(&running.token, running.port).link(&base))
+    }
+
     /// Grants the shopper a mandate.
     ///
     /// # Errors
@@ -288,6 +318,8 @@ impl Access {
                     "per_payment": grant.per_payment,
                     "daily": grant.daily,
                     "days": grant.days,
+                    "ask_above": grant.ask_above,
+                    "ask_above_daily": grant.ask_above_daily,
                 });
                 client.post("grant", &order).await
             }

@@ -196,6 +196,14 @@ pub enum Command {
         after_help = "Example:\n  machina fund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 25"
     )]
     Fund(Fund),
+    /// Show the purchases that wait for the owner's word, and decide.
+    ///
+    /// A mandate that asks (`machina grant 5 --ask-above 0.05`) lets what is above go only with a word
+    /// for that very purchase. Whoever wanted it then repeats the same request.
+    #[command(
+        after_help = "Examples:\n  machina approvals\n  machina approvals --accept 9f3a61c2\n  machina approvals --refuse 9f3a61c2 --why \"too dear\""
+    )]
+    Approvals(Approvals),
     /// Grant the shopper machine a new mandate, signed with its owner's key.
     #[command(after_help = "Example:\n  machina grant 1.00 --per-payment 0.10 --days 30")]
     Grant(Grant),
@@ -428,6 +436,26 @@ pub struct Grant {
     /// For how many days.
     #[arg(long, default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub days: u16,
+    /// Ask the owner about each payment above this; `0`: about each.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub ask_above: Option<String>,
+    /// Ask the owner when more than this would go without asking in 24 hours.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    pub ask_above_daily: Option<String>,
+}
+
+/// What to decide.
+#[derive(Debug, Clone, Args)]
+pub struct Approvals {
+    /// Accept this request: that purchase may be made once.
+    #[arg(long, value_name = "ID", conflicts_with = "refuse")]
+    pub accept: Option<String>,
+    /// Refuse this request.
+    #[arg(long, value_name = "ID")]
+    pub refuse: Option<String>,
+    /// Why it is refused; kept in the journal.
+    #[arg(long, value_name = "TEXT", requires = "refuse", default_value = "")]
+    pub why: String,
 }
 
 /// Options of `machina economy`.

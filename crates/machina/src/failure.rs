@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::WaitingReport;
+
 /// Why a command did not do what was asked.
 ///
 /// Exit codes: 1 it was refused or failed, 2 it was misused (as `clap` itself does).
@@ -17,12 +19,15 @@ pub struct Failure {
     /// Whether the call itself was wrong.
     #[serde(default)]
     pub misuse: bool,
+    /// What waits for the owner's word, or was refused by the owner, if that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Box<WaitingReport>>,
 }
 
 impl Failure {
     /// Something was refused or failed.
     pub fn new(message: impl ToString) -> Failure {
-        Failure { message: message.to_string(), hint: None, misuse: false }
+        Failure { message: message.to_string(), hint: None, misuse: false, approval: None }
     }
 
     /// The call was wrong.
@@ -79,6 +84,36 @@ impl From<outlook::OutlookError> for Failure {
     }
 }
 
+/// What waits for the owner says what to do about it, to people and to programs.
+impl From<mandates::MandateError> for Failure {
+    fn from(error: mandates::MandateError) -> Failure {
+        use mandates::MandateError as E;
+        let failure = Failure::new(&error);
+        match error {
+            E::WaitsForApproval(approval) => {
+                let id = approval.id();
+                Failure { approval: Some(Box::new(WaitingReport::of(&approval))), ..failure }.hint(
+                    format!("the owner decides on the page /mine/approvals, or by `machina approvals --accept {id}`; then repeat the same request"),
+                )
+            }
+            E::Declined(approval) => {
+                Failure { approval: Some(Box::new(WaitingReport::of(&approval))), ..failure }
+            }
+            E::TooManyWaiting { .. } => failure.hint("`machina approvals` lists what waits"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<payments::BuyError> for Failure {
+    fn from(error: payments::BuyError) -> Failure {
+        match error {
+            payments::BuyError::Mandate(error) => error.into(),
+            error => Failure::new(error),
+        }
+    }
+}
+
 /// Errors of the floors below speak for themselves.
 macro_rules! speaks_for_itself {
     ($($error:ty),+ $(,)?) => {
@@ -95,10 +130,8 @@ speaks_for_itself!(
     economy::EconomyError,
     labour::LabourError,
     ledger::LedgerError,
-    mandates::MandateError,
     money::AmountError,
     money::PartyError,
-    payments::BuyError,
     payments::ReconcileError,
     protocol::ProtocolError,
     settlement::SettlementError,

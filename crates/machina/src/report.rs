@@ -2,13 +2,15 @@
 //!
 //! The same types travel between a command and a running economy, so both print the same.
 
+mod approvals;
 mod hiring;
 
 use std::fmt::Write as _;
 
+pub use approvals::*;
 pub use hiring::*;
 use ledger::{Kind, Reference};
-use mandates::Left;
+use mandates::{Left, Unasked};
 use money::{Amount, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -211,6 +213,12 @@ pub struct MandateReport {
     pub daily_left: Amount,
     /// Until when.
     pub expires_at: Timestamp,
+    /// How much of it goes without asking the owner; all of it if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<Unasked>,
+    /// What still goes without asking in the last 24 hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked_left: Option<Amount>,
 }
 
 impl MandateReport {
@@ -225,6 +233,8 @@ impl MandateReport {
             lifetime_left: left.lifetime,
             daily_left: left.daily,
             expires_at: mandate.expires_at,
+            unasked: mandate.unasked,
+            unasked_left: left.unasked.map(|unasked| unasked.daily),
         }
     }
 }

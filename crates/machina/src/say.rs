@@ -56,6 +56,14 @@ pub fn dim(text: &str) -> String {
     painted(text, "2")
 }
 
+/// A stranger's text for the terminal: on one line, without control and direction characters, which
+/// could move the cursor or turn words around.
+pub fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// Shows how something comes along that a person waits for; silent for the first quarter second,
 /// and where nobody looks.
 pub struct Progress {

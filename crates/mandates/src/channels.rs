@@ -353,10 +353,10 @@ impl Mandates {
         let InForce { mandate, accounts, .. } = &*known;
         check(&voucher)?;
         let cap = id("channel/cap", voucher.reference, voucher.attempt);
-        let operation = Operation::Linked(vec![
-            Operation::Transfer(Transfer {
-                id: cap,
-                debit: accounts.payment,
+        let asks = |id, debit| {
+            let limit = Transfer {
+                id,
+                debit,
                 credit: accounts.spent,
                 amount: voucher.amount,
                 kind: Kind::Memo,
@@ -364,13 +364,24 @@ impl Mandates {
                 reference: voucher.reference,
                 digest: voucher.digest,
                 hold_until: Some(voucher.until),
-            }),
-            Operation::Void { hold: cap },
-            voucher.entry(mandate.purpose.kind()).transfer(),
-        ]);
+            };
+            [Operation::Transfer(limit), Operation::Void { hold: id }]
+        };
+        let mut steps = asks(cap, accounts.payment).to_vec();
+        steps.push(voucher.entry(mandate.purpose.kind()).transfer());
+        let limits = steps.len();
+        if mandate.unasked.is_some() {
+            // The deposit took its room of the day; each voucher still has to be small enough.
+            let unasked = id("channel/unasked", voucher.reference, voucher.attempt);
+            steps.extend(asks(unasked, accounts.unasked_payment));
+        }
+        let operation = Operation::Linked(steps);
         match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
             Outcome::Applied => Ok(HeldVoucher { spend: voucher }),
             Outcome::Exists => Err(MandateError::Ledger("this voucher is held already".into())),
+            Outcome::Refused(refusal) if refusal.index >= limits => {
+                Err(self.needs_approval(&known, voucher.payee, voucher.amount))
+            }
             Outcome::Refused(Refusal { index, reason }) => Err(match reason {
                 Reason::LimitExceeded { available, asked, .. } => {
                     let rule = if index < 2 { Rule::PerPayment } else { Rule::Prepaid };

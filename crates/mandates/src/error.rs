@@ -4,6 +4,7 @@ use ledger::LedgerError;
 use money::{Amount, Party, Timestamp};
 use thiserror::Error;
 
+use crate::approval::Approval;
 use crate::mandate::MandateId;
 
 /// One limit of a mandate.
@@ -97,6 +98,61 @@ pub enum MandateError {
         price: Amount,
         /// What was allowed.
         max: Amount,
+    },
+    /// The mandate lets it go only with its owner's word, and the owner was not asked yet. Nothing
+    /// was held.
+    #[error(
+        "{asked} for {payee} is more than the {unasked} that {machine} may still spend without asking its owner {owner}"
+    )]
+    NeedsApproval {
+        /// The machine that asked.
+        machine: Party,
+        /// Who has to be asked.
+        owner: Party,
+        /// Who was to be paid.
+        payee: Party,
+        /// What was asked for.
+        asked: Amount,
+        /// What may still go without asking: for one payment, or today, whichever is less.
+        unasked: Amount,
+    },
+    /// The owner was asked and has not answered yet. Nothing is held and nothing was signed; the
+    /// same purchase may be tried again.
+    #[error("{} for {} waits for approval {}: {} decides until {}; nothing was signed", .0.amount, .0.payee, .0.id(), .0.owner, .0.decide_by)]
+    WaitsForApproval(Box<Approval>),
+    /// The owner said no to this purchase. The same one is not asked again before the request's end.
+    #[error("{} for {} was refused by {} (approval {}); it can be asked for again from {} on", .0.amount, .0.payee, .0.owner, .0.id(), .0.decide_by)]
+    Declined(Box<Approval>),
+    /// As many purchases wait for the owner as may.
+    #[error(
+        "{most} purchases of {machine} wait for its owner already; no more are asked for until some are decided"
+    )]
+    TooManyWaiting {
+        /// The machine that asked.
+        machine: Party,
+        /// How many may wait.
+        most: usize,
+    },
+    /// Nobody was asked for that, under the mandate in force.
+    #[error("there is no request `{wanted}` of {machine} under the mandate in force")]
+    NoSuchRequest {
+        /// Whose.
+        machine: Party,
+        /// What was named, shortened.
+        wanted: String,
+    },
+    /// The request was decided before, or its time is over.
+    #[error("the request {} is not to be decided any more: it is {}", .0.id(), .0.state.as_str())]
+    NotWaiting(Box<Approval>),
+    /// The word is not the owner's, or for another request.
+    #[error(
+        "the acceptance of request {request} is not signed by the owner {owner} for exactly that purchase"
+    )]
+    NotAccepted {
+        /// Which.
+        request: String,
+        /// Whose signature it needs.
+        owner: Party,
     },
     /// The mandate's signature is not its owner's.
     #[error("the mandate of {machine} is not signed by its owner {owner}")]

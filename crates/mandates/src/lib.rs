@@ -9,10 +9,14 @@
 //! ([`Mandates::settle`], [`Mandates::release`]). A machine's key cannot grant: a mandate is valid
 //! only under the signature of its owner, who is another party (invariant 4).
 //!
+//! A mandate may say how much goes without asking ([`Unasked`]). What is more waits for the owner's
+//! word: a request for exactly that purchase ([`Approval`]), and a signed [`Acceptance`] of it.
+//!
 //! [`books`] is the chart of accounts that every party's book follows.
 
 #![deny(clippy::float_arithmetic)]
 
+mod approval;
 pub mod books;
 mod channels;
 mod error;
@@ -22,6 +26,9 @@ mod limits;
 mod mandate;
 mod market;
 
+pub use approval::{
+    Acceptance, Approval, ApprovalState, DECIDE_WITHIN, MOST_WAITING, USE_WITHIN, approval_stage,
+};
 pub use channels::{
     ChannelBook, DepositSpend, Fate, HeldDeposit, HeldVoucher, Returned, VoucherSpend,
 };
@@ -29,5 +36,5 @@ pub use error::{MandateError, Rule};
 pub use escrow::{EscrowBook, EscrowStep, Stepped};
 pub use key::Key;
 pub use limits::{Held, Left, Mandates, Spend};
-pub use mandate::{Mandate, MandateId, Purpose, SignedMandate};
+pub use mandate::{Mandate, MandateId, Purpose, SignedMandate, Unasked};
 pub use market::{HeldPayout, Payout};

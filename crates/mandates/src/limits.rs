@@ -11,6 +11,15 @@
 //! | 3 | `lifetime` → `spent` | the budget, posted when paid |
 //! | 4 | `cash` → `purchases` | the money itself, posted when paid |
 //!
+//! Where the mandate says how much goes without asking, more steps follow, so that the limits are
+//! asked first. Either the owner accepted this very purchase, or it goes unasked:
+//!
+//! | step | from → to | what it means |
+//! |---|---|---|
+//! | 5 | `approval/…` → `spent`, never posted | the owner's word, used up ([`crate::Approval`]) |
+//! | or 5, 6 | `unasked-payment` → `spent`, and void at once | the cap for one payment without asking |
+//! | 7 | `unasked-day` → `spent`, for 24 hours, never posted | the sliding day without asking |
+//!
 //! Expiry is the accounts' own: they close. No limit is counted anywhere else (invariant 4). Nor
 //! is it noted elsewhere which mandate is in force: it is the one whose accounts were opened last,
 //! so all who share a ledger agree, and an old document that is granted again brings nothing back.
@@ -26,11 +35,15 @@ use ledger::{
 };
 use money::{Amount, Party, Timestamp};
 
+use crate::approval;
 use crate::books::{self, Entry, Line};
 use crate::error::{MandateError, Rule};
-use crate::mandate::{Mandate, MandateId, Purpose, SignedMandate};
+use crate::mandate::{Mandate, MandateId, Purpose, SignedMandate, Unasked};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many steps a payment takes against the limits; what follows asks for leave.
+const STEPS: usize = 5;
 
 /// Where a signed mandate is kept among a reference's documents.
 const DOCUMENT: &str = "mandate";
@@ -93,6 +106,9 @@ pub struct Left {
     pub wallet: Amount,
     /// Until when.
     pub expires_at: Timestamp,
+    /// What of it still goes without asking; all if the mandate asks for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<Unasked>,
 }
 
 /// The mandates of a home, over its ledger. Cheap to clone.
@@ -129,6 +145,9 @@ pub(crate) struct Accounts {
     day: AccountId,
     lifetime: AccountId,
     pub(crate) spent: AccountId,
+    pub(crate) asked: AccountId,
+    pub(crate) unasked_payment: AccountId,
+    unasked_day: AccountId,
 }
 
 impl Accounts {
@@ -145,6 +164,9 @@ impl Accounts {
             day: account("day"),
             lifetime: account("lifetime"),
             spent: account("spent"),
+            asked: account("asked"),
+            unasked_payment: account("unasked-payment"),
+            unasked_day: account("unasked-day"),
         }
     }
 }
@@ -235,7 +257,7 @@ impl Mandates {
             })
         };
         let bounded = Limit::DebitsMustNotExceedCredits;
-        let operation = Operation::Linked(vec![
+        let mut operations = vec![
             open("granted", Limit::None, false),
             open("spent", Limit::None, false),
             open("payment", bounded, true),
@@ -244,7 +266,20 @@ impl Mandates {
             fill("payment", accounts.payment, mandate.per_payment),
             fill("day", accounts.day, mandate.daily),
             fill("lifetime", accounts.lifetime, mandate.lifetime),
-        ]);
+        ];
+        if let Some(unasked) = mandate.unasked {
+            operations.push(open("asked", Limit::None, true));
+            let limits = [
+                ("unasked-payment", accounts.unasked_payment, unasked.per_payment),
+                ("unasked-day", accounts.unasked_day, unasked.daily),
+            ];
+            for (part, account, amount) in limits {
+                operations.push(open(part, bounded, true));
+                // Nothing cannot be moved: an account without filling allows nothing.
+                operations.extend(amount.is_positive().then(|| fill(part, account, amount)));
+            }
+        }
+        let operation = Operation::Linked(operations);
         let evidence = vec![Evidence {
             reference: mandate.reference(),
             stage: DOCUMENT.into(),
@@ -304,6 +339,10 @@ impl Mandates {
                 lifetime: available(&accounts.lifetime),
                 wallet: available(&cash),
                 expires_at: mandate.expires_at,
+                unasked: mandate.unasked.map(|_| Unasked {
+                    per_payment: available(&accounts.unasked_payment),
+                    daily: available(&accounts.unasked_day),
+                }),
             }
         })
     }
@@ -315,7 +354,8 @@ impl Mandates {
     ///
     /// # Errors
     /// [`MandateError::NoMandate`], [`MandateError::Expired`], [`MandateError::Refused`] with the
-    /// rule and what is left, [`MandateError::Store`]. Nothing changed then.
+    /// rule and what is left, [`MandateError::NeedsApproval`] if all limits have room and the owner
+    /// has not accepted it, [`MandateError::Store`]. Nothing changed then.
     pub async fn hold(
         &self,
         spend: Spend,
@@ -340,7 +380,7 @@ impl Mandates {
             .in_force(spend.machine)?
             .filter(|known| known.mandate.lifetime.asset() == spend.amount.asset())
             .ok_or(MandateError::NoMandate { machine: spend.machine })?;
-        let InForce { mandate, id, accounts } = &*known;
+        let InForce { mandate, accounts, .. } = &*known;
         let names = Names::of(spend.reference);
         // A clock that steps back must not make the day shorter.
         let day_ends = now.max(self.ledger.read(State::now)).plus(DAY);
@@ -372,21 +412,68 @@ impl Mandates {
             digest: spend.digest,
             hold_until: Some(spend.until),
         };
-        let operation = Operation::Linked(vec![
-            limit(names.payment, accounts.payment, cap, spend.until),
-            Operation::Void { hold: names.payment },
-            limit(names.day, accounts.day, spend.amount, day_ends),
-            limit(names.lifetime, accounts.lifetime, spend.amount, spend.until),
-            purchase.transfer(),
-        ]);
-        match self.ledger.submit(Write { operation: Some(operation), evidence }).await? {
-            Outcome::Applied => {
-                let left = self.left_of(&known);
-                Ok(Held { spend, mandate: *id, left })
+        let write = |more: Vec<Operation>, evidence: Vec<Evidence>| {
+            let mut steps = vec![
+                limit(names.payment, accounts.payment, cap, spend.until),
+                Operation::Void { hold: names.payment },
+                limit(names.day, accounts.day, spend.amount, day_ends),
+                limit(names.lifetime, accounts.lifetime, spend.amount, spend.until),
+                purchase.transfer(),
+            ];
+            steps.extend(more);
+            Write { operation: Some(Operation::Linked(steps)), evidence }
+        };
+        let mut unasked = Vec::new();
+        if mandate.unasked.is_some() {
+            if let Some(word) = self.accepted(&known, &spend, now)? {
+                let used = approval::use_of(&word, names.approval, accounts.spent, &spend);
+                match self.ledger.submit(write(vec![used], evidence.clone())).await? {
+                    // Another purchase was faster, or its time has just ended: as without it.
+                    Outcome::Refused(refusal) if refusal.index >= STEPS => {}
+                    outcome => return self.held(&known, spend, outcome),
+                }
             }
+            let cap = names.unasked_payment;
+            unasked = vec![
+                limit(cap, accounts.unasked_payment, spend.amount, spend.until),
+                Operation::Void { hold: cap },
+                limit(names.unasked_day, accounts.unasked_day, spend.amount, day_ends),
+            ];
+        }
+        let outcome = self.ledger.submit(write(unasked, evidence)).await?;
+        self.held(&known, spend, outcome)
+    }
+
+    fn held(&self, known: &InForce, spend: Spend, outcome: Outcome) -> Result<Held, MandateError> {
+        match outcome {
+            Outcome::Applied => Ok(Held { spend, mandate: known.id, left: self.left_of(known) }),
             // A reference names one payment; holding it twice is a mistake of the caller.
             Outcome::Exists => Err(MandateError::Ledger("this payment is held already".into())),
-            Outcome::Refused(refusal) => Err(refused(mandate, &spend, refusal)),
+            Outcome::Refused(refusal) if refusal.index >= STEPS => {
+                Err(self.needs_approval(known, spend.payee, spend.amount))
+            }
+            Outcome::Refused(refusal) => Err(refused(&known.mandate, &spend, refusal)),
+        }
+    }
+
+    /// Why a payment within all limits does not go without asking.
+    pub(crate) fn needs_approval(
+        &self,
+        known: &InForce,
+        payee: Party,
+        asked: Amount,
+    ) -> MandateError {
+        let left = self.left_of(known).unasked;
+        let least = left.map(|left| match left.daily.minor() < left.per_payment.minor() {
+            true => left.daily,
+            false => left.per_payment,
+        });
+        MandateError::NeedsApproval {
+            machine: known.mandate.machine,
+            owner: known.mandate.owner,
+            payee,
+            asked,
+            unasked: least.unwrap_or(asked),
         }
     }
 
@@ -446,8 +533,13 @@ impl Mandates {
         evidence: Vec<Evidence>,
     ) -> Result<(), MandateError> {
         let names = Names::of(reference);
-        let holds = [names.day, names.lifetime, names.purchase];
-        // Each round but the last finds that one more of the three has expired meanwhile.
+        let mut holds = vec![names.day, names.lifetime, names.purchase];
+        // Those that only a mandate with something to ask for has.
+        holds.extend(self.ledger.read(|state| {
+            let asking = [names.unasked_day, names.approval].into_iter();
+            asking.filter(|hold| state.transfer(hold).is_some()).collect::<Vec<_>>()
+        }));
+        // Each round but the last finds that one more of them has expired meanwhile.
         let mut rounds = holds.len();
         loop {
             let open = self.ledger.read(|state| {
@@ -545,6 +637,9 @@ pub(crate) struct Names {
     day: TransferId,
     pub(crate) lifetime: TransferId,
     pub(crate) purchase: TransferId,
+    unasked_payment: TransferId,
+    unasked_day: TransferId,
+    approval: TransferId,
 }
 
 impl Names {
@@ -555,6 +650,9 @@ impl Names {
             day: name("mandate/day"),
             lifetime: name("mandate/lifetime"),
             purchase: books::purchase_id(reference),
+            unasked_payment: name("mandate/unasked-payment"),
+            unasked_day: name("mandate/unasked-day"),
+            approval: name("mandate/approval"),
         }
     }
 }

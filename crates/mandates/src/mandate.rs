@@ -51,6 +51,20 @@ pub struct Mandate {
     pub purpose: Purpose,
     /// Tells apart two mandates of the same content.
     pub serial: u64,
+    /// How much of it goes without asking the owner; all of it if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<Unasked>,
+}
+
+/// What a machine may spend without asking its owner. What is more waits for the owner's word, each
+/// purchase by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unasked {
+    /// The most for one payment; nothing: each one is asked for.
+    pub per_payment: Amount,
+    /// The most in any 24 hours; what the owner accepted does not count.
+    pub daily: Amount,
 }
 
 /// A mandate's name: the first 16 hexadecimal digits of its EIP-712 hash.
@@ -82,7 +96,29 @@ mod typed {
     }
 }
 
-const DOMAIN: Eip712Domain = eip712_domain! { name: "Machina Mandate", version: "1", };
+mod typed_asking {
+    use super::sol;
+
+    sol! {
+        /// [`super::Mandate`] with [`super::Unasked`]: other members, so another type to a wallet.
+        /// A mandate without it keeps the name and the signature that it always had.
+        struct Mandate {
+            address machine;
+            address owner;
+            string asset;
+            uint256 perPayment;
+            uint256 daily;
+            uint256 lifetime;
+            uint256 unaskedPerPayment;
+            uint256 unaskedDaily;
+            uint256 expiresAt;
+            string purpose;
+            uint256 serial;
+        }
+    }
+}
+
+pub(crate) const DOMAIN: Eip712Domain = eip712_domain! { name: "Machina Mandate", version: "1", };
 
 impl Mandate {
     /// Checks that the mandate can be meant.
@@ -103,6 +139,16 @@ impl Mandate {
         if ![self.per_payment, self.daily, self.lifetime].iter().all(Amount::is_positive) {
             return invalid("each limit must be more than nothing");
         }
+        let Some(Unasked { per_payment, daily }) = self.unasked else { return Ok(()) };
+        if per_payment.asset() != asset || daily.asset() != asset {
+            return invalid("what goes without asking is in another asset");
+        }
+        if per_payment.is_negative() || daily.is_negative() {
+            return invalid("what goes without asking cannot be less than nothing");
+        }
+        if per_payment.minor() > self.per_payment.minor() || daily.minor() > self.daily.minor() {
+            return invalid("more would go without asking than is allowed at all");
+        }
         Ok(())
     }
 
@@ -111,22 +157,45 @@ impl Mandate {
         let minor = |amount: Amount| {
             U256::try_from(amount.minor()).unwrap_or_default() // checked to be positive by `check`
         };
-        typed::Mandate {
-            machine: self.machine.into(),
-            owner: self.owner.into(),
-            asset: format!("{:?}", self.per_payment.asset()),
-            perPayment: minor(self.per_payment),
-            daily: minor(self.daily),
-            lifetime: minor(self.lifetime),
-            expiresAt: U256::from(self.expires_at.as_millis()),
-            purpose: match self.purpose {
-                Purpose::Household => "household",
-                Purpose::Production => "production",
-            }
-            .to_string(),
-            serial: U256::from(self.serial),
+        let (machine, owner) = (self.machine.into(), self.owner.into());
+        let asset = format!("{:?}", self.per_payment.asset());
+        let (per_payment, daily, lifetime) =
+            (minor(self.per_payment), minor(self.daily), minor(self.lifetime));
+        let expires = U256::from(self.expires_at.as_millis());
+        let serial = U256::from(self.serial);
+        let purpose = match self.purpose {
+            Purpose::Household => "household",
+            Purpose::Production => "production",
         }
-        .eip712_signing_hash(&DOMAIN)
+        .to_string();
+        match self.unasked {
+            None => typed::Mandate {
+                machine,
+                owner,
+                asset,
+                perPayment: per_payment,
+                daily,
+                lifetime,
+                expiresAt: expires,
+                purpose,
+                serial,
+            }
+            .eip712_signing_hash(&DOMAIN),
+            Some(unasked) => typed_asking::Mandate {
+                machine,
+                owner,
+                asset,
+                perPayment: per_payment,
+                daily,
+                lifetime,
+                unaskedPerPayment: minor(unasked.per_payment),
+                unaskedDaily: minor(unasked.daily),
+                expiresAt: expires,
+                purpose,
+                serial,
+            }
+            .eip712_signing_hash(&DOMAIN),
+        }
     }
 
     /// The mandate's name.

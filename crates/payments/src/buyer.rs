@@ -1,5 +1,7 @@
 //! The buyer: reads a quote, asks its mandate, holds, signs, pays, and never pays twice.
 //!
+//! What the mandate does not let go without asking waits for the owner: `asking.rs`.
+//!
 //! The way of a purchase: request → 402 with the quote → the terms are checked against what this
 //! buyer knows (chain, token, its EIP-712 domain) and the caller's maximum → the mandate holds the
 //! money → the key signs, and the signed payment is kept before it leaves → the same signed payment
@@ -14,6 +16,7 @@
 //! stays until then; [`crate::reconcile`] resolves it.
 
 mod answer;
+mod asking;
 mod error;
 pub(crate) mod escrow;
 mod permit;
@@ -37,11 +40,12 @@ use tokio::sync::Mutex;
 pub use self::answer::receipt;
 pub(crate) use self::answer::{blame, may_be_repeated, shown, summary};
 use self::answer::{is_free, root_cause};
+pub use self::asking::Wanted;
 pub use self::error::BuyError;
 use self::escrow::trust;
 pub(crate) use self::permit::Approval;
 use self::permit::By;
-use crate::channel::wallet::{Begun, ChannelPolicy, Wallet};
+use crate::channel::wallet::{Begun, ChannelPolicy, Offered, Wallet};
 use crate::documents;
 use crate::exact;
 use crate::extensions::{self, binding};
@@ -84,6 +88,8 @@ pub struct BuyerLimits {
     pub longest_escrow: Duration,
     /// When and how payment channels are used.
     pub channels: ChannelPolicy,
+    /// How long the owner has to decide what the mandate does not let go without asking.
+    pub decide_within: Duration,
 }
 
 impl Default for BuyerLimits {
@@ -96,6 +102,7 @@ impl Default for BuyerLimits {
             grace: Duration::from_secs(366 * 24 * 60 * 60),
             longest_escrow: Duration::from_secs(31 * 24 * 60 * 60),
             channels: ChannelPolicy::default(),
+            decide_within: mandates::DECIDE_WITHIN,
         }
     }
 }
@@ -168,6 +175,14 @@ struct Choice {
     payee: Party,
     by: By,
     approval: Approval,
+}
+
+/// Why a purchase was not made from a channel.
+enum NotFromChannel {
+    /// Nothing was signed for it, so it may be paid in another way.
+    Unsigned(BuyError),
+    /// It came to nothing otherwise.
+    Failed(BuyError),
 }
 
 /// What a buyer is made of.
@@ -265,18 +280,17 @@ impl Buyer {
         };
         if let Some(offered) = self.channel_for(purchase, &quote, scheme)? {
             self.below_maximum(purchase, offered.amount)?;
-            match self.begin_in_channel(purchase, &quote, &offered).await {
-                Ok(Begun::Done(bought)) => return *bought,
-                Ok(Begun::InHand(channel)) => {
-                    return self.buy_from_channel(purchase, &quote, offered, channel).await;
-                }
+            match self.from_channel(purchase, &quote, offered).await {
                 // Nothing was signed, and there is another way.
-                Err(error)
+                Err(NotFromChannel::Unsigned(error))
                     if scheme.is_none() && self.choose(purchase, &quote, None).await.is_ok() =>
                 {
-                    tracing::warn!(%error, "no payment channel can be used; this is paid at once");
+                    tracing::info!(%error, "no payment channel can be used; this is paid at once");
                 }
-                Err(error) => return Err(error),
+                Err(NotFromChannel::Unsigned(error) | NotFromChannel::Failed(error)) => {
+                    return Err(error);
+                }
+                Ok(bought) => return Ok(bought),
             }
         }
         let choice = self.choose(purchase, &quote, scheme).await?;
@@ -298,6 +312,32 @@ impl Buyer {
             }
         };
         self.pay(purchase, &payment, &order, &held).await
+    }
+
+    /// Buys from a channel, unless that cannot be done.
+    async fn from_channel(
+        &self,
+        purchase: &Purchase,
+        quote: &PaymentRequired,
+        offered: Offered,
+    ) -> Result<Bought, NotFromChannel> {
+        if self.mandates.asks_about(self.party(), offered.amount) {
+            return Err(NotFromChannel::Unsigned(self.asks_first(purchase, offered.amount)));
+        }
+        let begun = self.begin_in_channel(purchase, quote, &offered).await;
+        let bought = match begun.map_err(NotFromChannel::Unsigned)? {
+            Begun::Done(bought) => *bought,
+            Begun::InHand(channel) => {
+                self.buy_from_channel(purchase, quote, offered, channel).await
+            }
+        };
+        bought.map_err(|error| match error {
+            // It is asked for before anything is held or signed.
+            BuyError::Mandate(MandateError::NeedsApproval { .. }) => {
+                NotFromChannel::Unsigned(error)
+            }
+            error => NotFromChannel::Failed(error),
+        })
     }
 
     fn below_maximum(&self, purchase: &Purchase, amount: Amount) -> Result<(), BuyError> {
@@ -503,11 +543,7 @@ impl Buyer {
             payee,
             amount,
             reference,
-            digest: documents::digest(&[
-                purchase.method.as_str().as_bytes(),
-                purchase.url.as_str().as_bytes(),
-                &purchase.body,
-            ]),
+            digest: asking::digest(purchase),
             order: order.signing_hash(token),
             until: order.ends_at().plus(self.limits.grace),
         };
@@ -529,11 +565,17 @@ impl Buyer {
             documents::json(reference, stage::DECISION, &decision),
         ];
         let held = match &order {
-            Order::Escrow(_) => self.mandates.hold_escrow(spend, now, evidence).await?,
+            Order::Escrow(_) => self.mandates.hold_escrow(spend.clone(), now, evidence).await,
             _ if self.market == Some(payee) => {
-                self.mandates.hold_at_market(spend, now, evidence).await?
+                self.mandates.hold_at_market(spend.clone(), now, evidence).await
             }
-            _ => self.mandates.hold(spend, now, evidence).await?,
+            _ => self.mandates.hold(spend.clone(), now, evidence).await,
+        };
+        let held = match held {
+            Err(MandateError::NeedsApproval { .. }) => {
+                return Err(self.ask_owner(purchase, quote, terms, &spend).await);
+            }
+            held => held?,
         };
         Ok((order, held, salt))
     }

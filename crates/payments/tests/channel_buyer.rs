@@ -362,6 +362,7 @@ fn mandate(per_payment: i128, lifetime: i128, serial: u64) -> Mandate {
         expires_at: START.plus(DAY * 3650),
         purpose: Purpose::Production,
         serial,
+        unasked: None,
     }
 }
 

@@ -9,10 +9,12 @@
 //! made into text only on the page.
 
 mod accounts;
+mod approvals;
 mod market;
 mod outlook;
 
 pub use self::accounts::*;
+pub use self::approvals::*;
 pub use self::market::*;
 pub use self::outlook::*;
 

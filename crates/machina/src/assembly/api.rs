@@ -17,8 +17,8 @@ use super::Assembly;
 use super::publication::{Form, Publication};
 use crate::failure::Failure;
 use crate::report::{
-    ChannelReport, ClosedReport, HireOrder, HirePlan, HireStarted, InscribedReport, JobReport,
-    PayOrder, StallOrder, StallReport,
+    ApprovalReport, ChannelReport, ClosedReport, DecisionOrder, HireOrder, HirePlan, HireStarted,
+    InscribedReport, JobReport, PayOrder, StallOrder, StallReport,
 };
 
 /// The largest request: a picture in base64, and some room.
@@ -51,6 +51,12 @@ pub struct GrantOrder {
     pub daily: Option<String>,
     /// For how many days.
     pub days: u16,
+    /// Above what one payment needs the owner's word.
+    #[serde(default)]
+    pub ask_above: Option<String>,
+    /// Above what a day's payments need it.
+    #[serde(default)]
+    pub ask_above_daily: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +79,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/quote", post(quote))
             .route("/fund", post(fund))
             .route("/grant", post(grant))
+            .route("/approvals", get(approvals).post(decide))
             .route("/outlook/inscribe", post(inscribe))
             .route("/outlook/measured", get(measured))
             .route("/hire", post(hire))
@@ -312,11 +319,23 @@ async fn close_stall(
     assembly.stalls().close(&name).map(Json)
 }
 
+async fn approvals(State(assembly): State<Arc<Assembly>>) -> Answer<Vec<ApprovalReport>> {
+    assembly.approvals().map(Json)
+}
+
+async fn decide(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<DecisionOrder>,
+) -> Answer<ApprovalReport> {
+    assembly.decide(order).await.map(Json)
+}
+
 async fn grant(
     State(assembly): State<Arc<Assembly>>,
     Json(order): Json<GrantOrder>,
 ) -> Answer<crate::report::MandateReport> {
-    let GrantOrder { lifetime, per_payment, daily, days } = order;
-    let grant = crate::cli::Grant { lifetime, per_payment, daily, days };
+    let GrantOrder { lifetime, per_payment, daily, days, ask_above, ask_above_daily } = order;
+    let grant =
+        crate::cli::Grant { lifetime, per_payment, daily, days, ask_above, ask_above_daily };
     assembly.grant_text(&grant).await.map(Json)
 }

@@ -14,11 +14,13 @@ mod measure;
 mod metrics;
 mod notary;
 mod nowcast;
+pub mod person;
 pub mod publication;
 pub mod server;
 
 mod accounts;
 mod api;
+mod approvals;
 mod capital;
 mod channels;
 mod hall;
@@ -45,7 +47,7 @@ use base64::engine::general_purpose::STANDARD;
 use labour::VisionWorker;
 use ledger::{Kind, Ledger};
 use mandates::books::Line;
-use mandates::{Key, Mandate, Mandates, Purpose, SignedMandate};
+use mandates::{Key, Mandate, Mandates, Purpose, SignedMandate, Unasked};
 use money::{Amount, Clock, Party, SystemClock};
 use payments::buyer::Parts;
 use payments::channel::wallet::ChannelPolicy;
@@ -446,7 +448,7 @@ impl Assembly {
             mint.mint(shopper, Amount::parse(asset, FIRST_MONEY)?).await?;
         }
         let one = Amount::parse(asset, "1")?;
-        self.grant(one, one, Amount::parse(asset, "0.10")?, 30).await?;
+        self.grant(one, one, Amount::parse(asset, "0.10")?, None, 30).await?;
         Ok(())
     }
 
@@ -459,6 +461,7 @@ impl Assembly {
         lifetime: Amount,
         daily: Amount,
         per_payment: Amount,
+        unasked: Option<Unasked>,
         days: u16,
     ) -> Result<MandateReport, Failure> {
         let now = self.clock.now();
@@ -471,6 +474,7 @@ impl Assembly {
             expires_at: now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
             purpose: Purpose::Household,
             serial: now.as_millis(),
+            unasked,
         };
         self.mandates.grant(SignedMandate::sign(mandate, &self.cast.ada)?).await?;
         self.mandate_of(self.cast.shopper.party())
@@ -712,7 +716,24 @@ impl Assembly {
         let lifetime = limit(&grant.lifetime)?;
         let daily = grant.daily.as_deref().map_or(Ok(lifetime), limit)?;
         let per_payment = limit(&grant.per_payment)?;
-        self.grant(lifetime, daily, per_payment, grant.days).await
+        let above = |text: Option<&str>, limit: Amount| -> Result<Amount, Failure> {
+            let Some(text) = text else { return Ok(limit) };
+            let amount = Amount::parse(asset, text).map_err(Failure::misuse)?;
+            match amount.is_negative() {
+                true => Err(Failure::misuse(format!("{amount} is less than nothing"))),
+                // What is forbidden anyway needs no question.
+                false => Ok(if amount.minor() < limit.minor() { amount } else { limit }),
+            }
+        };
+        let (each, a_day) = (grant.ask_above.as_deref(), grant.ask_above_daily.as_deref());
+        let unasked = match (each, a_day) {
+            (None, None) => None,
+            _ => Some(Unasked {
+                per_payment: above(each, per_payment)?,
+                daily: above(a_day, daily)?,
+            }),
+        };
+        self.grant(lifetime, daily, per_payment, unasked, grant.days).await
     }
 }
 

@@ -50,7 +50,9 @@ const SEARCH_WAIT: Duration = Duration::from_secs(10);
 
 const INSTRUCTIONS: &str = "A wallet under a mandate that its owner signed. Find what is for sale \
     with `discover`, ask for a price with `quote`, and buy with `pay`, which never pays more than \
-    `max` or than the mandate allows. `balance` and `mandate` show what is left. Amounts are in \
+    `max` or than the mandate allows. `balance` and `mandate` show what is left. A purchase may need \
+    its owner's word: then `pay` is refused with `approval`, nothing was paid, and the same call is \
+    repeated once `approvals` says `accepted`; only the owner can accept. Amounts are in \
     whole dollars (`0.05`); in results `minor` counts the token's smallest unit.";
 
 pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -138,6 +140,7 @@ impl Wallet {
             Call::Quote(order) => Ok(told(access.quote(order).await?)),
             Call::Pay(order) => Ok(paid(access.pay(order).await?)),
             Call::Balance => Ok(told(json!({ "books": shopper(access).await? }))),
+            Call::Approvals => Ok(told(json!({ "approvals": access.approvals().await? }))),
             Call::Mandate => match shopper(access).await?.mandate {
                 Some(mandate) => Ok(told(mandate)),
                 None => Err(Failure::new("no mandate is in force, so nothing can be paid")
@@ -213,6 +216,7 @@ enum Call {
     Pay(PayOrder),
     Balance,
     Mandate,
+    Approvals,
 }
 
 #[derive(Deserialize)]
@@ -265,11 +269,12 @@ impl Call {
             }
             "balance" => read::<Nothing>(name, arguments).map(|Nothing {}| Call::Balance),
             "mandate" => read::<Nothing>(name, arguments).map(|Nothing {}| Call::Mandate),
+            "approvals" => read::<Nothing>(name, arguments).map(|Nothing {}| Call::Approvals),
             other => Err(Failure::misuse(format!(
                 "there is no tool `{}`",
                 other.chars().take(60).collect::<String>()
             ))
-            .hint("there are discover, quote, pay, balance and mandate")),
+            .hint("there are discover, quote, pay, balance, mandate and approvals")),
         }
     }
 }
@@ -448,6 +453,13 @@ fn tools() -> Vec<Tool> {
         tool(
             "mandate",
             "What the wallet may spend: in all, in a day and for one payment, what is left, and until when.",
+            json!({}),
+            &[],
+        )
+        .with_annotations(seen()),
+        tool(
+            "approvals",
+            "The purchases that needed the owner's word: which wait, which were accepted or refused. Only the owner decides.",
             json!({}),
             &[],
         )

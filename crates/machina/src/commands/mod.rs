@@ -1,5 +1,6 @@
 //! One file, one command.
 
+mod approvals;
 mod books;
 mod channels;
 mod demo;
@@ -41,6 +42,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Models(models) => models::run(&arguments, models).await,
         Command::Info => info::run(&arguments).await,
         Command::Fund(fund) => fund::run(&arguments, fund).await,
+        Command::Approvals(approvals) => approvals::run(&arguments, approvals).await,
         Command::Grant(grant) => grant::run(&arguments, grant).await,
     }
 }

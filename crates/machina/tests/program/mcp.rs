@@ -119,7 +119,7 @@ fn an_agent_discovers_quotes_and_pays_and_never_sees_a_key() {
     let listed = agent.ask("tools/list", json!({}));
     let names: Vec<_> = listed["tools"].as_array().expect("tools").iter().collect();
     let names: Vec<_> = names.iter().map(|t| t["name"].as_str().expect("a name")).collect();
-    assert_eq!(names, ["discover", "quote", "pay", "balance", "mandate"]);
+    assert_eq!(names, ["discover", "quote", "pay", "balance", "mandate", "approvals"]);
 
     let found = agent.told("discover", json!({}));
     assert_eq!(found["offers"][0]["url"], up.counter());

@@ -46,6 +46,7 @@ pub fn mandate() -> Mandate {
         expires_at: START.plus(HOUR * 24 * 365),
         purpose: Purpose::Production,
         serial: 1,
+        unasked: None,
     }
 }
 

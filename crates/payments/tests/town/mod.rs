@@ -196,6 +196,7 @@ impl Town {
                 expires_at: START.plus(DAY * 3650),
                 purpose: Purpose::Production,
                 serial: u64::from(number),
+                unasked: None,
             };
             self.mandates.grant(SignedMandate::sign(mandate, &owner()).unwrap()).await.unwrap();
         }

@@ -484,6 +484,7 @@ async fn capital(market: &Arc<Market>, key: &Key) -> Result<(), Failure> {
             expires_at: now.plus(days),
             purpose: Purpose::Production,
             serial: now.as_millis(),
+            unasked: None,
         };
         parts.mandates.grant(SignedMandate::sign(mandate, owner)?).await?;
     }

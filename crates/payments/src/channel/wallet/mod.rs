@@ -395,10 +395,13 @@ impl Buyer {
             && self.room().is_some_and(|room| room >= price.saturating_mul(2))
     }
 
-    /// What a deposit may be at most, in minor units; `None` without a mandate.
+    /// What a deposit may be at most, in minor units; `None` without a mandate. No deposit is what
+    /// the owner would have to be asked for.
     fn room(&self) -> Option<i128> {
         let left = self.mandates.left(self.party())?;
-        Some(left.daily.minor().min(left.lifetime.minor()).min(left.wallet.minor()))
+        let unasked = left.unasked.map(|unasked| [unasked.per_payment, unasked.daily]);
+        let all = [left.daily, left.lifetime, left.wallet].into_iter();
+        all.chain(unasked.into_iter().flatten()).map(|amount| amount.minor()).min()
     }
 
     fn numbered(&self, config: &ChannelConfig, number: u64) -> (B256, ChannelConfig) {
