@@ -147,7 +147,7 @@ impl Hall {
     /// What a job is called.
     fn title(&self, job: &Job) -> String {
         let service = Service::of(job.terms.skill);
-        if service == Some(Service::Compose)
+        if matches!(service, Some(Service::Compose | Service::Answer))
             && let Some(order) = self.order(job.terms.id)
         {
             return order.words;
@@ -361,7 +361,7 @@ impl Hall {
     }
 
     fn inputs(&self, job: &Job, line: &JobLineView) -> Vec<InputView> {
-        if Service::of(job.terms.skill) == Some(Service::Compose) {
+        if matches!(Service::of(job.terms.skill), Some(Service::Compose | Service::Answer)) {
             let inputs = self.order(job.terms.id).map(|order| order.inputs).unwrap_or_default();
             let view = inputs.into_iter().map(|input| InputView {
                 name: input.name,

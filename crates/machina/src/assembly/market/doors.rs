@@ -82,6 +82,7 @@ pub fn router(market: &Arc<Market>, token: &str) -> Router {
         .route("/market/jobs", get(jobs))
         .route("/market/jobs/{job}", get(job))
         .route("/market/jobs/{job}/brief", get(brief))
+        .route("/market/jobs/{job}/brief/{digest}", get(brief_file))
         .route("/market/jobs/{job}/answer", get(answer))
         .route("/market/parties/{party}", get(party))
         .route("/market/operations", post(operations))
@@ -341,6 +342,23 @@ async fn keep(State(doors): State<Doors>, request: Request) -> Response {
         Err(error) if error.can_retry() => broken(error),
         Err(error) => say(StatusCode::BAD_REQUEST, "refused", error),
     }
+}
+
+/// A file that the brief names: for whoever may read the brief.
+async fn brief_file(
+    State(doors): State<Doors>,
+    Path((job, digest)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let Ok(digest) = digest.parse::<Digest>() else {
+        return say(
+            StatusCode::BAD_REQUEST,
+            "no_digest",
+            "a digest is 0x and 64 hexadecimal digits",
+        );
+    };
+    read(&doors, &job, request, move |market, job, reader| market.brief_file(job, digest, reader))
+        .await
 }
 
 async fn brief(State(doors): State<Doors>, Path(job): Path<String>, request: Request) -> Response {

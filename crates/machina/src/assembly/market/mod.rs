@@ -16,6 +16,7 @@ mod doors;
 mod machines;
 mod money;
 mod payouts;
+mod people;
 mod signature;
 mod views;
 
@@ -41,7 +42,8 @@ use super::workplace::Vacancies;
 use crate::failure::Failure;
 use machines::Workshop;
 
-pub use money::Deposited;
+pub use money::{Deposited, PaidBack};
+pub use people::MAX_ANSWER;
 
 /// How long bids come in, and are opened, in milliseconds: machines in this process answer within
 /// some, those elsewhere within a few hundred.
@@ -186,6 +188,7 @@ impl Market {
         tasks.push(self.follow_deposits());
         tasks.push(self.follow_desk());
         tasks.push(clerk::start(self));
+        tasks.push(self.follow_people());
         if self.desk.read(|state| state.checkers() > 0) {
             let market = Arc::clone(self);
             tasks.push(tokio::spawn(async move {
