@@ -14,6 +14,7 @@ mod measure;
 mod metrics;
 mod notary;
 mod nowcast;
+pub mod person;
 pub mod publication;
 pub mod server;
 
