@@ -43,7 +43,6 @@ pub struct Person {
     cookie: String,
 }
 
-#[allow(dead_code, reason = "the first form comes with the approvals")]
 impl Person {
     /// Of the economy that lets commands in by this word, at this port.
     pub fn of(token: &str, port: u16) -> Person {
@@ -103,6 +102,7 @@ pub fn router(assembly: &Arc<Assembly>, token: &str) -> Router {
     let person = Arc::new(Person::of(token, assembly.place.port));
     let pages = Router::new()
         .route(ROOT, get(index))
+        .merge(super::work::routes())
         .layer(from_fn_with_state(person.clone(), signed_in))
         .layer(Extension(person.clone()))
         .with_state(assembly.clone());
@@ -153,13 +153,21 @@ fn let_in(person: &Person, key: &str) -> Response {
 }
 
 async fn index(State(assembly): State<Arc<Assembly>>) -> Response {
-    web::mine::index(&assembly.errands()).into_response()
+    // Counting reads the disk.
+    let errands = tokio::task::spawn_blocking(move || assembly.errands()).await;
+    web::mine::index(&errands.unwrap_or_default()).into_response()
 }
 
 impl Assembly {
     /// What waits for the person.
     fn errands(&self) -> Vec<web::mine::Errand> {
-        Vec::new()
+        let waiting = self.work().map_or(0, |work| web::mine::waiting(&work));
+        vec![web::mine::Errand {
+            title: "Work for people",
+            about: "Jobs that ask for a person, answers to what you asked, and disputes over them.",
+            path: super::work::PATH,
+            waiting,
+        }]
     }
 }
 

@@ -117,6 +117,8 @@ struct Page {
     limit: usize,
     /// A skill's name, as in `vision/classify`.
     skill: Option<String>,
+    /// What is looked for, in words.
+    like: Option<String>,
 }
 
 fn usual() -> usize {
@@ -136,6 +138,14 @@ async fn offers(State(doors): State<Doors>, Query(page): Query<Page>) -> Respons
         tracing::warn!(error = failure.message, "the market's machines cannot work");
     }
     let skill = page.skill.as_deref().map(|name| Skill::derive(&[name.as_bytes()]));
+    if let Some(text) = page.like {
+        let market = Arc::clone(&doors.market);
+        let search = move || market.found(&text, page.skip, page.limit.min(MAX_PAGE));
+        return match tokio::task::spawn_blocking(search).await {
+            Ok(found) => axum::Json(found).into_response(),
+            Err(error) => broken(error),
+        };
+    }
     let desk = doors.market.desk();
     let found = desk.offers(skill, page.skip, page.limit);
     let list: Vec<Value> =

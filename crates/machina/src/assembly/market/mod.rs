@@ -17,6 +17,7 @@ mod machines;
 mod money;
 mod payouts;
 mod people;
+mod search;
 mod signature;
 mod views;
 
@@ -43,7 +44,7 @@ use crate::failure::Failure;
 use machines::Workshop;
 
 pub use money::{Deposited, PaidBack};
-pub use people::MAX_ANSWER;
+pub use search::{By, Found, span};
 
 /// How long bids come in, and are opened, in milliseconds: machines in this process answer within
 /// some, those elsewhere within a few hundred.
@@ -97,6 +98,7 @@ pub struct Market {
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     bounds: doors::Bounds,
     hires: Hires,
+    meanings: search::Meanings,
 }
 
 impl Market {
@@ -139,6 +141,7 @@ impl Market {
             tasks: Mutex::default(),
             bounds: doors::Bounds::default(),
             hires: Hires::default(),
+            meanings: search::Meanings::default(),
         }))
     }
 

@@ -13,7 +13,7 @@ use ::market::{
     CheckKind, Delivery, Digest, Job, JobId, MoveId, Offer, OfferId, Operation, Party, Pricing,
     Report, Stage,
 };
-use ::money::Amount;
+use ::money::{Amount, Timestamp};
 use foreman::person::{self, Heard, Word, is_for_a_person};
 use foreman::{Input, Order, Service};
 use mandates::Key;
@@ -29,8 +29,8 @@ const PRICE: &str = "0.02";
 const LEAST_MS: u64 = 3_600_000;
 /// How many jobs a person has in hand at a time.
 const CAPACITY: u32 = 8;
-/// The longest answer, in bytes.
-pub const MAX_ANSWER: usize = 32 << 10;
+/// The longest answer, in bytes: as a form it is three times as long at the most.
+pub const MAX_ANSWER: usize = 16 << 10;
 /// The most jobs whose pay is looked after at a start.
 const LATEST: usize = 256;
 
@@ -41,8 +41,13 @@ impl Market {
     }
 
     /// Whether a party may say something as the client of this home: it lives here.
-    fn lives_here(&self, party: Party) -> bool {
+    pub fn lives_here(&self, party: Party) -> bool {
         self.parts.cast.booked().contains(&party)
+    }
+
+    /// The market's time.
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
     }
 
     fn person_offer(&self) -> Result<Offer, Failure> {
@@ -140,7 +145,7 @@ impl Market {
             return Err(Failure::new("only who asked for this work can say that it is as asked"));
         }
         let is_judged = matches!(job.stage, Stage::Drawing | Stage::Checking);
-        let late = person::word_until(&job).is_some_and(|until| self.parts.clock.now() >= until);
+        let late = person::word_until(&job).is_some_and(|until| self.now() >= until);
         if !is_judged || (late && !accepts) {
             return Err(Failure::new("there is nothing to say of this job now").hint(
                 "while the work is being judged it can be accepted, and for a while objected to",
@@ -346,7 +351,7 @@ impl Market {
         if self.juror_of(job).is_none() {
             return Ok(Vec::new());
         }
-        let Some(vote) = person::vote(job, self.heard(job)?, self.parts.clock.now()) else {
+        let Some(vote) = person::vote(job, self.heard(job)?, self.now()) else {
             return Ok(Vec::new());
         };
         let id = job.terms.id;

@@ -5,9 +5,11 @@
 //! without the sign-in there is only [`enter`].
 
 mod enter;
+mod work;
 
 pub use enter::enter;
 use maud::{Markup, html};
+pub use work::{Act, AskView, AskedFile, Retry, WorkView, asked, waiting, work};
 
 use super::frame::{Live, Place, frame};
 
