@@ -206,13 +206,13 @@ fn who_disagrees_is_heard_by_a_juror_and_silence_pays() {
     until("she is hired", || job(&home, &id)["worker"] == "grace");
     person.done(&id, "leave", &[]);
     assert_eq!(minor(&over(&home, &id)["spent"]), 0);
-    let grace = party(&up.info, "grace");
-    until("she is paid for two", || up.on_chain(grace) == 2 * 9_900);
+    let grace = party(&up.info, "grace").to_owned();
+    until("she is paid for two", || up.on_chain(&grace) == 2 * 9_900);
     // A restart changes nothing, and pays nothing twice.
     up.stop();
     let up = home.up();
     until("books and chain agree", || home.json(&["economy"])["books"]["state"] == "equal");
-    assert_eq!(up.on_chain(grace), 2 * 9_900);
+    assert_eq!(up.on_chain(&grace), 2 * 9_900);
     up.stop();
 }
 
