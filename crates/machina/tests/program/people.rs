@@ -158,6 +158,14 @@ fn a_person_takes_a_job_on_the_web_answers_it_and_is_paid_as_machines_are() {
     let employment = employment(&home);
     assert_eq!(minor(&employment["to_people_for_work"]), 9_900, "{employment}");
     assert_eq!(employment["people_at_work"], 1);
+    let like = up.get("/market/offers?like=a%20human%20being%20for%20an%20opinion").json();
+    assert_eq!(like["offers"][0]["skill"], "human/answer", "{like}");
+    assert_eq!(like["offers"][0]["worker"], "grace");
+    let reasons = like["offers"][0]["reasons"].to_string();
+    assert!(reasons.contains("passes at least") && reasons.contains("takes "), "{reasons}");
+    let next = up.get("/market/offers?like=a%20human%20being%20for%20an%20opinion&skip=1").json();
+    assert_eq!(next["found"], like["found"]);
+    assert_ne!(next["offers"][0]["skill"], "human/answer");
     let market = ask(HTTP.get(up.url("/market?q=grace")).header("accept", "text/html"));
     assert!(market.text().contains("an answer by a person"), "{market}");
     up.stop();
@@ -182,15 +190,15 @@ fn who_disagrees_is_heard_by_a_juror_and_silence_pays() {
         judging(&home, &id);
         id
     };
-    // One who says nothing for ten seconds has accepted.
-    let silent = hired("Which colour?", &["--within", "10s"]);
+    // One who says nothing for as long as the person had has accepted.
+    let silent = hired("Which colour?", &["--within", "30s"]);
     let bad = hired("Which colour is it?", &[]);
     let good = hired("And which is this?", &[]);
     for id in [&bad, &good] {
         until("a juror may be asked", || home.run(&["jobs", id, "--object"]).status.success());
-        let page = person.get(&format!("/mine/work/{id}")).text();
-        assert!(!page.contains("No: object"), "it was said: {page}");
-        assert!(page.contains("You are the juror"), "{page}");
+        let page = || person.get(&format!("/mine/work/{id}")).text();
+        until("its owner is asked", || page().contains("You are the juror"));
+        assert!(!page().contains("No: object"), "it was said: {}", page());
     }
     assert!(person.get("/mine/work").text().contains("who is right?"));
     person.done(&bad, "decide", &[("says", "dismissed")]);
