@@ -234,7 +234,7 @@ fn files(job: &AskView) -> Markup {
                 @for (place, file) in job.files.iter().enumerate() {
                     li {
                         @if file.is_picture {
-                            a href=(address(place)) { img src=(address(place)) alt={ "The picture " (plain(&file.name, TITLE)) } loading="lazy" decoding="async"; }
+                            img src=(address(place)) alt={ "The picture " (plain(&file.name, TITLE)) } loading="lazy" decoding="async";
                         }
                         p { a href=(address(place)) { bdi { (plain(&file.name, TITLE)) } } " " span.of { (plain(&file.media_type, NAME)) ", " (grouped(&file.bytes.to_string())) " bytes" } }
                     }
