@@ -144,10 +144,13 @@ async function told(name, tool = {}) {
 const shopper = info.parties.find((party) => party.name === "shopper");
 const request = { url: offer.url, body_base64: cat };
 
-await claim("the wallet's tools: discover, quote, pay, balance, mandate, approvals", async () => {
+await claim("the wallet's tools: discover, quote, pay, balance, mandate, approvals, and the labour market's", async () => {
   const { tools } = await wallet.listTools();
   said += JSON.stringify(tools);
-  assert.deepEqual(tools.map((tool) => tool.name), ["discover", "quote", "pay", "balance", "mandate", "approvals"]);
+  assert.deepEqual(tools.map((tool) => tool.name), [
+    "discover", "quote", "pay", "balance", "mandate", "approvals",
+    "offers", "hire", "job", "judge", "cancel", "withdraw",
+  ]);
 });
 
 await claim("discover finds what is for sale here", async () => {

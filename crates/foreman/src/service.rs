@@ -18,6 +18,9 @@ pub enum Service {
     /// A text by a language machine: a chat in, an answer out.
     #[serde(rename = "language/chat")]
     Write,
+    /// What a person answers: a question with files in, a text out.
+    #[serde(rename = "human/answer")]
+    Answer,
     /// All of it: what a foreman sells.
     #[serde(rename = "foreman/compose")]
     Compose,
@@ -25,8 +28,14 @@ pub enum Service {
 
 impl Service {
     /// All of them.
-    pub const ALL: [Service; 5] =
-        [Service::Classify, Service::FileKind, Service::Read, Service::Write, Service::Compose];
+    pub const ALL: [Service; 6] = [
+        Service::Classify,
+        Service::FileKind,
+        Service::Read,
+        Service::Write,
+        Service::Answer,
+        Service::Compose,
+    ];
 
     /// Its name on the market: what its [`Skill`] is derived from.
     pub fn name(self) -> &'static str {
@@ -35,6 +44,7 @@ impl Service {
             Service::FileKind => "file/kind",
             Service::Read => "text/read",
             Service::Write => "language/chat",
+            Service::Answer => "human/answer",
             Service::Compose => "foreman/compose",
         }
     }
@@ -46,7 +56,32 @@ impl Service {
             Service::FileKind => "telling what kind of file it is",
             Service::Read => "reading a photographed page",
             Service::Write => "writing a paragraph",
+            Service::Answer => "an answer by a person",
             Service::Compose => "planning, hiring and putting together",
+        }
+    }
+
+    /// What it is good for, in the words in which people ask for it: what a search by meaning compares with.
+    pub fn about(self) -> &'static str {
+        match self {
+            Service::Classify => {
+                "recognise what a photograph or picture shows: objects, animals, scenes; image classification"
+            }
+            Service::FileKind => {
+                "tell what kind of file it is, its format or media type; sort and identify files"
+            }
+            Service::Read => {
+                "read the text that is written on a photographed page or scan; optical character recognition"
+            }
+            Service::Write => {
+                "write a text: answer in a chat, summarise, describe in a paragraph; language model"
+            }
+            Service::Answer => {
+                "ask a human being: judgement, opinion, advice or a question that a person answers"
+            }
+            Service::Compose => {
+                "several files at once: plan the work, hire machines for it, check it and put the answers together"
+            }
         }
     }
 
@@ -67,7 +102,7 @@ impl Service {
             // another floor; a test of `machina` compares.
             Service::Classify | Service::Read | Service::FileKind => 8 << 20,
             Service::Write => 64 << 10,
-            Service::Compose => 1 << 20,
+            Service::Answer | Service::Compose => 1 << 20,
         }
     }
 }

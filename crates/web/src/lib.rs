@@ -51,6 +51,7 @@ pub use pages::market::PAGE_OFFERS;
 pub use pages::mine;
 pub use pages::square::{SQUARE_MACHINES, SQUARE_TRADES};
 pub use pages::trades::PAGE_TRADES;
+pub use pages::trouble::{broken, no_such_job};
 pub use routes::router;
-pub use shield::shield;
+pub use shield::{PICTURE_POLICY, shield};
 pub use view::*;

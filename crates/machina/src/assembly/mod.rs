@@ -36,6 +36,7 @@ mod square;
 mod stalls;
 mod tasks;
 mod vision;
+mod work;
 mod workplace;
 
 use std::str::FromStr as _;
@@ -71,6 +72,7 @@ use agents::Agents;
 use carrier::Carrier;
 use cast::Cast;
 use market::Market;
+pub use market::PaidBack;
 use measure::Measure;
 use metrics::Metrics;
 use money_chain::{open_chain, wallet_makers};
@@ -344,6 +346,10 @@ impl Assembly {
             clock: clock.clone(),
             model: place.model.clone(),
         });
+        if let Some(openai) = &openai {
+            let (openai, runtime) = (openai.clone(), tokio::runtime::Handle::current());
+            market.reads_meaning(Arc::new(move || runtime.block_on(openai.reader())));
+        }
         let stalls = Arc::new(Stalls::new(
             gate.clone(),
             cast.seller.party(),

@@ -103,6 +103,7 @@ pub fn router(assembly: &Arc<Assembly>, token: &str) -> Router {
     let pages = Router::new()
         .route(ROOT, get(index))
         .route(approvals::PATH, get(approvals::page).post(approvals::decided))
+        .merge(super::work::routes())
         .layer(from_fn_with_state(person.clone(), signed_in))
         .layer(Extension(person.clone()))
         .with_state(assembly.clone());
@@ -153,13 +154,22 @@ fn let_in(person: &Person, key: &str) -> Response {
 }
 
 async fn index(State(assembly): State<Arc<Assembly>>) -> Response {
-    web::mine::index(&assembly.errands()).into_response()
+    // Counting reads the disk.
+    let errands = tokio::task::spawn_blocking(move || assembly.errands()).await;
+    web::mine::index(&errands.unwrap_or_default()).into_response()
 }
 
 impl Assembly {
     /// What waits for the person.
     fn errands(&self) -> Vec<web::mine::Errand> {
-        vec![self.approvals_errand()]
+        let waiting = self.work().map_or(0, |work| web::mine::waiting(&work));
+        let work = web::mine::Errand {
+            title: "Work for people",
+            about: "Jobs that ask for a person, answers to what you asked, and disputes over them.",
+            path: super::work::PATH,
+            waiting,
+        };
+        vec![self.approvals_errand(), work]
     }
 }
 

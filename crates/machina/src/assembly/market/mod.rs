@@ -16,6 +16,8 @@ mod doors;
 mod machines;
 mod money;
 mod payouts;
+mod people;
+mod search;
 mod signature;
 mod views;
 
@@ -41,7 +43,8 @@ use super::workplace::Vacancies;
 use crate::failure::Failure;
 use machines::Workshop;
 
-pub use money::Deposited;
+pub use money::{Deposited, PaidBack};
+pub use search::{By, Found, span};
 
 /// How long bids come in, and are opened, in milliseconds: machines in this process answer within
 /// some, those elsewhere within a few hundred.
@@ -97,6 +100,7 @@ pub struct Market {
     hires: Hires,
     /// When channels were last claimed because a payout was more than the market's cash.
     claimed_at: Mutex<Timestamp>,
+    meanings: search::Meanings,
 }
 
 impl Market {
@@ -140,6 +144,7 @@ impl Market {
             bounds: doors::Bounds::default(),
             hires: Hires::default(),
             claimed_at: Mutex::default(),
+            meanings: search::Meanings::default(),
         }))
     }
 
@@ -189,6 +194,7 @@ impl Market {
         tasks.push(self.follow_deposits());
         tasks.push(self.follow_desk());
         tasks.push(clerk::start(self));
+        tasks.push(self.follow_people());
         if self.desk.read(|state| state.checkers() > 0) {
             let market = Arc::clone(self);
             tasks.push(tokio::spawn(async move {

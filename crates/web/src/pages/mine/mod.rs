@@ -6,10 +6,12 @@
 
 mod approvals;
 mod enter;
+mod work;
 
 pub use approvals::approvals;
 pub use enter::enter;
 use maud::{Markup, html};
+pub use work::{Act, AskView, AskedFile, Retry, WorkView, asked, waiting, work};
 
 use super::frame::{Live, Place, frame};
 
