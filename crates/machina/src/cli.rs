@@ -148,6 +148,14 @@ pub enum Command {
     Hire(Hire),
     /// Show the labour market's jobs, or one with its bids, check and money.
     Jobs(Jobs),
+    /// Show what checks have shown of who works, and whether the chain says the same.
+    ///
+    /// Only settled, checked, paid work counts, by money. Records are computed anew from the receipts and
+    /// compared with what the market shows, and with the words that it said on the chain (ERC-8004).
+    #[command(
+        after_help = "Examples:\n  machina reputation           everyone whose work was checked\n  machina reputation vision    one of them, by name or address"
+    )]
+    Reputation(Reputation),
     /// Give an agent a wallet: an MCP server on standard input and output.
     ///
     /// Its tools discover, quote and pay, and show balance and mandate. The shopper machine pays,
@@ -248,6 +256,14 @@ pub struct Hire {
     /// Show what would be done and for how much, and spend nothing.
     #[arg(long)]
     pub plan: bool,
+}
+
+/// Whose reputation.
+#[derive(Debug, Clone, Args)]
+pub struct Reputation {
+    /// A name of this home, or an address; everyone without it.
+    #[arg(value_name = "PARTY")]
+    pub party: Option<String>,
 }
 
 /// Which jobs.

@@ -3,6 +3,7 @@
 //! The same types travel between a command and a running economy, so both print the same.
 
 mod hiring;
+mod reputation;
 
 use std::fmt::Write as _;
 
@@ -10,6 +11,7 @@ pub use hiring::*;
 use ledger::{Kind, Reference};
 use mandates::Left;
 use money::{Amount, Party, Timestamp};
+pub use reputation::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -79,6 +79,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/hire/plan", post(plan_hire))
             .route("/jobs", get(jobs))
             .route("/jobs/{id}", get(job))
+            .route("/reputation", get(reputation))
             .route("/market/deposit", post(deposit))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
@@ -263,6 +264,19 @@ async fn job(
     Query(Wait { wait }): Query<Wait>,
 ) -> Answer<JobReport> {
     assembly.job_news(&id, std::time::Duration::from_millis(wait)).await.map(Json)
+}
+
+#[derive(Deserialize)]
+struct Whose {
+    /// A name or an address; everyone without it.
+    party: Option<String>,
+}
+
+async fn reputation(
+    State(assembly): State<Arc<Assembly>>,
+    Query(whose): Query<Whose>,
+) -> Answer<Vec<crate::report::ReputationReport>> {
+    assembly.reputation(whose.party.as_deref()).await.map(Json)
 }
 
 /// What the shopper pays in at the labour market.

@@ -22,6 +22,7 @@ mod page;
 mod pay;
 mod reckoning;
 mod report;
+mod reputation;
 mod retype;
 mod support;
 mod trouble;
