@@ -70,9 +70,20 @@ impl ReputationReport {
             return "no work was checked yet: `machina hire \"what is in these pictures?\" *.jpg` has some done\n"
                 .into();
         }
-        let mut table = Table::new(&[false, false, true, true, true, true, false, true, false]);
-        let head =
-            ["machine", "skill", "jobs", "checks", "passed", "failed", "next passes", "words", ""];
+        let mut table =
+            Table::new(&[false, false, true, true, true, true, false, true, true, false]);
+        let head = [
+            "machine",
+            "skill",
+            "jobs",
+            "checks",
+            "passed",
+            "failed",
+            "next passes",
+            "trust",
+            "words",
+            "",
+        ];
         table.row(head);
         let mut differences = Vec::new();
         for report in reports {
@@ -97,6 +108,7 @@ impl ReputationReport {
                         percent(skill.low_ppm),
                         percent(skill.high_ppm)
                     ),
+                    report.trust_ppm.map_or_else(String::new, |ppm| format!("{} %", percent(ppm))),
                     skill.words.to_string(),
                     agrees.into(),
                 ]);
@@ -108,7 +120,7 @@ impl ReputationReport {
         for difference in differences {
             let _ = writeln!(text, "  {}", say::bad(&difference));
         }
-        let told = "evidence is counted by money, a cent of checked work a piece; a word on the chain stands on one at least";
+        let told = "evidence is counted by money, a cent of checked work a piece; a word on the chain stands on one at least; trust is what flows from this home's shopper and checkers along paid work";
         let _ = writeln!(text, "  {}", say::dim(told));
         text
     }

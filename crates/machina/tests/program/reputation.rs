@@ -5,7 +5,7 @@ use alloy_primitives::{B256, hex, keccak256};
 use serde_json::{Value, json};
 
 use crate::market::{Client, ended};
-use crate::support::{Home, Up, minor, party, until};
+use crate::support::{HTTP, Home, Up, ask, line, minor, party, until};
 
 const REPUTATION: &str = "0x8004BAa17C55a88189AE136b182e5fdA19dE9b63";
 const NEW_FEEDBACK: &str =
@@ -184,5 +184,60 @@ fn the_market_s_machines_are_registered_when_it_begins_and_not_before() {
     let up = home.up_at(port);
     until("they are listed again", || names(&up).len() >= 3 + wanted.len());
     assert_eq!(up.head(), head, "nobody registers twice");
+    up.stop();
+}
+
+#[test]
+fn each_machine_takes_messages_and_who_works_sells_at_its_own_counter() {
+    let home = Home::new();
+    let up = home.up();
+    let card = |name: &str| up.get(&format!("/m/{name}/.well-known/agent-card.json"));
+    until("the shopper takes messages", || card("shopper").status == 200);
+    for path in ["/m/filekind/a2a", "/m/filekind/work", "/m/nobody/work"] {
+        assert_eq!(ask(HTTP.post(up.url(path)).json(&json!({}))).status, 404, "{path}");
+    }
+    assert_eq!(up.get("/market/offers").status, 200);
+    until("its machines take messages", || card("filekind").status == 200);
+    until("its checkers take messages", || card("checker1").status == 200);
+    let kind = card("filekind").json();
+    assert_eq!(
+        kind["supportedInterfaces"][0]["url"],
+        format!("http://localhost:{}/m/filekind/a2a", up.port)
+    );
+    assert!(kind["capabilities"]["extensions"].is_array());
+    let guide = card("checker1").json();
+    assert!(guide["capabilities"]["extensions"].is_null(), "nothing is paid there: {guide}");
+
+    // What is sold at the counter is sold once, at its price, and shows nothing of quality.
+    let url = format!("http://localhost:{}/m/filekind/work", up.port);
+    assert_eq!(ask(HTTP.post(up.url("/m/filekind/work")).body("x")).status, 402);
+    let paid = home.json(&["pay", &url, "--data", "#!/bin/sh\necho hello\n"]);
+    assert!(paid.to_string().contains("1000"), "{paid}");
+    until("it is in the books", || line(&home.json(&["books", "filekind"])[0], "sales") == 1_000);
+    assert_eq!(up.get("/market/receipts").json(), json!([]));
+    assert_eq!(home.json(&["reputation"]), json!([]));
+    until("books and chain agree", || home.json(&["economy"])["books"]["state"] == "equal");
+
+    // To who sells nothing there is nothing to pay, whatever is sent.
+    let call = |name: &str, parts: Value| {
+        let message = json!({ "messageId": "m", "role": "ROLE_USER", "parts": parts });
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": { "message": message } });
+        let post = HTTP.post(up.url(&format!("/m/{name}/a2a"))).header("a2a-version", "1.0");
+        ask(post.json(&request)).json()
+    };
+    for name in ["shopper", "seller", "foreman", "checker1"] {
+        for parts in [json!([{ "text": "hello" }]), json!([{ "raw": "AAAA" }])] {
+            let said = call(name, parts);
+            let text = said["result"]["message"]["parts"][0]["text"].as_str().unwrap_or_default();
+            assert!(text.starts_with(&format!("I am {name}. ")), "{said}");
+        }
+    }
+    let asked = call("filekind", json!([{ "raw": "AAAA" }]));
+    let status = &asked["result"]["task"]["status"];
+    assert_eq!(status["state"], "TASK_STATE_INPUT_REQUIRED", "{asked}");
+    assert_eq!(
+        status["message"]["metadata"]["x402.payment.required"]["accepts"][0]["amount"],
+        "1000"
+    );
     up.stop();
 }

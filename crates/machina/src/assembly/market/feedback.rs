@@ -74,6 +74,8 @@ pub struct Speech {
     told: Mutex<HashMap<(Party, Skill), Told>>,
     /// One says at a time: words of one client follow on one another.
     turn: tokio::sync::Mutex<()>,
+    /// Who asks how a party stands has all receipts and the chain's events looked through: one at a time.
+    asked: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -307,6 +309,7 @@ impl Market {
     /// # Errors
     /// If the chain does not answer.
     pub async fn reputation(&self, party: Party) -> Result<Vec<SkillStanding>, Failure> {
+        let _turn = self.speech.asked.lock().await;
         let (now, shown) = self.desk.read(|state| {
             let of_party = state.receipts().iter().filter(|receipt| shows(receipt, party));
             let receipts: Vec<Receipt> = of_party.cloned().collect();
