@@ -244,7 +244,7 @@ await claim("who sells nothing itself tells in words where it is hired, whatever
   for (const [name, where] of [["foreman", /\/market\/offers\?skill=foreman\/compose/], ["checker1", /labour market/], ["shopper", /sell nothing/]]) {
     const guide = await within(20, "the card", new ClientFactory().createFromUrl(`${info.url}/m/${name}/`));
     assert.equal((await guide.getAgentCard()).name, name);
-    for (const parts of [[words("Work for me.")], [picture(cat)]]) {
+    for (const parts of [[words("Work for me.")], [picture(Buffer.from("a file"))]]) {
       const answer = await guide.sendMessage(message(parts), options);
       assert.ok(answer.messageId, "a message, and no task");
       assert.match(answer.parts[0].content.value, where);

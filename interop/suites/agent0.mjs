@@ -57,11 +57,11 @@ const ids = await claim("it loads the machines of this home from the registry an
     assert.equal(agent.name, name);
     assert.equal((await reader.getAgentOwner(named(ids[name]))).toLowerCase(), address(name));
     assert.equal((await agent.getWallet()).toLowerCase(), address(name));
-    assert.equal(agent.active, true);
+    assert.equal(agent.getRegistrationFile().active, true);
     assert.equal(agent.a2aEndpoint, `${info.url}/m/${name}/.well-known/agent-card.json`);
   }
   const [vision, shopper] = await Promise.all(["vision", "shopper"].map((name) => reader.loadAgent(named(ids[name]))));
-  assert.deepEqual([vision.x402support, shopper.x402support], [true, false]);
+  assert.deepEqual([vision, shopper].map((agent) => agent.getRegistrationFile().x402support), [true, false]);
   assert.equal(vision.mcpEndpoint, `${info.url}/mcp`);
   return ids;
 });
@@ -94,15 +94,16 @@ await claim("it keeps a whole registration file on the chain, and reads it back"
   agent.setTrust(true, false, false);
   const { agentId } = await mined(await agent.registerOnChain());
   const read = await reader.loadAgent(agentId);
-  assert.deepEqual([read.name, read.description, read.active], ["on chain", "Has its file in the registry itself.", true]);
+  assert.deepEqual([read.name, read.description, read.getRegistrationFile().active], ["on chain", "Has its file in the registry itself.", true]);
 });
 
 await claim("it speaks of an agent, reads the word and the mean, and takes it back", async () => {
   const id = named(ids.shopper);
   await mined(await writer.giveFeedback(id, 87.5, "starred", "buyer"));
+  // The mean first: only that, and speaking, tells the SDK's reader where the registry is.
+  assert.deepEqual(await reader.getReputationSummary(id, "starred"), { count: 1, averageValue: 87.5 });
   const word = await reader.getFeedback(id, me, 1);
   assert.deepEqual([word.value, word.tags, word.isRevoked], [87.5, ["starred", "buyer"], false]);
-  assert.deepEqual(await reader.getReputationSummary(id, "starred"), { count: 1, averageValue: 87.5 });
   await mined(await writer.revokeFeedback(id, 1));
   assert.equal((await reader.getFeedback(id, me, 1)).isRevoked, true);
   assert.deepEqual(await reader.getReputationSummary(id, "starred"), { count: 0, averageValue: 0 });
@@ -112,9 +113,9 @@ await claim("it reads what the market said of a worker whose work was checked an
   const { agent, words } = await checkedWork();
   assert.equal(agent, ids.filekind);
   const id = named(agent);
+  assert.deepEqual(await reader.getReputationSummary(id, "successRate", "file/kind"), { count: words, averageValue: 100 });
   const said = await reader.getFeedback(id, address("market"), 1);
   assert.deepEqual([said.value, said.tags], [100, ["successRate", "file/kind"]]);
-  assert.deepEqual(await reader.getReputationSummary(id, "successRate", "file/kind"), { count: words, averageValue: 100 });
 });
 
 await claim("its request pays by x402, and the machine works", async () => {

@@ -497,9 +497,9 @@ async fn file(State(agents): State<Arc<Agents>>, Path(name): Path<String>) -> Re
     }
 }
 
-/// The card of the first machine that takes messages, for who knows no more than this address.
+/// The card of the first machine that sells to who talks to it, for who knows no more than this address.
 async fn first_card(State(agents): State<Arc<Agents>>) -> Response {
-    match agents.state().hosted.first() {
+    match agents.state().hosted.iter().find(|hosted| hosted.agent.sells()) {
         Some(hosted) => Json(hosted.agent.card()).into_response(),
         None => (StatusCode::NOT_FOUND, "no machine here takes messages\n").into_response(),
     }

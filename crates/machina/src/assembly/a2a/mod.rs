@@ -226,6 +226,11 @@ impl Agent {
         card::of(&self.base, &self.skill, &self.about, price)
     }
 
+    /// Whether it sells something itself.
+    pub fn sells(&self) -> bool {
+        self.sale.is_some()
+    }
+
     /// The most bytes that it takes to work on.
     fn most(&self) -> usize {
         self.sale.as_ref().map_or(0, |sale| sale.offer.max_body)
