@@ -128,4 +128,10 @@ await claim("its request pays by x402, and the machine works", async () => {
   assert.equal(before - (await balance(me)), PRICE);
 });
 
+await claim("it talks to an agent by A2A", async () => {
+  const shopper = await reader.loadAgent(named(ids.shopper));
+  const answer = await within(20, "an answer", shopper.message("What do you sell?"));
+  assert.match(JSON.stringify(answer), /sell nothing/);
+});
+
 done();
