@@ -106,7 +106,7 @@ fn a_ring_s_words_cost_it_the_fees_and_the_checkers_on_all_that_they_stand_on() 
     assert_eq!((word.worth.checked, word.worth.value()), (1_000, 10_000));
     // Never less than the market's fee on the evidence that each needs.
     assert!(lost >= said * town.market.rules().fee(town.market.rules().evidence_unit));
-    // Who works without a check is paid, and has no word.
+    // Where nobody has checked there is nothing to say.
     let mut town = Town::new();
     town.hire(Terms { audit: 1, ..terms(1) });
     town.deliver(1, WORKER, answer(1));
