@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { createPublicClient, defineChain, http, parseAbi } from "viem";
@@ -147,6 +148,35 @@ export function balance(address) {
   return reader.readContract({
     address: info.token.address, abi: DOLLAR, functionName: "balanceOf", args: [address],
   });
+}
+
+/**
+ * Has files told apart at the labour market, a job each, until the market has said a word of who did it: how
+ * it stands, by `/market/reputation/ADDRESS`.
+ */
+export async function checkedWork() {
+  const worker = info.parties.find((party) => party.name === "filekind").address;
+  const standing = async () => {
+    const told = await (await fetch(`${info.url}/market/reputation/${worker}`)).json();
+    return told.skills.find((one) => one.skill === "file/kind");
+  };
+  const folder = await mkdtemp(join(tmpdir(), "machina-suite-"));
+  try {
+    for (let round = 0; round < 12; round += 1) {
+      const before = await standing();
+      if (before !== undefined && before.words > 0 && before.words === before.wordsDue) return before;
+      if (before === undefined || before.wordsDue === 0) {
+        const file = join(folder, `${generatePrivateKey()}.sh`);
+        await writeFile(file, `#!/bin/sh\necho ${generatePrivateKey()}\n`);
+        await machina("hire", "what kind of file is this?", file, "--budget", "0.04");
+      } else {
+        await new Promise((wake) => setTimeout(wake, 1_000));
+      }
+    }
+    throw new Error(`the market has said no word: ${JSON.stringify(await standing())}`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** What the vision machine says of itself. */

@@ -7,7 +7,7 @@ import { ClientFactory } from "@a2a-js/sdk/client";
 import { x402Client } from "@x402/core/client";
 import { ExactEvmScheme } from "@x402/evm/exact/client";
 import { claim, done, within } from "../harness/claims.mjs";
-import { changes, fundedAccount, info, offer, photograph, PRICE, settledTransfer } from "../harness/economy.mjs";
+import { balance, changes, fundedAccount, info, offer, photograph, PRICE, settledTransfer } from "../harness/economy.mjs";
 import { allowing } from "../harness/x402.mjs";
 
 const EXTENSION = "https://github.com/google-agentic-commerce/a2a-x402/blob/main/spec/v0.2";
@@ -39,6 +39,17 @@ function message(parts, { taskId = "", metadata } = {}) {
       messageId: randomUUID(), contextId: "", taskId, role: USER, parts, metadata, extensions: [EXTENSION], referenceTaskIds: [],
     },
   };
+}
+
+/** What `/agents` lists, once this machine is there: the labour market begins when somebody looks. */
+async function listed(name) {
+  await fetch(`${info.url}/market/offers`);
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const list = await (await fetch(`${info.url}/agents`)).json();
+    if (list.agents.some((agent) => agent.name === name) || Date.now() > deadline) return list;
+    await new Promise((wake) => setTimeout(wake, 250));
+  }
 }
 
 const send = (parts, more) => client.sendMessage(message(parts, more), options);
@@ -204,6 +215,41 @@ await claim("who speaks another version is told which one is spoken", async () =
   assert.equal((await post({})).error.code, -32009);
   assert.equal((await post({ "A2A-Version": "0.3" })).error.code, -32009);
   assert.deepEqual((await post({ "A2A-Version": "1.0" })).result.tasks, []);
+});
+
+await claim("a machine of the labour market is hired the same way, at its own price", async () => {
+  const { agents } = await listed("filekind");
+  const kind = await within(20, "the card", new ClientFactory().createFromUrl(`${info.url}/m/filekind/`));
+  const card = await kind.getAgentCard();
+  assert.deepEqual([card.name, card.skills.map((skill) => skill.id)], ["filekind", ["file/kind"]]);
+  const owner = agents.find((agent) => agent.name === "filekind").owner;
+  const file = { ...picture(Buffer.from("#!/bin/sh\necho hello\n")), mediaType: "application/octet-stream" };
+  const send = (parts, more) => kind.sendMessage(message(parts, more), options);
+  const task = await send([file]);
+  assert.equal(task.status.state, INPUT_REQUIRED, JSON.stringify(task.status));
+  const quote = said(task)[REQUIRED];
+  assert.equal(quote.accepts[0].payTo.toLowerCase(), owner.toLowerCase());
+  const [mine, theirs] = await Promise.all([account.address, owner].map(balance));
+  const payment = await wallet.createPaymentPayload(quote);
+  const paid = await send([words("Here.")], { taskId: task.id, metadata: pay(payment) });
+  assert.equal(paid.status.state, COMPLETED, JSON.stringify(paid.status));
+  assert.match(JSON.stringify(paid.artifacts[0].parts), /shell/);
+  const price = BigInt(quote.accepts[0].amount);
+  assert.equal(mine - (await balance(account.address)), price);
+  assert.equal((await balance(owner)) - theirs, price);
+});
+
+await claim("who sells nothing itself tells in words where it is hired, whatever is sent", async () => {
+  await listed("checker1");
+  for (const [name, where] of [["foreman", /\/market\/offers\?skill=foreman\/compose/], ["checker1", /labour market/], ["shopper", /sell nothing/]]) {
+    const guide = await within(20, "the card", new ClientFactory().createFromUrl(`${info.url}/m/${name}/`));
+    assert.equal((await guide.getAgentCard()).name, name);
+    for (const parts of [[words("Work for me.")], [picture(Buffer.from("a file"))]]) {
+      const answer = await guide.sendMessage(message(parts), options);
+      assert.ok(answer.messageId, "a message, and no task");
+      assert.match(answer.parts[0].content.value, where);
+    }
+  }
 });
 
 done();

@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import { createWalletClient, http, keccak256, parseAbi, parseEventLogs, toHex, zeroHash } from "viem";
 import { claim, done, within } from "../harness/claims.mjs";
-import { chain, fundedAccount, info, reader } from "../harness/economy.mjs";
+import { chain, checkedWork, fundedAccount, info, reader } from "../harness/economy.mjs";
 
 const IDENTITY = "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432";
 const REPUTATION = "0x8004BAa17C55a88189AE136b182e5fdA19dE9b63";
@@ -33,6 +33,7 @@ const reputation = {
     "function revokeFeedback(uint256 agentId, uint64 feedbackIndex)",
     "function getClients(uint256 agentId) view returns (address[])",
     "function getIdentityRegistry() view returns (address)",
+    "event NewFeedback(uint256 indexed agentId, address indexed clientAddress, uint64 feedbackIndex, int128 value, uint8 valueDecimals, string indexed indexedTag1, string tag1, string tag2, string endpoint, string feedbackURI, bytes32 feedbackHash)",
   ]),
 };
 
@@ -58,8 +59,9 @@ async function listed(look, query = "") {
   }
 }
 
-// The labour market's own machines wait until somebody comes, and are not registered.
-const machines = info.parties.filter((party) => ["vision", "seller", "shopper"].includes(party.name));
+// The labour market's machines are registered when it begins: when somebody first comes.
+await fetch(`${info.url}/market/offers`);
+const machines = info.parties.filter((party) => party.role === "machine");
 const home = await claim("every machine of the home is listed, with endpoints that answer", async () => {
   const list = await listed((agents) => agents.length >= machines.length);
   assert.equal(list.registry.toLowerCase(), `eip155:${info.chainId}:${IDENTITY}`.toLowerCase());
@@ -147,5 +149,58 @@ await claim("nobody speaks of themselves", () =>
   assert.rejects(reader.simulateContract({
     ...reputation, account, functionName: "giveFeedback", args: [own, 100n, 0, "", "", "", "", zeroHash],
   }), /Self-feedback not allowed/));
+
+await claim("what the market said of a worker is recomputed from the chain and the files alone", async () => {
+  const market = info.parties.find((party) => party.name === "market").address;
+  const shown = await checkedWork();
+  const rules = await (await fetch(`${info.url}/market/rules`)).json();
+  const said = await reader.getContractEvents({
+    ...reputation, eventName: "NewFeedback", args: { agentId: BigInt(shown.agent), clientAddress: market }, fromBlock: 0n,
+  });
+  assert.equal(said.length, shown.words);
+  // Evidence by money, which loses an eighth of its weight each whole week, as docs/market.md says.
+  let [passed, failed, week, jobs] = [0n, 0n, 0n, 0];
+  const fade = (at) => {
+    for (; week < BigInt(at) / BigInt(rules.decay_ms); week += 1n) {
+      if (passed === 0n && failed === 0n) { week = BigInt(at) / BigInt(rules.decay_ms); break; }
+      passed -= (passed + 7n) / 8n;
+      failed -= (failed + 7n) / 8n;
+    }
+  };
+  for (const { args } of said) {
+    const text = await (await fetch(args.feedbackURI)).text();
+    assert.equal(keccak256(toHex(text)), args.feedbackHash, "nobody changed it");
+    const file = JSON.parse(text);
+    assert.equal(file.agentRegistry.toLowerCase(), `eip155:${info.chainId}:${IDENTITY}`.toLowerCase());
+    assert.equal(file.clientAddress.toLowerCase(), `eip155:${info.chainId}:${market}`.toLowerCase());
+    assert.deepEqual([BigInt(file.value), file.tag1, file.tag2], [args.value, args.tag1, args.tag2]);
+    const part = { passed: 0n, all: 0n };
+    for (const receipt of file.evidence.receipts) {
+      fade(receipt.at);
+      const minor = BigInt(receipt.price.minor);
+      if (receipt.passed) passed += minor; else failed += minor;
+      part.all += minor;
+      if (receipt.passed) part.passed += minor;
+      jobs += 1;
+    }
+    assert.equal((part.passed * 10_000n) / part.all, args.value);
+    assert.ok(part.all >= BigInt(rules.evidence_unit), "each word stands on a piece of evidence at least");
+  }
+  assert.equal(jobs, shown.jobsInWords);
+  if (jobs === shown.jobs) {
+    fade(shown.at);
+    const unit = BigInt(rules.evidence_unit);
+    assert.deepEqual([Number(passed / unit), Number(failed / unit)], [shown.passed, shown.failed]);
+  }
+  // Anyone may say anything of it, and nothing that counts moves.
+  for (let n = 0; n < 3; n += 1) {
+    await write(reputation, "giveFeedback", BigInt(shown.agent), 0n, 2, "successRate", "file/kind", "", "", zeroHash);
+  }
+  const owner = info.parties.find((party) => party.name === "filekind").address;
+  const after = await (await fetch(`${info.url}/market/reputation/${owner}`)).json();
+  const again = after.skills.find((one) => one.skill === "file/kind");
+  assert.deepEqual([again.words, again.passed, again.differences], [shown.words, shown.passed, []]);
+  assert.equal((await read(reputation, "getSummary", BigInt(shown.agent), [market], "successRate", ""))[1], 10_000n);
+});
 
 done();

@@ -16,8 +16,8 @@ use crate::home::{Home, Running};
 use crate::report::{
     ApprovalReport, Books, ChannelReport, ClosedReport, DecisionOrder, EconomyReport, FundReport,
     HireOrder, HirePlan, HireStarted, Info, InscribedReport, JobReport, MandateReport,
-    MeasuredReport, OffersFound, PayOrder, PayReport, QuoteReport, RetypeReport, StallOrder,
-    StallReport,
+    MeasuredReport, OffersFound, PayOrder, PayReport, QuoteReport, ReputationReport, RetypeReport,
+    StallOrder, StallReport,
 };
 
 /// An economy, wherever it is.
@@ -274,6 +274,25 @@ impl Access {
         match self {
             Access::Running(client) => client.get(&format!("jobs?limit={limit}")).await,
             Access::Here(assembly) => assembly.job_reports(limit),
+        }
+    }
+
+    /// What checks have shown of a party, or of all whose work was checked.
+    ///
+    /// # Errors
+    /// If there is no such party, or the chain does not answer.
+    pub async fn reputation(&self, party: Option<&str>) -> Result<Vec<ReputationReport>, Failure> {
+        match (self, party) {
+            (Access::Running(client), None) => client.get("reputation").await,
+            (Access::Running(client), Some(party)) => {
+                // Anything else would bend the path.
+                if party.is_empty() || !party.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                    return Err(Failure::misuse(format!("`{party}` is no name and no address"))
+                        .hint("`machina info` lists who lives here"));
+                }
+                client.get(&format!("reputation?party={party}")).await
+            }
+            (Access::Here(assembly), party) => assembly.reputation(party).await,
         }
     }
 

@@ -148,6 +148,14 @@ pub enum Command {
     Hire(Hire),
     /// Show the labour market's jobs, or one with its bids, check and money.
     Jobs(Jobs),
+    /// Show what checks have shown of who works, and whether the chain says the same.
+    ///
+    /// Only settled, checked, paid work counts, by money. Records are computed anew from the receipts and
+    /// compared with what the market shows, and with the words that it said on the chain (ERC-8004).
+    #[command(
+        after_help = "Examples:\n  machina reputation           everyone whose work was checked\n  machina reputation vision    one of them, by name or address"
+    )]
+    Reputation(Reputation),
     /// Give an agent a wallet: an MCP server on standard input and output.
     ///
     /// Its tools discover, quote and pay, and show balance and mandate. The shopper machine pays,
@@ -262,6 +270,14 @@ pub struct Hire {
     /// How long a person has: `90s`, `30m`, `8h` or `2d`.
     #[arg(long, value_name = "TIME", default_value = "1d", requires = "human")]
     pub within: String,
+}
+
+/// Whose reputation.
+#[derive(Debug, Clone, Args)]
+pub struct Reputation {
+    /// A name of this home, or an address; everyone without it.
+    #[arg(value_name = "PARTY")]
+    pub party: Option<String>,
 }
 
 /// Which jobs.

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod hiring;
+mod reputation;
 
 use std::fmt::Write as _;
 
@@ -12,6 +13,7 @@ pub use hiring::*;
 use ledger::{Kind, Reference};
 use mandates::{Left, Unasked};
 use money::{Amount, Party, Timestamp};
+pub use reputation::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

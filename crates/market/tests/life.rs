@@ -88,6 +88,35 @@ fn silent_checkers_are_replaced_once_and_nobody_who_takes_part_gains_by_it() {
 }
 
 #[test]
+fn a_ring_s_words_cost_it_the_fees_and_the_checkers_on_all_that_they_stand_on() {
+    // Client and worker are one: both sides of the price are its own.
+    let (mut town, before) = (Town::new(), Town::new());
+    for n in 1..=8 {
+        town.hire(terms(n));
+        town.deliver(n, WORKER, answer(1));
+        town.judge(n, Some((WORKER, answer(1))), &[Some(answer(1))]);
+        assert_eq!(town.stage(n), Stage::Completed);
+    }
+    let mut words = reputation::words::Words::default();
+    words.read(town.market.receipts(), town.market.rules());
+    let said = i128::from(words.count(party(WORKER), SKILL));
+    let lost = -gained(&town, &before, CLIENT) - gained(&town, &before, WORKER);
+    assert_eq!((said, lost), (8, 8 * (10 + 50)));
+    let word = words.word(town.market.receipts(), party(WORKER), SKILL, 8).unwrap();
+    assert_eq!((word.worth.checked, word.worth.value()), (1_000, 10_000));
+    // Never less than the market's fee on the evidence that each needs.
+    assert!(lost >= said * town.market.rules().fee(town.market.rules().evidence_unit));
+    // Where nobody has checked there is nothing to say.
+    let mut town = Town::new();
+    town.hire(Terms { audit: 1, ..terms(1) });
+    town.deliver(1, WORKER, answer(1));
+    town.pass(1_000);
+    let mut none = reputation::words::Words::default();
+    none.read(town.market.receipts(), town.market.rules());
+    assert_eq!(none.all().count(), 0);
+}
+
+#[test]
 fn without_entropy_everybody_has_its_money_back() {
     let mut town = Town::new();
     let before = town.clone();

@@ -12,6 +12,7 @@
 //! - [`channels`]: payment channels: what a payer and a seller sign, and how a channel is named.
 //! - [`escrow`]: escrowed payments: what a payer signs, and how a payment is named.
 //! - [`identity`]: agents: their registries, and the registration file (ERC-8004).
+//! - [`feedback`]: the file behind what is said of an agent (ERC-8004).
 //! - [`jobs`]: jobs under escrow and who judges them (ERC-8183): rules, and how answers are sealed.
 //! - [`sign_hash`]: how a key in memory signs any of it.
 //! - [`create2`]: deploying to an address known beforehand, on any chain.
@@ -28,6 +29,7 @@ pub mod channels;
 pub mod create2;
 mod error;
 pub mod escrow;
+pub mod feedback;
 pub mod genesis;
 pub mod identity;
 pub mod jobs;

@@ -13,6 +13,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_provider::Provider as _;
+use alloy_rpc_types_eth::Filter;
 use alloy_sol_types::{SolCall, SolEvent as _};
 use protocol::addresses::{
     IDENTITY_REGISTRY, MULTICALL3, REPUTATION_REGISTRY, VALIDATION_REGISTRY,
@@ -91,6 +92,15 @@ pub struct Word {
     pub tag2: String,
     /// It was taken back.
     pub revoked: bool,
+}
+
+/// A word as its event tells it: with where its reasons are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidWord {
+    /// The word. That it was taken back later is not told here.
+    pub word: Feedback,
+    /// In which transaction it was said.
+    pub transaction: B256,
 }
 
 /// What some clients said of an agent, on the average.
@@ -401,6 +411,51 @@ impl Settlement {
             revoked: told.revokedStatuses[i],
         };
         Ok((0..told.clients.len()).map(word).collect())
+    }
+
+    /// What a client said of an agent, with where its reasons are and their hash, which only events
+    /// tell: in order, of those words that were said from block `from` on. Texts longer than
+    /// [`LONGEST_REGISTRATION`] are read as none.
+    ///
+    /// # Errors
+    /// As every reading; nodes bound how many blocks they search.
+    pub async fn feedback_events(
+        &self,
+        agent: u64,
+        client: Address,
+        from: u64,
+    ) -> Result<Vec<SaidWord>, SettlementError> {
+        let filter = Filter::new()
+            .address(REPUTATION_REGISTRY)
+            .event_signature(ReputationRegistry::NewFeedback::SIGNATURE_HASH)
+            .topic1(B256::from(U256::from(agent)))
+            .topic2(client)
+            .from_block(from);
+        let logs = self.provider.get_logs(&filter).await;
+        let logs = logs.map_err(|e| failure(&self.endpoint, "what is said of an agent", e))?;
+        let mut said = Vec::with_capacity(logs.len());
+        for log in logs {
+            let told = ReputationRegistry::NewFeedback::decode_log(&log.inner)
+                .map_err(|e| unreadable(&e.to_string()))?;
+            let transaction = log.transaction_hash.ok_or_else(|| unreadable("no transaction"))?;
+            let text = |text: &String| match text.len() <= LONGEST_REGISTRATION {
+                true => text.clone(),
+                false => String::new(),
+            };
+            let word = Feedback {
+                agent,
+                number: told.feedbackIndex,
+                value: told.value,
+                decimals: told.valueDecimals,
+                tag1: text(&told.tag1),
+                tag2: text(&told.tag2),
+                endpoint: text(&told.endpoint),
+                uri: text(&told.feedbackURI),
+                hash: told.feedbackHash,
+            };
+            said.push(SaidWord { word, transaction });
+        }
+        Ok(said)
     }
 
     /// The mean of what these clients said and did not take back. Who counts is the reader's choice:

@@ -180,6 +180,13 @@ async fn a_word_is_said_once_counted_and_taken_back() {
         told,
         [(client, 1, 9_000, false), (client, 2, 8_000, true), (other, 1, 1_000, false)]
     );
+    // Events tell where the reasons are, of one client alone, and of the words from a block on.
+    let said = chain.feedback_events(agent, client, 0).await.unwrap();
+    let told: Vec<_> = said.iter().map(|said| said.word.clone()).collect();
+    assert_eq!(told, [word(agent, 1, 9_000), word(agent, 2, 8_000)]);
+    let head = town.node.block_number();
+    assert_eq!(chain.feedback_events(agent, client, head).await.unwrap(), []);
+    assert_eq!(chain.feedback_events(agent + 1, client, 0).await.unwrap(), []);
 }
 
 #[tokio::test]

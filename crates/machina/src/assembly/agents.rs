@@ -16,9 +16,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use futures_util::StreamExt as _;
 use http::{StatusCode, header};
@@ -33,10 +33,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use settlement::Settlement;
 use settlement::registries::{AGENTS_AT_ONCE, Agent};
+use tokio::sync::Notify;
+use tower::ServiceExt as _;
 use url::Host;
 
-use super::{Assembly, a2a};
+use super::{Assembly, a2a, market};
 use crate::failure::Failure;
+use crate::home;
 
 /// How many agents are listed: the first that registered.
 const MOST_LISTED: usize = 512;
@@ -54,6 +57,8 @@ const MOST_READ: usize = LONGEST_REGISTRATION;
 const ASK_EVERY: Duration = Duration::from_secs(30);
 /// How soon registering is tried again if the chain did not take it.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// What the labour market is called among the services of a registration file: a protocol of our own.
+const AT_MARKET: &str = "machina-market";
 /// Where a client of A2A looks that knows a host and no machine.
 const CARD_PATH: &str = "/.well-known/agent-card.json";
 /// What is asked for: what programs read, and what people do.
@@ -77,6 +82,10 @@ pub struct Known {
     pub sells: bool,
     /// Tools of its own are sold at `/mcp`.
     pub tools: bool,
+    /// Where the labour market tells what it offers there, below the economy's address.
+    pub offers: Option<String>,
+    /// What is told to other agents that talk to it, where it has no counter at which they could buy.
+    pub guide: Option<String>,
 }
 
 /// The agents of this home and of the registry.
@@ -84,12 +93,14 @@ pub struct Agents {
     parts: Parts,
     http: Client,
     state: Mutex<Noted>,
+    /// Others have come.
+    news: Notify,
 }
 
 /// What they are made of.
 pub struct Parts {
-    /// The machines of this home.
-    pub machines: Vec<Known>,
+    /// The machines of this home, as they are by now: those of the labour market come when it begins.
+    pub machines: Box<dyn Fn() -> Vec<Known> + Send + Sync>,
     /// The chain, with the machines' own keys; none where the chain is not our own.
     pub registrar: Option<Settlement>,
     /// The chain's id.
@@ -102,14 +113,22 @@ pub struct Parts {
 
 #[derive(Default)]
 struct Noted {
+    /// The machines of this home, as they were last looked at.
+    machines: Vec<Known>,
     /// The agents of our machines, by name.
     registered: BTreeMap<String, u64>,
-    /// Those that take messages.
-    hosted: Vec<Arc<a2a::Agent>>,
-    /// Whose machine takes messages.
-    talks: Vec<String>,
+    /// The machines that take messages, in the order in which they came.
+    hosted: Vec<Hosted>,
     listed: Vec<Listed>,
     asked_at: Option<Timestamp>,
+}
+
+/// A machine that takes messages.
+struct Hosted {
+    machine: String,
+    agent: Arc<a2a::Agent>,
+    /// Its own routes, where others talk to it and where it sells.
+    router: Router,
 }
 
 /// An agent as it is listed.
@@ -175,7 +194,9 @@ impl Agents {
             .timeout(PATIENCE)
             .build()
             .map_err(Failure::new)?;
-        Ok(Arc::new(Agents { parts, http, state: Mutex::default() }))
+        let machines = (parts.machines)();
+        let state = Mutex::new(Noted { machines, ..Noted::default() });
+        Ok(Arc::new(Agents { parts, http, state, news: Notify::new() }))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, Noted> {
@@ -186,17 +207,41 @@ impl Agents {
         format!("http://localhost:{}", self.parts.port)
     }
 
-    /// A machine takes messages from now on.
-    pub fn host(&self, machine: &str, agent: Arc<a2a::Agent>) {
+    /// A machine takes messages from now on, and what `counter` has routes for below `/m/NAME/work`. One
+    /// that does already keeps what it has.
+    pub fn host(&self, machine: &str, agent: Arc<a2a::Agent>, counter: Router) {
+        let router = agent.router().merge(counter);
         let mut state = self.state();
-        state.talks.push(machine.to_string());
-        state.hosted.push(agent);
+        if !state.hosted.iter().any(|hosted| hosted.machine == machine) {
+            state.hosted.push(Hosted { machine: machine.to_string(), agent, router });
+        }
+    }
+
+    /// Who sells nothing at a counter of its own tells at least where it is hired.
+    fn host_guides(&self, machines: &[Known]) {
+        for machine in machines {
+            let Some(guide) = &machine.guide else { continue };
+            let skill = a2a::Skill {
+                machine: machine.name.clone(),
+                id: "hiring".into(),
+                title: "Tells where this machine is hired".into(),
+                tags: vec!["hiring".into()],
+                takes: vec!["text/plain".into()],
+                gives: vec!["text/plain".into()],
+                target: String::new(),
+                numbers: Vec::new(),
+            };
+            let clock = self.parts.clock.clone();
+            let about = guide.clone();
+            let agent = a2a::Agent::guide(self.base(), skill, about, clock, home::entropy);
+            self.host(&machine.name, agent, Router::new());
+        }
     }
 
     /// Ends what is open with those who talk to our machines.
     pub fn close(&self) {
-        for agent in std::mem::take(&mut self.state().hosted) {
-            agent.close();
+        for hosted in std::mem::take(&mut self.state().hosted) {
+            hosted.agent.close();
         }
     }
 
@@ -213,10 +258,16 @@ impl Agents {
                         TRY_AGAIN
                     }
                 };
+                let news = agents.clone();
                 drop(agents);
-                tokio::time::sleep(wait).await;
+                let _ = tokio::time::timeout(wait, news.news.notified()).await;
             }
         })
+    }
+
+    /// Other machines have come: they are registered soon.
+    pub fn announce(&self) {
+        self.news.notify_one();
     }
 
     async fn look(&self) -> Result<(), settlement::SettlementError> {
@@ -234,8 +285,11 @@ impl Agents {
     /// # Errors
     /// If the chain does not take it; the same again goes on where it stopped.
     pub async fn register(&self) -> Result<(), settlement::SettlementError> {
+        let machines = (self.parts.machines)();
+        self.state().machines = machines.clone();
+        self.host_guides(&machines);
         let Some(registrar) = &self.parts.registrar else { return Ok(()) };
-        for machine in &self.parts.machines {
+        for machine in machines {
             if self.state().registered.contains_key(&machine.name) {
                 continue;
             }
@@ -251,20 +305,23 @@ impl Agents {
 
     /// The registration file of a machine of this home.
     pub fn file(&self, name: &str) -> Option<Registration> {
-        let machine = self.parts.machines.iter().find(|machine| machine.name == name)?;
         let base = self.base();
         let state = self.state();
+        let machine = state.machines.iter().find(|machine| machine.name == name)?;
         let service = |name: &str, path: String, version: &str| Service {
             name: name.into(),
             endpoint: format!("{base}{path}"),
             version: version.into(),
         };
         let mut services = vec![service("web", machine.page.clone(), "")];
-        if state.talks.iter().any(|talks| talks == name) {
+        if state.hosted.iter().any(|hosted| hosted.machine == name) {
             services.push(service("A2A", a2a::card_path(name), ::a2a::VERSION));
         }
         if machine.tools {
             services.push(service("MCP", "/mcp".into(), ""));
+        }
+        if let Some(offers) = &machine.offers {
+            services.push(service(AT_MARKET, offers.clone(), ""));
         }
         let mut file = Registration::new(name, &machine.description, services);
         file.x402_support = machine.sells;
@@ -372,6 +429,9 @@ impl Agents {
         Router::new()
             .route("/agents", get(list))
             .route("/m/{name}/agent.json", get(file))
+            .route(&a2a::card_path("{name}"), any(hosted))
+            .route(&a2a::path("{name}"), any(hosted))
+            .route(&market::counter_path("{name}"), any(hosted))
             .route(DOMAIN_PROOF_PATH, get(proof))
             .route(CARD_PATH, get(first_card))
             .with_state(self.clone())
@@ -437,11 +497,31 @@ async fn file(State(agents): State<Arc<Agents>>, Path(name): Path<String>) -> Re
     }
 }
 
-/// The card of the first machine that takes messages, for who knows no more than this address.
+/// The card of the first machine that sells to who talks to it, for who knows no more than this address.
 async fn first_card(State(agents): State<Arc<Agents>>) -> Response {
-    match agents.state().hosted.first() {
-        Some(agent) => Json(agent.card()).into_response(),
+    match agents.state().hosted.iter().find(|hosted| hosted.agent.sells()) {
+        Some(hosted) => Json(hosted.agent.card()).into_response(),
         None => (StatusCode::NOT_FOUND, "no machine here takes messages\n").into_response(),
+    }
+}
+
+/// Whatever is asked of a machine that takes messages or sells at a counter.
+async fn hosted(
+    State(agents): State<Arc<Agents>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let router = {
+        let state = agents.state();
+        let hosted = state.hosted.iter().find(|hosted| hosted.machine == name);
+        hosted.map(|hosted| hosted.router.clone())
+    };
+    match router {
+        Some(router) => router.oneshot(request).await.unwrap_or_else(|never| match never {}),
+        None => {
+            let said = "no machine of this name takes messages by now; those of the labour market begin when somebody looks at /market/offers\n";
+            (StatusCode::NOT_FOUND, said).into_response()
+        }
     }
 }
 

@@ -90,6 +90,7 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/jobs/{id}/cancel", post(cancel_job))
             .route("/market/offers", get(find_offers))
             .route("/market/withdraw", post(withdraw))
+            .route("/reputation", get(reputation))
             .route("/market/deposit", post(deposit))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
@@ -326,6 +327,19 @@ async fn withdraw(
 ) -> Answer<super::market::PaidBack> {
     let taking = tokio::spawn(async move { assembly.withdraw(order.amount.as_deref()).await });
     taking.await.map_err(Failure::new)?.map(Json)
+}
+
+#[derive(Deserialize)]
+struct Whose {
+    /// A name or an address; everyone without it.
+    party: Option<String>,
+}
+
+async fn reputation(
+    State(assembly): State<Arc<Assembly>>,
+    Query(whose): Query<Whose>,
+) -> Answer<Vec<crate::report::ReputationReport>> {
+    assembly.reputation(whose.party.as_deref()).await.map(Json)
 }
 
 /// What the shopper pays in at the labour market.

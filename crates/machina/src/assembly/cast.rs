@@ -149,16 +149,24 @@ impl Cast {
             .map_or_else(|| party.short(), |p| p.name)
     }
 
+    /// Everyone to whom somebody may pay at a counter here.
+    pub fn sellers(&self) -> impl Iterator<Item = &Key> {
+        let first = [&self.vision, &self.seller, &self.market].into_iter();
+        first.chain(self.workers.iter().map(|(_, key)| key))
+    }
+
     /// The keys that the facilitator sends with.
     pub fn senders(&self) -> SendingKeys {
         let more = self.more_senders.iter().map(Key::transaction_signer);
         SendingKeys::pool(self.facilitator.transaction_signer(), more)
     }
 
-    /// The machines' keys, with which each registers itself.
-    pub fn machines(&self) -> SendingKeys {
-        let others = [&self.seller, &self.shopper].map(Key::transaction_signer);
-        SendingKeys::pool(self.vision.transaction_signer(), others)
+    /// The machines' keys, with which each registers itself, and the market's, which says what checks
+    /// have shown of them.
+    pub fn registrars(&self) -> SendingKeys {
+        let first = [&self.seller, &self.shopper, &self.market].into_iter();
+        let others = first.chain(self.workers.iter().map(|(_, key)| key)).chain(&self.checkers);
+        SendingKeys::pool(self.vision.transaction_signer(), others.map(Key::transaction_signer))
     }
 
     /// The economy's boundary: everyone else is the rest of the world.

@@ -66,7 +66,7 @@ use crate::failure::Failure;
 use crate::home::{self, Held};
 use crate::report::{
     BooksAndChain, FundReport, MandateReport, PaidReport, PayOrder, PayReport, QuoteReport,
-    WayReport,
+    ReputationReport, WayReport,
 };
 use agents::Agents;
 use carrier::Carrier;
@@ -168,7 +168,7 @@ impl Assembly {
             None => None,
         };
         let registrar = match &node {
-            Some(_) => Some(connect(cast.machines()).await?),
+            Some(_) => Some(connect(cast.registrars()).await?),
             None => None,
         };
         let asset = chain.token().asset;
@@ -196,18 +196,20 @@ impl Assembly {
         };
         let facilitator = EmbeddedFacilitator::new(chain.clone(), clock.clone())
             .with_receiver_authorizer(cast.facilitator.transaction_signer());
-        let facilitator =
-            Arc::new(facilitator.listing(catalogue).with_factories(makers).with_payees(
-                [&cast.vision, &cast.seller, &cast.market].map(|k| k.address()).to_vec(),
-            ));
+        let facilitator = Arc::new(
+            facilitator
+                .listing(catalogue)
+                .with_factories(makers)
+                .with_payees(cast.sellers().map(Key::address).collect()),
+        );
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(Failure::new)?;
-        let metrics = Metrics::new([&cast.vision, &cast.seller, &cast.market].map(Key::party).map(
-            |seller| [Line::Sales, Line::Cash, Line::Escrow].map(|line| line.of(seller, asset)),
-        ));
+        let metrics = Metrics::new(cast.sellers().map(Key::party).map(|seller| {
+            [Line::Sales, Line::Cash, Line::Escrow].map(|line| line.of(seller, asset))
+        }));
         let carrier = Carrier::of(&place, facilitator.clone(), chain.sender(), http.clone())?;
         let classify = {
             let (registry, mandates) = (registry.clone(), mandates.clone());
@@ -281,6 +283,7 @@ impl Assembly {
                 mandates: mandates.clone(),
                 chain: chain.clone(),
                 mint: mint.clone(),
+                registrar: registrar.clone(),
                 clock: clock.clone(),
                 gate: gate.clone(),
                 registry: registry.clone(),
@@ -360,7 +363,13 @@ impl Assembly {
         )?);
 
         let agents = Agents::new(agents::Parts {
-            machines: vision::known(&cast, &offer, vision.is_some()),
+            machines: {
+                let (cast, market) = (cast.clone(), market.clone());
+                let first = vision::known(&cast, &offer, vision.is_some());
+                Box::new(move || {
+                    first.iter().cloned().chain(market.known_machines(&cast)).collect()
+                })
+            },
             registrar,
             chain_id: chain.token().chain_id,
             port: place.port,
@@ -414,7 +423,7 @@ impl Assembly {
     /// Resolves the sales of every seller here that were left held: how many, and how many stay.
     async fn recover_sales(&self) -> (usize, usize) {
         let (mut resolved, mut open) = (0, 0);
-        for payee in [&self.cast.vision, &self.cast.seller, &self.cast.market].map(Key::party) {
+        for payee in self.cast.sellers().map(Key::party) {
             let (now, still) = self.gate.recover(payee).await;
             resolved += now;
             open += still;
@@ -434,6 +443,32 @@ impl Assembly {
     pub async fn deposit(&self, amount: &str) -> Result<market::Deposited, Failure> {
         let amount = positive(self.chain.token().asset, amount)?;
         self.market.deposit(&self.buyer, amount).await
+    }
+
+    /// What checks have shown of a party, by name or address, or of all whose work was checked.
+    ///
+    /// # Errors
+    /// If there is no such party, or the chain does not answer.
+    pub async fn reputation(&self, party: Option<&str>) -> Result<Vec<ReputationReport>, Failure> {
+        let parties = match party {
+            Some(party) => vec![self.party(party)?],
+            None => self.market.checked(),
+        };
+        let trusted: Vec<Party> = std::iter::once(&self.cast.shopper)
+            .chain(&self.cast.checkers)
+            .map(Key::party)
+            .collect();
+        let trust = self.market.trust(&trusted).await?;
+        let mut reports = Vec::new();
+        for party in parties {
+            reports.push(ReputationReport {
+                name: self.cast.name(party),
+                party,
+                trust_ppm: trust.get(&party).map(|share| (share * 1e6) as u32),
+                skills: self.market.reputation(party).await?,
+            });
+        }
+        Ok(reports)
     }
 
     /// The services that run elsewhere and are sold here.
@@ -563,8 +598,16 @@ impl Assembly {
         });
         let tell = self.square.follow();
         self.market.watch();
+        let (market, agents) = (self.market.clone(), self.agents.clone());
+        let announce = tokio::spawn(async move {
+            market.awake().await;
+            for counter in market.counters() {
+                agents.host(&counter.machine, counter.agent, counter.router);
+            }
+            agents.announce();
+        });
         let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
-        tasks.extend([compare, tell, self.square.hall().follow(), self.agents.watch()]);
+        tasks.extend([compare, tell, announce, self.square.hall().follow(), self.agents.watch()]);
         tasks.extend(self.watch_hiring());
     }
 

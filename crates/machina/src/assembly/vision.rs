@@ -94,13 +94,26 @@ pub fn known(cast: &Cast, offer: &Offer, working: bool) -> Vec<Known> {
         page: format!("/m/{name}"),
         sells,
         tools: false,
+        offers: None,
+        guide: None,
     };
     let sees = Known { tools: working, ..machine(&cast.vision, NAME, &offer.description, working) };
     let resells = "Sells services that run elsewhere, for whoever opened a stall here.";
     let buys = "Buys work for its owner, under a mandate.";
     // Its stalls are in the square; it has no page of its own.
-    let seller = Known { page: "/".into(), ..machine(&cast.seller, "seller", resells, true) };
-    vec![sees, seller, machine(&cast.shopper, "shopper", buys, false)]
+    let sold_there =
+        "What is sold here, with its prices: GET /facilitator/discovery/resources, GET /v1/models.";
+    let seller = Known {
+        page: "/".into(),
+        guide: Some(format!("{resells} {sold_there}")),
+        ..machine(&cast.seller, "seller", resells, true)
+    };
+    let nothing = "I sell nothing: offer what you have to sell by x402, and owners have it bought.";
+    let shopper = Known {
+        guide: Some(format!("{buys} {nothing}")),
+        ..machine(&cast.shopper, "shopper", buys, false)
+    };
+    vec![sees, seller, shopper]
 }
 
 /// The machine's counter, behind the gate: on the web, as a tool, and as an agent that others talk to.
@@ -119,13 +132,13 @@ pub fn counter(assembly: &Assembly, worker: Arc<VisionWorker>) -> Router {
     let talk = agent_offer(&assembly.offer, &base);
     let paid_talk = BoxCloneSyncService::new(gate.layer(talk.clone()).layer(service));
     let clock = assembly.clock.clone();
-    let agent = a2a::Agent::new(base, skill(), talk, paid_talk, clock, home::entropy);
-    assembly.agents.host(NAME, agent.clone());
+    let sale = a2a::Sale { offer: talk, paid: paid_talk };
+    let agent = a2a::Agent::seller(base, skill(), sale, clock, home::entropy);
+    assembly.agents.host(NAME, agent, Router::new());
     Router::new()
         // By GET nothing is sold; clients ask so for the quote, and for a channel's money back.
         .route(PATH, post_service(counter.clone()).get_service(counter))
         .merge(mcp::router(tool, BoxCloneSyncService::new(paid_tool)))
-        .merge(agent.router())
 }
 
 /// What the machine does, as other agents read it.

@@ -14,6 +14,7 @@ mod mcp;
 mod models;
 mod outlook;
 mod pay;
+mod reputation;
 mod sell;
 mod up;
 
@@ -33,6 +34,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Pay(pay) => pay::run(&arguments, pay).await,
         Command::Hire(hire) => hire::run(&arguments, hire).await,
         Command::Jobs(jobs) => jobs::run(&arguments, jobs).await,
+        Command::Reputation(reputation) => reputation::run(&arguments, reputation).await,
         Command::Channels(channels) => channels::run(&arguments, channels).await,
         Command::Sell(sell) => sell::run(&arguments, sell).await,
         Command::Books(books) => books::run(&arguments, books).await,

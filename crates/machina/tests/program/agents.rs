@@ -69,7 +69,8 @@ fn the_list_shows_who_answers_and_the_files_name_the_registry() {
         assert_eq!(file["registrations"][0]["agentId"], agent["agentId"]);
         let services = agent["services"].as_array().expect("a list");
         let names: Vec<_> = services.iter().filter_map(|s| s["name"].as_str()).collect();
-        let wanted: &[&str] = if name == "vision" { &["web", "A2A", "MCP"] } else { &["web"] };
+        let wanted: &[&str] =
+            if name == "vision" { &["web", "A2A", "MCP"] } else { &["web", "A2A"] };
         assert_eq!(names, wanted, "{name}");
     }
     assert_eq!(list["after"], Value::Null);

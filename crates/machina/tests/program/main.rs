@@ -23,6 +23,7 @@ mod pay;
 mod people;
 mod reckoning;
 mod report;
+mod reputation;
 mod retype;
 mod support;
 mod trouble;

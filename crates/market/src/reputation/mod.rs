@@ -8,10 +8,12 @@
 //!
 //! - [`Counts`] are what decides: whole numbers, for [`thompson`](crate::price::thompson) and votes;
 //! - [`beta`] says what people see: the mean and what it is at least;
-//! - [`trust`] says whom to believe across strangers: EigenTrust from checkers that one trusts.
+//! - [`trust`] says whom to believe across strangers: EigenTrust from checkers that one trusts;
+//! - [`words`] parts receipts into what a market says of its workers where others read it.
 
 pub mod beta;
 pub mod trust;
+pub mod words;
 
 use std::collections::BTreeMap;
 

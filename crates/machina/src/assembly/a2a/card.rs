@@ -4,12 +4,12 @@ use ::a2a::{
     AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill,
     TRANSPORT_PROTOCOL_JSONRPC,
 };
-use payments::Offer;
+use money::Amount;
 
 use super::{Skill, path};
 
-/// The card of the agent that sells `offer` at the economy's address `base`.
-pub fn of(base: &str, skill: &Skill, offer: &Offer) -> AgentCard {
+/// The card of the agent of this skill at the economy's address `base`, for this price if it sells.
+pub fn of(base: &str, skill: &Skill, about: &str, price: Option<Amount>) -> AgentCard {
     let extension = |uri: &str| AgentExtension {
         uri: uri.into(),
         description: Some("Work is paid by x402; a task tells its price.".into()),
@@ -19,7 +19,7 @@ pub fn of(base: &str, skill: &Skill, offer: &Offer) -> AgentCard {
     };
     AgentCard {
         name: skill.machine.clone(),
-        description: offer.description.clone(),
+        description: about.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         supported_interfaces: vec![AgentInterface::new(
             format!("{base}{}", path(&skill.machine)),
@@ -28,7 +28,7 @@ pub fn of(base: &str, skill: &Skill, offer: &Offer) -> AgentCard {
         capabilities: AgentCapabilities {
             streaming: Some(true),
             push_notifications: Some(false),
-            extensions: Some(payments::a2a::EXTENSIONS.map(extension).to_vec()),
+            extensions: price.map(|_| payments::a2a::EXTENSIONS.map(extension).to_vec()),
             extended_agent_card: Some(false),
         },
         default_input_modes: skill.takes.clone(),
@@ -36,7 +36,8 @@ pub fn of(base: &str, skill: &Skill, offer: &Offer) -> AgentCard {
         skills: vec![AgentSkill {
             id: skill.id.clone(),
             name: skill.title.clone(),
-            description: format!("{} It costs {}.", offer.description, offer.price),
+            description: price
+                .map_or_else(|| about.into(), |price| format!("{about} It costs {price}.")),
             tags: skill.tags.clone(),
             examples: None,
             input_modes: None,

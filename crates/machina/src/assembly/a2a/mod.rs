@@ -9,7 +9,8 @@
 //! its number and the payment has it worked on, and its artifact is the answer. Work and payment may
 //! also come in one message. The same payment for the same task gives the same answer, again and again.
 //! Words alone are answered with what is done here, and at what price: no words of a message ever
-//! command anything.
+//! command anything. An agent whose machine sells nothing at a counter of its own ([`Agent::guide`]) answers
+//! everything so, and tells where it is hired.
 //!
 //! Bounds: a request by the offer's largest input and [`MOST_VALUES`], requests on their way by
 //! [`ARRIVING`] and [`LONGEST_WAY`], calls at once by [`AT_ONCE`], each by [`LONGEST_CALL`], who waits by
@@ -117,12 +118,22 @@ pub struct Skill {
     pub numbers: Vec<String>,
 }
 
+/// What an agent sells, and the service behind the gate that does it.
+pub struct Sale {
+    /// Its price and terms.
+    pub offer: Offer,
+    /// The service.
+    pub paid: Paid,
+}
+
 /// An agent that is open.
 pub struct Agent {
     base: String,
     skill: Skill,
-    offer: Offer,
-    paid: Paid,
+    /// What it is and does, for people.
+    about: String,
+    /// None for one that only tells where its machine is hired.
+    sale: Option<Sale>,
     tasks: Tasks,
     clock: Arc<dyn Clock>,
     entropy: fn() -> [u8; 32],
@@ -144,12 +155,35 @@ pub fn path(machine: &str) -> String {
 }
 
 impl Agent {
-    /// The agent at the economy's address `base` that sells `offer` by the service behind the gate.
-    pub fn new(
+    /// The agent at the economy's address `base` that sells.
+    pub fn seller(
         base: String,
         skill: Skill,
-        offer: Offer,
-        paid: Paid,
+        sale: Sale,
+        clock: Arc<dyn Clock>,
+        entropy: fn() -> [u8; 32],
+    ) -> Arc<Agent> {
+        let about = sale.offer.description.clone();
+        Agent::new(base, skill, about, Some(sale), clock, entropy)
+    }
+
+    /// An agent that sells nothing itself: to whatever is said it tells in words what its machine does and
+    /// where it is hired. It has no tasks.
+    pub fn guide(
+        base: String,
+        skill: Skill,
+        about: String,
+        clock: Arc<dyn Clock>,
+        entropy: fn() -> [u8; 32],
+    ) -> Arc<Agent> {
+        Agent::new(base, skill, about, None, clock, entropy)
+    }
+
+    fn new(
+        base: String,
+        skill: Skill,
+        about: String,
+        sale: Option<Sale>,
         clock: Arc<dyn Clock>,
         entropy: fn() -> [u8; 32],
     ) -> Arc<Agent> {
@@ -159,8 +193,8 @@ impl Agent {
         Arc::new(Agent {
             base,
             skill,
-            offer,
-            paid,
+            about,
+            sale,
             tasks,
             clock,
             entropy,
@@ -175,7 +209,7 @@ impl Agent {
     /// Its routes: its card, and where it answers.
     pub fn router(self: &Arc<Self>) -> Router {
         // In base64 an input is a third larger.
-        let most = self.offer.max_body / 3 * 4 + ROOM;
+        let most = self.most() / 3 * 4 + ROOM;
         let calls = Router::new()
             .route(&path(&self.skill.machine), post(answer))
             .layer(DefaultBodyLimit::max(most))
@@ -188,7 +222,18 @@ impl Agent {
 
     /// What it tells of itself.
     pub fn card(&self) -> ::a2a::AgentCard {
-        card::of(&self.base, &self.skill, &self.offer)
+        let price = self.sale.as_ref().map(|sale| sale.offer.price);
+        card::of(&self.base, &self.skill, &self.about, price)
+    }
+
+    /// Whether it sells something itself.
+    pub fn sells(&self) -> bool {
+        self.sale.is_some()
+    }
+
+    /// The most bytes that it takes to work on.
+    fn most(&self) -> usize {
+        self.sale.as_ref().map_or(0, |sale| sale.offer.max_body)
     }
 
     /// Ends all streams and forgets all tasks.
@@ -226,6 +271,13 @@ impl Agent {
             Intent::Declines => return self.decline(&message),
             Intent::Unclear(said) => return Err(A2AError::invalid_params(said)),
         };
+        if self.sale.is_none() {
+            // A task is somewhere else: nothing is taken, whatever comes.
+            return match &message.task_id {
+                Some(id) => self.tasks.get(id).map(SendMessageResponse::Task),
+                None => Ok(SendMessageResponse::Message(self.introduction(&message))),
+            };
+        }
         let input = self.input(&message)?;
         // Taken before anything changes: who finds no place finds its task as it was.
         let place = self.works.clone().try_acquire_owned().map_err(|_| {
@@ -299,30 +351,15 @@ impl Agent {
         tokio::spawn(async move {
             let _place = place;
             let (payment, name) = paid.unzip();
-            let outcome = agent.outcome(input, payment.as_ref()).await;
-            let network = payments::wire::network(agent.offer.token.chain_id);
+            let Some(sale) = &agent.sale else { return };
+            let outcome = outcome(sale, input, payment.as_ref()).await;
+            let network = payments::wire::network(sale.offer.token.chain_id);
             let receipt = payment.as_ref().and_then(|_| outcome.receipt(&network));
             let artifact = agent.artifact(&outcome);
             let said = |receipts: &[Value]| said(&outcome, receipts);
             let now = agent.clock.now();
             agent.tasks.tell(&id, name, receipt, artifact, said, now);
         });
-    }
-
-    async fn outcome(&self, input: Input, payment: Option<&Value>) -> Outcome {
-        let call = Call {
-            target: &input.target,
-            media_type: &input.media_type,
-            body: input.body,
-            payment,
-        };
-        let request = match payments::a2a::request(&self.offer, call) {
-            Ok(request) => request,
-            Err(outcome) => return outcome,
-        };
-        let response =
-            self.paid.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
-        payments::a2a::outcome(&self.offer, response, MAX_ANSWER).await
     }
 
     fn artifact(&self, outcome: &Outcome) -> Option<Artifact> {
@@ -380,9 +417,9 @@ impl Agent {
             }
         }
         let Some((part, bytes)) = found else { return Ok(None) };
-        if bytes.len() > self.offer.max_body {
+        let most = self.most();
+        if bytes.len() > most {
             let mut error = A2AError::content_type_not_supported();
-            let most = self.offer.max_body;
             error.message = format!("a file of {} bytes is more than {most}", bytes.len());
             return Err(error);
         }
@@ -417,11 +454,15 @@ impl Agent {
 
     /// What is told to who only talks.
     fn introduction(&self, message: &Message) -> Message {
-        let text = format!(
-            "I am {}. {} It costs {}: send the file's bytes as a part with `raw`, and I will answer \
-             with the price to be paid by x402.",
-            self.skill.machine, self.offer.description, self.offer.price
-        );
+        let Skill { machine, .. } = &self.skill;
+        let text = match &self.sale {
+            Some(sale) => format!(
+                "I am {machine}. {} It costs {}: send the file's bytes as a part with `raw`, and I will \
+                 answer with the price to be paid by x402.",
+                self.about, sale.offer.price
+            ),
+            None => format!("I am {machine}. {}", self.about),
+        };
         let mut answer = Message::new(Role::Agent, vec![Part::text(text)]);
         answer.context_id = Some(message.context_id.clone().unwrap_or_else(|| self.number()));
         answer
@@ -781,6 +822,18 @@ fn shorten(task: &mut Task, length: Option<i32>) {
     if history.is_empty() {
         task.history = None;
     }
+}
+
+/// What comes of putting an input through the gate.
+async fn outcome(sale: &Sale, input: Input, payment: Option<&Value>) -> Outcome {
+    let call =
+        Call { target: &input.target, media_type: &input.media_type, body: input.body, payment };
+    let request = match payments::a2a::request(&sale.offer, call) {
+        Ok(request) => request,
+        Err(outcome) => return outcome,
+    };
+    let response = sale.paid.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+    payments::a2a::outcome(&sale.offer, response, MAX_ANSWER).await
 }
 
 /// What a task says of its outcome.

@@ -86,6 +86,9 @@ pub fn router(market: &Arc<Market>, token: &str) -> Router {
         .route("/market/jobs/{job}/brief/{digest}", get(brief_file))
         .route("/market/jobs/{job}/answer", get(answer))
         .route("/market/parties/{party}", get(party))
+        .route("/market/receipts", get(receipts))
+        .route("/market/reputation/{party}", get(reputation))
+        .route("/market/feedback/{agent}/{worker}/{number}", get(feedback))
         .route("/market/operations", post(operations))
         .route("/market/withdrawals", post(withdraw))
         .route("/market/deposits", any(deposit))
@@ -179,6 +182,50 @@ async fn party(State(doors): State<Doors>, Path(party): Path<String>) -> Respons
             axum::Json(view).into_response()
         }
         Err(error) => say(StatusCode::BAD_REQUEST, "no_party", error),
+    }
+}
+
+#[derive(Deserialize)]
+struct OfParty {
+    party: Option<Party>,
+    #[serde(default)]
+    skip: usize,
+    #[serde(default = "usual")]
+    limit: usize,
+}
+
+async fn receipts(State(doors): State<Doors>, Query(page): Query<OfParty>) -> Response {
+    let limit = page.limit.min(MAX_PAGE);
+    axum::Json(doors.market.receipts(page.party, page.skip, limit)).into_response()
+}
+
+async fn reputation(State(doors): State<Doors>, Path(party): Path<String>) -> Response {
+    let party = match party.parse::<Party>() {
+        Ok(party) => party,
+        Err(error) => return say(StatusCode::BAD_REQUEST, "no_party", error),
+    };
+    match doors.market.reputation(party).await {
+        Ok(skills) => axum::Json(json!({ "party": party, "skills": skills })).into_response(),
+        Err(failure) => broken(failure.message),
+    }
+}
+
+#[derive(Deserialize)]
+struct OfSkill {
+    /// The skill, as the word on the chain calls it.
+    skill: String,
+}
+
+/// The file behind a word of the market's on the chain, in the very bytes that were hashed.
+async fn feedback(
+    State(doors): State<Doors>,
+    Path((agent, worker, number)): Path<(u64, Party, u64)>,
+    Query(OfSkill { skill }): Query<OfSkill>,
+) -> Response {
+    match doors.market.feedback_file(agent, worker, &skill, number).await {
+        Ok(Some(file)) => ([(header::CONTENT_TYPE, "application/json")], file).into_response(),
+        Ok(None) => say(StatusCode::NOT_FOUND, "no_such_word", "the market has said no such word"),
+        Err(failure) => broken(failure.message),
     }
 }
 

@@ -12,7 +12,9 @@
 mod bookings;
 mod checkers;
 mod clerk;
+mod counters;
 mod doors;
+mod feedback;
 mod machines;
 mod money;
 mod payouts;
@@ -37,12 +39,14 @@ use payments::{Bookkeeper, Buyer, Gate};
 use settlement::Settlement;
 use tokio::sync::OnceCell;
 
+use super::agents::Known;
 use super::cast::Cast;
 use super::hire::Hires;
 use super::workplace::Vacancies;
 use crate::failure::Failure;
 use machines::Workshop;
 
+pub use counters::path as counter_path;
 pub use money::{Deposited, PaidBack};
 pub use search::{By, Found, span};
 
@@ -71,6 +75,8 @@ pub struct Parts {
     pub chain: Settlement,
     /// Who makes play money, on the embedded chain.
     pub mint: Option<Settlement>,
+    /// Who registers machines and says what checks have shown of them, on the embedded chain.
+    pub registrar: Option<Settlement>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Behind which deposits are paid.
@@ -101,6 +107,8 @@ pub struct Market {
     /// When channels were last claimed because a payout was more than the market's cash.
     claimed_at: Mutex<Timestamp>,
     meanings: search::Meanings,
+    speech: feedback::Speech,
+    awake: tokio::sync::watch::Sender<bool>,
 }
 
 impl Market {
@@ -145,6 +153,8 @@ impl Market {
             hires: Hires::default(),
             claimed_at: Mutex::default(),
             meanings: search::Meanings::default(),
+            speech: feedback::Speech::default(),
+            awake: tokio::sync::watch::Sender::new(false),
         }))
     }
 
@@ -195,6 +205,7 @@ impl Market {
         tasks.push(self.follow_desk());
         tasks.push(clerk::start(self));
         tasks.push(self.follow_people());
+        tasks.push(self.follow_receipts());
         if self.desk.read(|state| state.checkers() > 0) {
             let market = Arc::clone(self);
             tasks.push(tokio::spawn(async move {
@@ -220,10 +231,52 @@ impl Market {
                 let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
                 tasks.push(workshop.start(self));
                 tasks.extend(foreman);
+                self.awake.send_replace(true);
                 Ok(())
             })
             .await
             .copied()
+    }
+
+    /// Waits until the machines of this home have begun to work.
+    pub async fn awake(&self) {
+        // It cannot close: the sender is ours.
+        let _ = self.awake.subscribe().wait_for(|awake| *awake).await;
+    }
+
+    /// The machines of this home that work or check at the market by now, as they are made known.
+    pub fn known_machines(&self, cast: &Cast) -> Vec<Known> {
+        let machines = cast.market_machines();
+        self.desk.read(|state| {
+            let known = machines.into_iter().filter_map(|(name, address, _)| {
+                let offer = state.offers().find(|offer| offer.worker == address);
+                let checks = state.holding(address).stake.is_positive();
+                let (description, page, offers) = match offer {
+                    Some(offer) => {
+                        let skill = feedback::tag(offer.skill);
+                        let does = foreman::Service::of(offer.skill)
+                            .map_or_else(|| skill.clone(), |service| service.title().to_owned());
+                        let told = format!(
+                            "Takes jobs at the labour market: {does}, for {} and what a round makes of it. What it delivers is checked before it is paid.",
+                            offer.price
+                        );
+                        (told, format!("/m/{name}"), format!("/market/offers?skill={skill}"))
+                    }
+                    None if checks => {
+                        let told = "Checks the work of others at the labour market, with a stake of its own, when it is drawn by lot.";
+                        (told.into(), "/market".into(), "/market/rules".into())
+                    }
+                    None => return None,
+                };
+                let sells = self.sells(&name);
+                let guide = (!sells).then(|| {
+                    let base = &self.parts.base;
+                    format!("{description} GET {base}{offers} tells the terms, and GET {base}/market/rules who signs what.")
+                });
+                Some(Known { name, address, description, page, sells, tools: false, offers: Some(offers), guide })
+            });
+            known.collect()
+        })
     }
 
     /// The foreman of this home, at work: its offer stands when this returns.
