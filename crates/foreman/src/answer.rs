@@ -37,6 +37,11 @@ pub enum Answer {
         /// Line by line.
         lines: Vec<String>,
     },
+    /// The one label that it was given.
+    Named {
+        /// The label.
+        label: String,
+    },
     /// What a language machine wrote.
     Text {
         /// All of it, on one line.
@@ -104,9 +109,19 @@ impl Answer {
                 Service::FileKind => kind(&value),
                 Service::Read => lines(&value),
                 Service::Write => text(&value),
-                Service::Compose => None,
+                Service::Mean | Service::LabelPictures | Service::LabelFiles | Service::Compose => {
+                    None
+                }
             })
             .unwrap_or(Answer::Unreadable)
+    }
+
+    /// What a text says by itself, line by line.
+    pub(crate) fn lines_of(text: &[u8]) -> Answer {
+        let Ok(text) = std::str::from_utf8(text) else { return Answer::Unreadable };
+        let lines = text.lines().map(|line| quoted::plain(line, LABEL));
+        let said = lines.filter(|line| !line.is_empty()).take(MOST_LINES);
+        Answer::Lines { lines: said.collect() }
     }
 
     /// The answer in a few words, without its file.
@@ -124,6 +139,7 @@ impl Answer {
             Answer::Lines { lines } => {
                 lines.first().cloned().unwrap_or_else(|| "no writing that could be read".into())
             }
+            Answer::Named { label } => label.clone(),
             Answer::Text { text } => text.clone(),
             Answer::Unreadable => "an answer that cannot be read".into(),
         }
@@ -187,6 +203,7 @@ impl Item {
             Answer::Lines { lines } => {
                 format!("{name} reads: {}.", quoted::quoted(&lines.join(" / "), PARAGRAPH))
             }
+            Answer::Named { label } => format!("{name} is named {label}."),
             Answer::Text { text } => format!("{name}: {}.", quoted::quoted(text, PARAGRAPH)),
             Answer::Unreadable => format!("{name} got an answer that cannot be read."),
         }

@@ -25,6 +25,8 @@ mod answer;
 pub mod budget;
 pub mod checking;
 pub mod hiring;
+mod index;
+pub mod labelling;
 mod order;
 mod plan;
 pub mod pricing;

@@ -18,6 +18,15 @@ pub enum Service {
     /// A text by a language machine: a chat in, an answer out.
     #[serde(rename = "language/chat")]
     Write,
+    /// What a text means: a text in, a vector out; near where texts mean alike.
+    #[serde(rename = "meaning/embed")]
+    Mean,
+    /// What each of many photographs shows, a label each: [`crate::labelling`].
+    #[serde(rename = "vision/label")]
+    LabelPictures,
+    /// What kind each of many files is of, a label each.
+    #[serde(rename = "file/label")]
+    LabelFiles,
     /// All of it: what a foreman sells.
     #[serde(rename = "foreman/compose")]
     Compose,
@@ -25,8 +34,34 @@ pub enum Service {
 
 impl Service {
     /// All of them.
-    pub const ALL: [Service; 5] =
-        [Service::Classify, Service::FileKind, Service::Read, Service::Write, Service::Compose];
+    pub const ALL: [Service; 8] = [
+        Service::Classify,
+        Service::FileKind,
+        Service::Read,
+        Service::Write,
+        Service::Mean,
+        Service::LabelPictures,
+        Service::LabelFiles,
+        Service::Compose,
+    ];
+
+    /// What a foreman hires for.
+    pub const HIRED: [Service; 4] =
+        [Service::Classify, Service::FileKind, Service::Read, Service::Write];
+
+    /// The same work for many files in one job, a label each, where there is such work.
+    pub fn of_many(self) -> Option<Service> {
+        match self {
+            Service::Classify => Some(Service::LabelPictures),
+            Service::FileKind => Some(Service::LabelFiles),
+            _ => None,
+        }
+    }
+
+    /// The work that is done for each item of a job of many.
+    pub fn of_one(self) -> Option<Service> {
+        Service::ALL.into_iter().find(|service| service.of_many() == Some(self))
+    }
 
     /// Its name on the market: what its [`Skill`] is derived from.
     pub fn name(self) -> &'static str {
@@ -35,6 +70,9 @@ impl Service {
             Service::FileKind => "file/kind",
             Service::Read => "text/read",
             Service::Write => "language/chat",
+            Service::Mean => "meaning/embed",
+            Service::LabelPictures => "vision/label",
+            Service::LabelFiles => "file/label",
             Service::Compose => "foreman/compose",
         }
     }
@@ -46,6 +84,9 @@ impl Service {
             Service::FileKind => "telling what kind of file it is",
             Service::Read => "reading a photographed page",
             Service::Write => "writing a paragraph",
+            Service::Mean => "telling what a text means",
+            Service::LabelPictures => "naming what photographs show",
+            Service::LabelFiles => "telling files apart",
             Service::Compose => "planning, hiring and putting together",
         }
     }
@@ -66,7 +107,8 @@ impl Service {
             // The same as `labour::picture::MAX_BYTES` and `labour::file_kind::MAX_BYTES`, which are on
             // another floor; a test of `machina` compares.
             Service::Classify | Service::Read | Service::FileKind => 8 << 20,
-            Service::Write => 64 << 10,
+            Service::Write | Service::LabelPictures | Service::LabelFiles => 64 << 10,
+            Service::Mean => 32 << 10,
             Service::Compose => 1 << 20,
         }
     }
@@ -80,6 +122,7 @@ mod tests {
     fn a_service_is_found_by_its_skill_and_written_by_its_name() {
         for service in Service::ALL {
             assert_eq!(Service::of(service.skill()), Some(service));
+            assert!(service.of_many().is_none_or(|many| many.of_one() == Some(service)));
             assert_eq!(serde_json::to_value(service).ok(), Some(service.name().into()));
         }
         assert_eq!(Service::of(Skill::derive(&[b"else"])), None);

@@ -176,7 +176,11 @@ mod tests {
             .iter()
             .map(
                 |label| {
-                    if draws.chance(skill) { *label } else { u16::try_from(draws.below(4)).unwrap() }
+                    if draws.chance(skill) {
+                        *label
+                    } else {
+                        u16::try_from(draws.below(4)).unwrap()
+                    }
                 },
             )
             .collect()
