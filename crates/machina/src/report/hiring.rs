@@ -21,7 +21,7 @@ pub struct HireOrder {
     /// The check, by name; without it the cheapest that is sure enough.
     #[serde(default)]
     pub check: Option<String>,
-    /// How sure the check must be, in millionths.
+    /// How sure the check must be, in millionths; 0 if nobody said.
     pub confidence_ppm: u32,
     /// What the job is named after: the same order under the same name is one job.
     pub name: String,
@@ -51,8 +51,14 @@ pub struct HirePlan {
     pub check: String,
     /// How sure its verdict is, in millionths.
     pub confidence_ppm: u32,
-    /// What the check of one job costs if all goes well.
+    /// What the check of all of it costs if all goes well.
     pub check_cost: Amount,
+    /// Other checks that are as sure as was asked, and what each costs: they are dearer.
+    #[serde(default)]
+    pub others: Vec<String>,
+    /// How many items are hidden among the files, whose answers are known or which must differ from them.
+    #[serde(default)]
+    pub hidden: u32,
     /// The most that it may cost.
     pub budget: Amount,
     /// The least budget that would do.
@@ -230,11 +236,18 @@ impl HirePlan {
         }
         let _ = writeln!(
             text,
-            "  each is checked: {}, sure to {}, for {} a job",
+            "  checked: {}, sure to {}, for {} in all",
             self.check,
             percent(self.confidence_ppm),
             self.check_cost
         );
+        if self.hidden > 0 {
+            let _ = writeln!(text, "  {} items of ours are mixed in, and paid for", self.hidden);
+        }
+        if !self.others.is_empty() {
+            let others = self.others.join(", ");
+            let _ = writeln!(text, "  it is the cheapest that is so sure; as sure: {others}");
+        }
         let left = self
             .mandate_left
             .map_or_else(String::new, |left| format!("; the mandate leaves {left}"));
