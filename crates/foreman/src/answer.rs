@@ -109,9 +109,8 @@ impl Answer {
                 Service::FileKind => kind(&value),
                 Service::Read => lines(&value),
                 Service::Write => text(&value),
-                Service::Mean | Service::LabelPictures | Service::LabelFiles | Service::Compose => {
-                    None
-                }
+                Service::Mean => vector(&value),
+                Service::LabelPictures | Service::LabelFiles | Service::Compose => None,
             })
             .unwrap_or(Answer::Unreadable)
     }
@@ -169,6 +168,12 @@ fn lines(value: &Value) -> Option<Answer> {
         Some(quoted::plain(text, LABEL))
     };
     Some(Answer::Lines { lines: found.iter().take(MOST_LINES).filter_map(line).collect() })
+}
+
+/// A vector is for programs: people are told how long it is.
+fn vector(value: &Value) -> Option<Answer> {
+    let numbers = value.get("millionths")?.as_array()?.len();
+    Some(Answer::Text { text: format!("a vector of {numbers} numbers") })
 }
 
 /// The answer of a chat, in our form or in OpenAI's.

@@ -32,7 +32,8 @@ const JUDGEMENT: f64 = 0.9;
 /// How often an honest worker's label is right where the answer is known, and how often one by chance.
 const LABELLING: f64 = 0.95;
 const CHANCE: f64 = 0.05;
-/// The most hidden tests in one job.
+/// The fewest and the most hidden tests in one job. One or two are soon guessed, whatever the formula says.
+const LEAST_TESTS: u32 = 3;
 const MOST_TESTS: u32 = 12;
 
 /// What the person wants of checks.
@@ -213,7 +214,10 @@ fn of_many(checkers: u32, fee: i128, labels: Labels) -> Vec<Plan> {
     for plan in plans.iter_mut().filter(|plan| plan.kind == CheckKind::Peer) {
         plan.cost += labels.unit * i128::from(labels.mixed_in());
     }
-    plans.retain(|plan| plan.kind == CheckKind::Gold || plan.size <= seats);
+    plans.retain(|plan| match plan.kind {
+        CheckKind::Gold => plan.size >= LEAST_TESTS,
+        _ => plan.size <= seats,
+    });
     plans
 }
 

@@ -407,10 +407,13 @@ impl Hall {
             return view.collect();
         }
         if let Some((batch, note)) = self.batch(job.terms.id) {
+            let what = match Service::of(job.terms.skill) {
+                Some(Service::LabelPictures) => "a picture",
+                _ => "a file",
+            };
             let own = batch.items.iter().zip(note.names).filter_map(|(digest, name)| {
-                let document = self.desk().document(*digest).ok()??;
-                let (media_type, bytes) = (document.media_type, document.body.len() as u64);
-                Some(InputView { name: name?, media_type, bytes })
+                let bytes = self.desk().document_len(*digest).ok()??;
+                Some(InputView { name: name?, media_type: what.into(), bytes })
             });
             return own.collect();
         }

@@ -420,6 +420,13 @@ fn report(
             _ => None,
         },
     };
+    let text = view.work.as_ref().and_then(|work| work.text.clone());
+    let sentences: Vec<String> = items.iter().map(foreman::Item::sentence).collect();
+    let prose = match &alone {
+        Some(foreman::Answer::Lines { lines }) if lines.len() > 1 => Some(lines.join("\n")),
+        Some(_) => None,
+        None => text.clone().filter(|text| !items.is_empty() && *text != sentences.join(" ")),
+    };
     let mut told: Vec<JobItem> = items.iter().map(|i| item(i.name.clone(), &i.answer)).collect();
     told.extend(alone.map(|answer| item(line.title.clone(), &answer)));
     let tree = view
@@ -451,7 +458,8 @@ fn report(
             cost: view.check.cost,
             passed: view.check.verdict,
         },
-        text: view.work.as_ref().and_then(|work| work.text.clone()),
+        text,
+        prose,
         items: told,
         tree,
         money: view

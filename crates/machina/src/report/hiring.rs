@@ -119,6 +119,9 @@ pub struct JobReport {
     pub check: JobCheck,
     /// The answer for people, when it is there.
     pub text: Option<String>,
+    /// The same where it says more than file by file: a paragraph, an index, a page.
+    #[serde(default)]
+    pub prose: Option<String>,
     /// The answer file by file, or the one answer of a single piece of work.
     pub items: Vec<JobItem>,
     /// This job and those that it hired, in order and by depth.
@@ -242,7 +245,11 @@ impl HirePlan {
             self.check_cost
         );
         if self.hidden > 0 {
-            let _ = writeln!(text, "  {} items of ours are mixed in, and paid for", self.hidden);
+            let hidden = self.hidden;
+            let _ = writeln!(
+                text,
+                "  {hidden} more are mixed in whose answers are known, and paid for as yours"
+            );
         }
         if !self.others.is_empty() {
             let others = self.others.join(", ");
@@ -299,10 +306,9 @@ impl JobReport {
             }
             text.push_str(&table.text());
         }
-        if let Some(answer) = &self.text
-            && self.items.is_empty()
-        {
-            let _ = writeln!(text, "  {answer}");
+        let alone = self.text.as_ref().filter(|_| self.items.is_empty());
+        for line in self.prose.as_ref().or(alone).iter().flat_map(|answer| answer.lines()) {
+            let _ = writeln!(text, "  {line}");
         }
         text
     }

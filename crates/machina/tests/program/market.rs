@@ -7,19 +7,19 @@ use sha2::Digest as _;
 
 use crate::support::{Answer, HTTP, Home, Up, ask, line, minor, order, party, photograph, until};
 
-fn musd(minor: i128) -> Value {
+pub fn musd(minor: i128) -> Value {
     json!({ "asset": "MUSD/6", "minor": minor.to_string() })
 }
 
 /// A party of a home, as its own commands speak for it.
-struct Client<'a> {
+pub struct Client<'a> {
     up: &'a Up,
     token: String,
-    party: String,
+    pub party: String,
 }
 
 impl Client<'_> {
-    fn of<'a>(home: &Home, up: &'a Up, name: &str) -> Client<'a> {
+    pub fn of<'a>(home: &Home, up: &'a Up, name: &str) -> Client<'a> {
         Client { up, token: home.token(), party: party(&up.info, name).to_owned() }
     }
 
@@ -27,16 +27,16 @@ impl Client<'_> {
         ask(request.bearer_auth(&self.token).header("machina-party", &self.party))
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.request(HTTP.get(self.up.url(path)))
     }
 
-    fn post(&self, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.request(HTTP.post(self.up.url(path)).json(body))
     }
 
     /// Pays in and waits for the credit, as commands do.
-    fn pay_in(&self, amount: &str) {
+    pub fn pay_in(&self, amount: &str) {
         let paid = self.post("/api/v1/market/deposit", &json!({ "amount": amount }));
         assert_eq!(paid.status, 200, "{paid}");
     }
@@ -53,7 +53,7 @@ impl Client<'_> {
         minor(&self.up.get(&format!("/market/parties/{}", self.party)).json()["free"])
     }
 
-    fn keep(&self, body: Vec<u8>) -> Value {
+    pub fn keep(&self, body: Vec<u8>) -> Value {
         let url = self.up.url("/market/documents");
         let kept = self.request(HTTP.post(url).header("content-type", "image/png").body(body));
         assert_eq!(kept.status, 200, "{kept}");
@@ -78,7 +78,7 @@ impl Client<'_> {
     }
 
     /// Opens and funds a job.
-    fn hire(&self, id: &str, skill: &Value, brief: &Value, more: Value) {
+    pub fn hire(&self, id: &str, skill: &Value, brief: &Value, more: Value) {
         let terms = self.terms(id, skill, brief, more);
         let said =
             self.post("/market/operations", &json!([{ "open": terms }, { "fund": { "job": id } }]));
@@ -93,7 +93,7 @@ fn job(up: &Up, id: &str) -> Value {
     up.get(&format!("/market/jobs/{id}")).json()
 }
 
-fn ended(up: &Up, id: &str) -> Value {
+pub fn ended(up: &Up, id: &str) -> Value {
     until("the job has ended", || {
         let stage = job(up, id)["stage"].as_str().unwrap_or_default().to_owned();
         ["completed", "rejected", "expired"].contains(&stage.as_str())
@@ -101,7 +101,7 @@ fn ended(up: &Up, id: &str) -> Value {
     job(up, id)
 }
 
-fn all_agrees(home: &Home) -> Value {
+pub fn all_agrees(home: &Home) -> Value {
     let mut economy = Value::Null;
     until("books and chain agree", || {
         economy = home.json(&["economy"]);

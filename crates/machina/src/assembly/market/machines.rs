@@ -37,7 +37,7 @@ const POOL_STAKE: &str = "0.4";
 /// How many jobs a machine takes at a time.
 const CAPACITY: u32 = 16;
 /// How many pieces of work are done at once, of all machines together.
-const LANES: usize = 4;
+pub const LANES: usize = 4;
 /// How many jobs are looked at before what is to be done in them is submitted.
 const AT_A_TIME: usize = 256;
 /// How many digests that were found are remembered.

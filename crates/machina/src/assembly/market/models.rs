@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use foreman::Service;
 use labour::efficientnet::Variant;
+use labour::language::Settings;
 use labour::{
     Cache, FileKindWorker, LabourError, LanguageWorker, MeaningWorker, ReadingWorker, VisionWorker,
     Worker,
@@ -124,7 +125,11 @@ const NEEDS: [Need; 7] = [
         manifest: "smollm2-135m",
         weights: 1,
         besides: &["llama.cpp"],
-        load: |cache| Ok(Arc::new(LanguageWorker::load(cache)?)),
+        load: |cache| {
+            // As many chats at once as there is work at once: each seat has its memory.
+            let settings = Settings { seats: super::machines::LANES, ..Settings::default() };
+            Ok(Arc::new(LanguageWorker::load_with(cache, settings, &labour::unwatched)?))
+        },
     },
     Need {
         machine: "meaning",
