@@ -144,10 +144,12 @@ async function told(name, tool = {}) {
 const shopper = info.parties.find((party) => party.name === "shopper");
 const request = { url: offer.url, body_base64: cat };
 
-await claim("the wallet's tools: discover, quote, pay, balance, mandate", async () => {
+await claim("the wallet's tools: discover, quote, pay, balance, mandate, and the labour market's", async () => {
   const { tools } = await wallet.listTools();
   said += JSON.stringify(tools);
-  assert.deepEqual(tools.map((tool) => tool.name), ["discover", "quote", "pay", "balance", "mandate"]);
+  assert.deepEqual(tools.map((tool) => tool.name), [
+    "discover", "quote", "pay", "balance", "mandate", "offers", "hire", "job", "judge", "cancel", "withdraw",
+  ]);
 });
 
 await claim("discover finds what is for sale here", async () => {

@@ -4,7 +4,7 @@ use market::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::quoted::{self, LABEL, NAME, PARAGRAPH};
+use crate::quoted::{self, ESSAY, LABEL, NAME, PARAGRAPH};
 use crate::service::Service;
 
 /// The most bytes of one worker's answer that are looked at.
@@ -102,6 +102,9 @@ impl Answer {
         if bytes.len() > MAX_ANSWER {
             return Answer::Unreadable;
         }
+        if service == Service::Answer {
+            return by_person(bytes).unwrap_or(Answer::Unreadable);
+        }
         serde_json::from_slice::<Value>(bytes)
             .ok()
             .and_then(|value| match service {
@@ -110,7 +113,10 @@ impl Answer {
                 Service::Read => lines(&value),
                 Service::Write => text(&value),
                 Service::Mean => vector(&value),
-                Service::LabelPictures | Service::LabelFiles | Service::Compose => None,
+                Service::LabelPictures
+                | Service::LabelFiles
+                | Service::Answer
+                | Service::Compose => None,
             })
             .unwrap_or(Answer::Unreadable)
     }
@@ -174,6 +180,12 @@ fn lines(value: &Value) -> Option<Answer> {
 fn vector(value: &Value) -> Option<Answer> {
     let numbers = value.get("millionths")?.as_array()?.len();
     Some(Answer::Text { text: format!("a vector of {numbers} numbers") })
+}
+
+/// What a person wrote: plain text, and not nothing.
+fn by_person(bytes: &[u8]) -> Option<Answer> {
+    let text = quoted::plain(std::str::from_utf8(bytes).ok()?, ESSAY);
+    (!text.is_empty()).then_some(Answer::Text { text })
 }
 
 /// The answer of a chat, in our form or in OpenAI's.

@@ -3,8 +3,9 @@
 //! Two checks need such work, for they judge by labels and not by bytes: `gold`, whose client hides items
 //! with known answers among the others, and `peer`, whose raters label the same items. The brief names the
 //! items alone, so that nobody who works can tell a hidden test by it; what belongs to which of the client's
-//! files stands in a [`Note`] that the brief names by its digest, which gives nobody a right to it. Whom the
-//! job names as examiner finds the key to the hidden tests there.
+//! files stands in a [`Note`] that the brief names by its digest, which gives nobody a right to it: written without
+//! `0x` it is no name by which a worker could pass it on to a job of its own and read it there. Whom the job names
+//! as examiner finds the key to the hidden tests in it.
 //!
 //! The answer is a JSON list of numbers, one for each item, in order; [`UNKNOWN`] where an item cannot be
 //! read. What a number means is the service's to say: the class of ImageNet, or the kind's place among all
@@ -28,8 +29,27 @@ const MOST_BYTES: usize = 64 << 10;
 pub struct Batch {
     /// What is to be labelled, by the digests of its bytes, which the client has handed in.
     pub items: Vec<Digest>,
-    /// The client's note, by its digest.
+    /// The client's note, by its digest in hex, without `0x`.
+    #[serde(with = "bare")]
     pub note: Option<Digest>,
+}
+
+/// A digest that names nothing for [`market::desk::Desk::may_use`], which looks for it as it is usually written.
+mod bare {
+    use market::Digest;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    pub fn serialize<S: Serializer>(note: &Option<Digest>, to: S) -> Result<S::Ok, S::Error> {
+        let digits = note.map(|note| note.to_string().trim_start_matches("0x").to_owned());
+        digits.serialize(to)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<Digest>, D::Error> {
+        let digits = Option::<String>::deserialize(from)?;
+        let digest = |digits: String| format!("0x{digits}").parse().map_err(D::Error::custom);
+        digits.map(digest).transpose()
+    }
 }
 
 /// What the client knows of its items, and tells nobody but the examiner.
@@ -94,6 +114,14 @@ mod tests {
         assert_eq!(Batch::from_json(&items(MOST_ITEMS + 1).to_json()), None);
         assert_eq!(Batch::from_json(&items(0).to_json()), None);
         assert_eq!(Batch::from_json(b"\xff\xd8\xff"), None);
+        // A worker may hire for what its brief names, and read it there: never the key to hidden tests.
+        let note = Digest::of(b"key");
+        let brief = Batch { note: Some(note), ..items(1) };
+        let written = String::from_utf8(brief.to_json()).unwrap_or_default();
+        assert!(
+            !written.contains(&note.to_string()) && written.contains(&Digest::of(b"a").to_string())
+        );
+        assert_eq!(Batch::from_json(written.as_bytes()), Some(brief));
         let report = market::Report::Labels(vec![281, UNKNOWN]);
         assert_eq!(labels(&report.document().unwrap_or_default()), Some(vec![281, UNKNOWN]));
         assert_eq!(labels(b"[70000]"), None);

@@ -3,7 +3,8 @@
 //! The crate knows how a person's words and files become pieces of work that are for sale ([`Plan`]),
 //! what each of them may cost ([`budget`]), which check suits it ([`checking`]), and how the answers
 //! become one ([`Step`]). It knows no chain, no model and no HTTP. Around the core, two parties work at
-//! a market's desk: the foreman ([`agent`]), and who hires ([`hiring`]).
+//! a market's desk: the foreman ([`agent`]), and who hires ([`hiring`]). What is asked of people, and how it is
+//! judged, is [`person`].
 //!
 //! Its core is pure: start at [`Order::plan`], then [`Plan::next`]: given what was delivered so far, it says what to hire
 //! next, or what to deliver. A foreman calls it until it delivers; whoever checks the foreman calls it
@@ -28,6 +29,7 @@ pub mod hiring;
 mod index;
 pub mod labelling;
 mod order;
+pub mod person;
 mod plan;
 pub mod pricing;
 pub mod quoted;

@@ -57,6 +57,9 @@ pub enum OrderProblem {
     /// There is nothing to work on.
     #[error("no file was given: name the pictures or files that it is about")]
     NoInputs,
+    /// A person is asked nothing.
+    #[error("nothing is asked: say in words what a person should do")]
+    NoWords,
     /// There are too many files.
     #[error(
         "{given} files are more than the {MAX_INPUTS} of one order: hire for some of them first"
@@ -176,7 +179,8 @@ impl Input {
 }
 
 impl Order {
-    /// An order; names that are too long are cut.
+    /// An order; names that are too long are cut. What foremen and people sell is no work that a plan
+    /// is made of.
     pub fn new(words: &str, inputs: Vec<Input>, services: &[Service]) -> Order {
         let mut services: Vec<Service> =
             services.iter().copied().filter(|s| Service::HIRED.contains(s)).collect();
@@ -213,6 +217,23 @@ impl Order {
             return Err(OrderProblem::Unreadable("a name in it is too long".into()));
         }
         Ok(order)
+    }
+
+    /// Whether it can be put before a person: words, and whatever files they are about.
+    ///
+    /// # Errors
+    /// What is missing or too much.
+    pub fn suits_a_person(&self) -> Result<(), OrderProblem> {
+        if self.words.trim().is_empty() {
+            return Err(OrderProblem::NoWords);
+        }
+        if self.words.len() > MAX_WORDS {
+            return Err(OrderProblem::TooManyWords);
+        }
+        match self.inputs.len() {
+            given if given > MAX_INPUTS => Err(OrderProblem::TooManyInputs { given }),
+            _ => Ok(()),
+        }
     }
 
     /// What is to be done for it. The same order gives the same plan, always.

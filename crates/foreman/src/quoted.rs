@@ -10,6 +10,8 @@ pub const NAME: usize = 64;
 pub const LABEL: usize = 80;
 /// The longest text that a language machine wrote, in characters.
 pub const PARAGRAPH: usize = 1_200;
+/// The longest text that a person wrote, in characters.
+pub const ESSAY: usize = 10_000;
 
 /// `text` on one line, without control and direction characters, at most `longest` characters.
 pub fn plain(text: &str, longest: usize) -> String {

@@ -27,6 +27,9 @@ pub enum Service {
     /// What kind each of many files is of, a label each.
     #[serde(rename = "file/label")]
     LabelFiles,
+    /// What a person answers: a question with files in, a text out.
+    #[serde(rename = "human/answer")]
+    Answer,
     /// All of it: what a foreman sells.
     #[serde(rename = "foreman/compose")]
     Compose,
@@ -34,7 +37,7 @@ pub enum Service {
 
 impl Service {
     /// All of them.
-    pub const ALL: [Service; 8] = [
+    pub const ALL: [Service; 9] = [
         Service::Classify,
         Service::FileKind,
         Service::Read,
@@ -42,6 +45,7 @@ impl Service {
         Service::Mean,
         Service::LabelPictures,
         Service::LabelFiles,
+        Service::Answer,
         Service::Compose,
     ];
 
@@ -73,6 +77,7 @@ impl Service {
             Service::Mean => "meaning/embed",
             Service::LabelPictures => "vision/label",
             Service::LabelFiles => "file/label",
+            Service::Answer => "human/answer",
             Service::Compose => "foreman/compose",
         }
     }
@@ -87,7 +92,39 @@ impl Service {
             Service::Mean => "telling what a text means",
             Service::LabelPictures => "naming what photographs show",
             Service::LabelFiles => "telling files apart",
+            Service::Answer => "an answer by a person",
             Service::Compose => "planning, hiring and putting together",
+        }
+    }
+
+    /// What it is good for, in the words in which people ask for it: what a search by meaning compares with.
+    pub fn about(self) -> &'static str {
+        match self {
+            Service::Classify => {
+                "recognise what a photograph or picture shows: objects, animals, scenes; image classification"
+            }
+            Service::FileKind => {
+                "tell what kind of file it is, its format or media type; sort and identify files"
+            }
+            Service::Read => {
+                "read the text that is written on a photographed page or scan; optical character recognition"
+            }
+            Service::Write => {
+                "write a text: answer in a chat, summarise, describe in a paragraph; language model"
+            }
+            Service::Mean => {
+                "tell what a text means: an embedding, a vector for search and comparison"
+            }
+            Service::LabelPictures => {
+                "name what many photographs show, a label each, in one job; label images"
+            }
+            Service::LabelFiles => "tell the kinds of many files apart, a label each, in one job",
+            Service::Answer => {
+                "ask a human being: judgement, opinion, advice or a question that a person answers"
+            }
+            Service::Compose => {
+                "several files at once: plan the work, hire machines for it, check it and put the answers together"
+            }
         }
     }
 
@@ -109,7 +146,7 @@ impl Service {
             Service::Classify | Service::Read | Service::FileKind => 8 << 20,
             Service::Write | Service::LabelPictures | Service::LabelFiles => 64 << 10,
             Service::Mean => 32 << 10,
-            Service::Compose => 1 << 20,
+            Service::Answer | Service::Compose => 1 << 20,
         }
     }
 }

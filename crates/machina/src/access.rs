@@ -7,15 +7,15 @@ use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::assembly::Assembly;
 use crate::assembly::publication::{Form, Publication};
+use crate::assembly::{Assembly, PaidBack};
 use crate::cli::{Arguments, Grant, Place, Retype};
 use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::report::{
     Books, ChannelReport, ClosedReport, EconomyReport, FundReport, HireOrder, HirePlan,
-    HireStarted, Info, InscribedReport, JobReport, MandateReport, MeasuredReport, PayOrder,
-    PayReport, QuoteReport, RetypeReport, StallOrder, StallReport,
+    HireStarted, Info, InscribedReport, JobReport, MandateReport, MeasuredReport, OffersFound,
+    PayOrder, PayReport, QuoteReport, RetypeReport, StallOrder, StallReport,
 };
 
 /// An economy, wherever it is.
@@ -201,17 +201,66 @@ impl Access {
     pub async fn job(&self, id: &str, wait_ms: u64) -> Result<JobReport, Failure> {
         match self {
             Access::Running(client) => {
-                // Anything else would bend the path.
-                if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
-                    let short: String = id.chars().take(40).collect();
-                    return Err(Failure::misuse(format!("`{short}` is no job's name"))
-                        .hint("`machina jobs` lists them"));
-                }
-                client.get(&format!("jobs/{id}?wait={wait_ms}")).await
+                client.get(&format!("jobs/{}?wait={wait_ms}", job_name(id)?)).await
             }
             Access::Here(assembly) => {
                 assembly.job_news(id, std::time::Duration::from_millis(wait_ms)).await
             }
+        }
+    }
+
+    /// What the client of a job says of a person's work.
+    ///
+    /// # Errors
+    /// If there is no such job, or nothing to be said of it now.
+    pub async fn say_of_job(&self, id: &str, accepts: bool) -> Result<JobReport, Failure> {
+        match self {
+            Access::Running(client) => {
+                let order = serde_json::json!({ "accepts": accepts });
+                client.post(&format!("jobs/{}/say", job_name(id)?), &order).await
+            }
+            Access::Here(assembly) => assembly.say_of_job(id, accepts).await,
+        }
+    }
+
+    /// Takes a job back before anybody is hired.
+    ///
+    /// # Errors
+    /// If the shopper has opened none such, or somebody is hired already.
+    pub async fn cancel_job(&self, id: &str) -> Result<JobReport, Failure> {
+        match self {
+            Access::Running(client) => {
+                let nothing = serde_json::json!({});
+                client.post(&format!("jobs/{}/cancel", job_name(id)?), &nothing).await
+            }
+            Access::Here(assembly) => assembly.cancel_job(id).await,
+        }
+    }
+
+    /// Takes the shopper's money out of the market: so much, or all that is free.
+    ///
+    /// # Errors
+    /// If there is not so much, or the chain does not answer.
+    pub async fn withdraw(&self, amount: Option<&str>) -> Result<PaidBack, Failure> {
+        match self {
+            Access::Running(client) => {
+                client.post("market/withdraw", &serde_json::json!({ "amount": amount })).await
+            }
+            Access::Here(assembly) => assembly.withdraw(amount).await,
+        }
+    }
+
+    /// The market's offers that suit a text, or all of them.
+    ///
+    /// # Errors
+    /// If the running economy does not answer.
+    pub async fn find_offers(&self, text: &str, skip: usize) -> Result<OffersFound, Failure> {
+        match self {
+            Access::Running(client) => {
+                let like: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+                client.get(&format!("market/offers?like={like}&skip={skip}")).await
+            }
+            Access::Here(assembly) => assembly.find_offers(text, skip).await,
         }
     }
 
@@ -294,6 +343,16 @@ impl Access {
             Access::Here(assembly) => assembly.grant_text(grant).await,
         }
     }
+}
+
+/// A job's name as part of a path: anything else would bend it.
+fn job_name(id: &str) -> Result<&str, Failure> {
+    if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        let short: String = id.chars().take(40).collect();
+        return Err(Failure::misuse(format!("`{short}` is no job's name"))
+            .hint("`machina jobs` lists them"));
+    }
+    Ok(id)
 }
 
 impl Client {

@@ -143,7 +143,7 @@ pub enum Command {
     /// needed of the budget comes back. The shopper machine pays, under its mandate. For several files a
     /// foreman plans, hires and puts the answers together.
     #[command(
-        after_help = "Examples:\n  machina hire \"what is in these pictures?\" *.jpg --budget 0.05\n  machina hire \"sort these files\" notes.txt scan.png --budget 0.02 --confidence 0.99"
+        after_help = "Examples:\n  machina hire \"what is in these pictures?\" *.jpg --budget 0.05\n  machina hire \"sort these files\" notes.txt scan.png --budget 0.02 --confidence 0.99\n  machina hire \"which is the better cover?\" a.jpg b.jpg --human --within 8h"
     )]
     Hire(Hire),
     /// Show the labour market's jobs, or one with its bids, check and money.
@@ -248,6 +248,12 @@ pub struct Hire {
     /// Show what would be done and for how much, and spend nothing.
     #[arg(long)]
     pub plan: bool,
+    /// Ask a person: whoever takes it on the web is paid when you accept the answer, or do not object.
+    #[arg(long)]
+    pub human: bool,
+    /// How long a person has: `90s`, `30m`, `8h` or `2d`.
+    #[arg(long, value_name = "TIME", default_value = "1d", requires = "human")]
+    pub within: String,
 }
 
 /// Which jobs.
@@ -259,6 +265,15 @@ pub struct Jobs {
     /// How many of the latest to show.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub latest: usize,
+    /// Say that a person's answer is as asked: it is paid at once.
+    #[arg(long, requires = "job", conflicts_with_all = ["object", "cancel"])]
+    pub accept: bool,
+    /// Say that a person's answer is not as asked: a juror decides.
+    #[arg(long, requires = "job", conflicts_with = "cancel")]
+    pub object: bool,
+    /// Take the job back, before anybody is hired.
+    #[arg(long, requires = "job")]
+    pub cancel: bool,
 }
 
 /// What to sell.

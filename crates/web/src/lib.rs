@@ -20,6 +20,7 @@
 //! | `/jobs/{id}` | a job: its tree, bids, work, check and money |
 //! | `/jobs/{id}/picture` | the picture that a job is about |
 //! | `/m/{name}` | a machine: what it sells and how often it has worked; JSON for programs |
+//! | `/mine` and below | what only this home's person decides; served by whoever lets that person in |
 //! | `/pictures/{id}` | the photograph that a trade was about |
 //! | `/events?since=N` | trades as they happen, and which jobs changed (server-sent events) |
 //! | `/healthz` | `ok` |
@@ -47,7 +48,10 @@ pub use events::{LISTENERS, RESUME_TRADES};
 pub use pages::accounts::document as economy_document;
 pub use pages::jobs::PAGE_JOBS;
 pub use pages::market::PAGE_OFFERS;
+pub use pages::mine;
 pub use pages::square::{SQUARE_MACHINES, SQUARE_TRADES};
 pub use pages::trades::PAGE_TRADES;
+pub use pages::trouble::{broken, no_such_job};
 pub use routes::router;
+pub use shield::{PICTURE_POLICY, shield};
 pub use view::*;

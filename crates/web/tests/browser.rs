@@ -29,7 +29,7 @@ impl Stage {
         let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let runtime = Runtime::new().expect("threads for the server");
         let fixture = Arc::new(fixture);
-        let router = web::router(fixture.clone());
+        let router = web::router(fixture.clone()).merge(fixture::mine::router());
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))
             .expect("a free port on the loopback");
@@ -133,6 +133,12 @@ fn every_page_is_whole_quiet_and_readable_in_both_themes_and_at_both_widths() {
         ("job-paid", format!("/jobs/{}", fixture::hall::name(3))),
         ("job-given-back", format!("/jobs/{}", fixture::hall::name(4))),
         ("machine", "/m/Iris".to_owned()),
+        ("work", "/mine/work".to_owned()),
+        ("work-open", format!("/mine/work/{}", fixture::hall::name(41))),
+        ("work-answer", format!("/mine/work/{}", fixture::hall::name(42))),
+        ("work-accept", format!("/mine/work/{}", fixture::hall::name(43))),
+        ("work-decide", format!("/mine/work/{}", fixture::hall::name(44))),
+        ("work-refused", "/mine/work/refused".to_owned()),
         ("not-found", "/nowhere".to_owned()),
     ];
     let mut browser = Chromium::start();

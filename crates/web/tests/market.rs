@@ -164,6 +164,32 @@ async fn strangers_words_are_text_on_the_market_a_job_and_a_machine() {
 }
 
 #[tokio::test]
+async fn strangers_words_are_text_where_people_work() {
+    let act = [mine::Act::Answer];
+    let mut ask = fixture::mine::ask(1, JobStageView::Working, &act);
+    ask.words = HOSTILE.into();
+    ask.client = HOSTILE.into();
+    ask.answer = Some(HOSTILE.into());
+    ask.files[0].name = HOSTILE.into();
+    ask.files[0].media_type = HOSTILE.into();
+    let retry = mine::Retry { why: HOSTILE.into(), typed: HOSTILE.into() };
+    let one = mine::asked(&ask, "word", Some(&retry)).into_string();
+    let list =
+        mine::work(&mine::WorkView { open: vec![ask], ..fixture::mine::work() }).into_string();
+    for page in [&one, &list] {
+        assert!(!page.contains("<script>alert"), "{page}");
+        assert!(page.contains("&lt;script&gt;alert(1)"), "it is shown as text");
+    }
+    // What was typed stays as typed, direction marks and all; nowhere else are they let through.
+    assert_eq!(one.matches('\u{202E}').count(), 1);
+    assert_eq!(list.matches('\u{202E}').count(), 0);
+    // A job whose name is none leads nowhere but to a page that says so.
+    let mut ask = fixture::mine::ask(1, JobStageView::Bidding, &[]);
+    ask.id = "../../x".into();
+    assert!(!mine::asked(&ask, "word", None).into_string().contains("<img"));
+}
+
+#[tokio::test]
 async fn an_economy_without_a_market_has_no_page_of_one() {
     struct Without(Hostile);
     impl Economy for Without {

@@ -18,7 +18,7 @@ use super::publication::{Form, Publication};
 use crate::failure::Failure;
 use crate::report::{
     ChannelReport, ClosedReport, HireOrder, HirePlan, HireStarted, InscribedReport, JobReport,
-    PayOrder, StallOrder, StallReport,
+    OffersFound, PayOrder, StallOrder, StallReport,
 };
 
 /// The largest request: a picture in base64, and some room.
@@ -79,6 +79,10 @@ pub fn router(assembly: Arc<Assembly>, token: String) -> Router {
             .route("/hire/plan", post(plan_hire))
             .route("/jobs", get(jobs))
             .route("/jobs/{id}", get(job))
+            .route("/jobs/{id}/say", post(say_of_job))
+            .route("/jobs/{id}/cancel", post(cancel_job))
+            .route("/market/offers", get(find_offers))
+            .route("/market/withdraw", post(withdraw))
             .route("/market/deposit", post(deposit))
             .route("/channels", get(channels))
             .route("/channels/close", post(close_channel))
@@ -263,6 +267,58 @@ async fn job(
     Query(Wait { wait }): Query<Wait>,
 ) -> Answer<JobReport> {
     assembly.job_news(&id, std::time::Duration::from_millis(wait)).await.map(Json)
+}
+
+/// What a client says of a person's work.
+#[derive(Deserialize)]
+struct SayOrder {
+    accepts: bool,
+}
+
+async fn say_of_job(
+    State(assembly): State<Arc<Assembly>>,
+    Path(id): Path<String>,
+    Json(SayOrder { accepts }): Json<SayOrder>,
+) -> Answer<JobReport> {
+    let saying = tokio::spawn(async move { assembly.say_of_job(&id, accepts).await });
+    saying.await.map_err(Failure::new)?.map(Json)
+}
+
+async fn cancel_job(
+    State(assembly): State<Arc<Assembly>>,
+    Path(id): Path<String>,
+) -> Answer<JobReport> {
+    assembly.cancel_job(&id).await.map(Json)
+}
+
+/// What is looked for at the market.
+#[derive(Deserialize)]
+struct Like {
+    #[serde(default)]
+    like: String,
+    #[serde(default)]
+    skip: usize,
+}
+
+async fn find_offers(
+    State(assembly): State<Arc<Assembly>>,
+    Query(Like { like, skip }): Query<Like>,
+) -> Answer<OffersFound> {
+    assembly.find_offers(&like, skip).await.map(Json)
+}
+
+/// What the shopper takes out; all that is free if it does not say.
+#[derive(Deserialize)]
+struct WithdrawOrder {
+    amount: Option<String>,
+}
+
+async fn withdraw(
+    State(assembly): State<Arc<Assembly>>,
+    Json(order): Json<WithdrawOrder>,
+) -> Answer<super::market::PaidBack> {
+    let taking = tokio::spawn(async move { assembly.withdraw(order.amount.as_deref()).await });
+    taking.await.map_err(Failure::new)?.map(Json)
 }
 
 /// What the shopper pays in at the labour market.

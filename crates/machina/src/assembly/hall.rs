@@ -24,12 +24,10 @@ use web::{
 };
 
 use super::cast::Cast;
-use super::market::Market;
+use super::market::{By, Found, Market, span};
 
 /// Jobs shown on the market's page.
 const LATEST: usize = 12;
-/// The most offers that a search looks through.
-const SEARCHED: usize = 5_000;
 /// The most jobs of one tree that are shown.
 const TREE: usize = 256;
 /// How many changes of jobs a reader of the stream may be behind.
@@ -178,7 +176,7 @@ impl Hall {
     /// What a job is called.
     fn title(&self, job: &Job) -> String {
         let service = Service::of(job.terms.skill);
-        if service == Some(Service::Compose)
+        if matches!(service, Some(Service::Compose | Service::Answer))
             && let Some(order) = self.order(job.terms.id)
         {
             return order.words;
@@ -230,55 +228,19 @@ impl Hall {
 
     /// The market's page.
     pub fn market(&self, question: &MarketQuestion) -> MarketView {
-        let (mut offers, cheapest) = self.desk().read(|state| {
-            let mut cheapest = std::collections::HashMap::new();
-            let offers: Vec<(Offer, Counts, u32)> = state
-                .offers()
-                .take(SEARCHED)
-                .map(|offer| {
-                    let least = cheapest.entry(offer.skill).or_insert((offer.price.minor(), 0u32));
-                    *least = (least.0.min(offer.price.minor()), least.1 + 1);
-                    let counts = state.record(offer.worker, offer.skill);
-                    (offer.clone(), counts, state.busy(offer.id))
-                })
-                .collect();
-            (offers, cheapest)
-        });
-        let words: Vec<String> = question
-            .words
-            .to_lowercase()
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| word.len() > 1)
-            .map(str::to_owned)
-            .collect();
-        let mut listed: Vec<(usize, MarketOfferView)> = offers
-            .drain(..)
-            .map(|(offer, counts, busy)| {
-                let mut view = self.offer(&offer, counts, busy);
-                let about =
-                    format!("{} {} {} {}", view.service, view.title, view.machine, view.model)
-                        .to_lowercase();
-                let met = words.iter().filter(|word| about.contains(word.as_str())).count();
-                view.reasons = reasons(&view, met, cheapest.get(&offer.skill).copied());
-                (met, view)
-            })
-            .filter(|(met, _)| words.is_empty() || *met > 0)
-            .collect();
-        // The most words met, then the surest record, then the lowest price.
-        listed.sort_by_key(|(met, view)| {
-            (std::cmp::Reverse(*met), std::cmp::Reverse(view.record.low_ppm), view.price.minor())
-        });
-        let found = listed.len() as u64;
-        let offers = listed.into_iter().skip(question.skip).take(PAGE_OFFERS).map(|(_, view)| view);
+        let named = |party| self.name(party);
+        let found = self.market.search(&question.words, question.skip, PAGE_OFFERS, named);
         MarketView {
-            offers: offers.collect(),
-            found,
+            by_meaning: found.by == By::Meaning,
+            found: found.count as u64,
+            offers: found.page.into_iter().map(|found| self.offer(found)).collect(),
             jobs: self.jobs(0, LATEST),
             figures: self.figures(),
         }
     }
 
-    fn offer(&self, offer: &Offer, counts: Counts, busy: u32) -> MarketOfferView {
+    fn offer(&self, found: Found) -> MarketOfferView {
+        let Found { offer, counts, busy, reasons, .. } = found;
         let service = Service::of(offer.skill);
         MarketOfferView {
             service: service_name(offer.skill),
@@ -290,7 +252,7 @@ impl Hall {
             busy,
             capacity: offer.capacity,
             record: record(counts),
-            reasons: Vec::new(),
+            reasons,
         }
     }
 
@@ -362,6 +324,7 @@ impl Hall {
             record: record(counts),
             completed,
             earned: Amount::from_minor(offer.price.asset(), earned),
+            takes: self.market.takes_ms(party, offer.skill).map_or_else(String::new, span),
         });
         (skills.collect(), up)
     }
@@ -397,7 +360,7 @@ impl Hall {
     }
 
     fn inputs(&self, job: &Job, line: &JobLineView) -> Vec<InputView> {
-        if Service::of(job.terms.skill) == Some(Service::Compose) {
+        if matches!(Service::of(job.terms.skill), Some(Service::Compose | Service::Answer)) {
             let inputs = self.order(job.terms.id).map(|order| order.inputs).unwrap_or_default();
             let view = inputs.into_iter().map(|input| InputView {
                 name: input.name,
@@ -670,27 +633,6 @@ fn about(check: &Check) -> String {
     }
 }
 
-/// Why an offer stands where it stands.
-fn reasons(view: &MarketOfferView, met: usize, cheapest: Option<(i128, u32)>) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if met > 0 {
-        reasons.push(format!("{met} of the words"));
-    }
-    if view.record.passed + view.record.failed == 0 {
-        reasons.push("no record yet: gets work by the draw".into());
-    } else {
-        reasons.push("ranked by what its record shows at the least".into());
-    }
-    match cheapest {
-        Some((least, rivals)) if rivals > 1 && view.price.minor() == least => {
-            reasons.push(format!("cheapest of {rivals}"));
-        }
-        Some((_, rivals)) if rivals > 1 => reasons.push(format!("one of {rivals} rivals")),
-        _ => {}
-    }
-    reasons
-}
-
 fn record(counts: Counts) -> RecordView {
     let interval = beta::interval(counts, 0.95);
     let ppm = |share: f64| (share.clamp(0.0, 1.0) * 1e6) as u32;
@@ -707,7 +649,8 @@ fn service_name(skill: Skill) -> String {
     Service::of(skill).map_or_else(|| skill.to_string(), |service| service.name().into())
 }
 
-fn stage(stage: Stage) -> JobStageView {
+/// How far a job has come, in the words of the pages.
+pub fn stage(stage: Stage) -> JobStageView {
     match stage {
         Stage::Open => JobStageView::Open,
         Stage::Bidding | Stage::Revealing | Stage::Choosing => JobStageView::Bidding,

@@ -8,22 +8,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ::market::{CheckKind, Digest, JobId, MoveId};
+use ::market::{CheckKind, Digest, Job, JobId, MoveId, Operation, Terms};
 use ::money::Amount;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use foreman::checking::Wish;
 use foreman::hiring::{Attached, HireProblem, Hiring, Prepared};
+use foreman::person::Asked;
 use foreman::{Input, Service};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 use web::{JobLineView, JobStageView, JobView, MoneyWay};
 
+use super::market::{Market, PaidBack};
 use super::{Assembly, positive};
 use crate::failure::Failure;
 use crate::report::{
     HireOrder, HirePlan, HireStarted, JobBid, JobBranch, JobCheck, JobItem, JobMoney, JobReport,
-    PlannedWork,
+    OffersFound, PlannedWork,
 };
 
 /// The most jobs whose money is looked after at a start.
@@ -66,6 +68,10 @@ impl Assembly {
     pub async fn plan_hire(&self, order: &HireOrder) -> Result<HirePlan, Failure> {
         self.market().wake().await?;
         let wanted = self.wanted(order)?;
+        if let Some(within_ms) = order.person_within_ms {
+            let asked = self.ask_person(order, &wanted, within_ms)?;
+            return Ok(self.told_of_person(&asked, wanted.budget));
+        }
         let prepared = self.prepare(order, &wanted).await?;
         Ok(self.told(&prepared, wanted.budget))
     }
@@ -80,6 +86,9 @@ impl Assembly {
         self.market().wake().await?;
         let wanted = self.wanted(&order)?;
         let _turn = self.market().hires().turn.lock().await;
+        if let Some(within_ms) = order.person_within_ms {
+            return self.hire_person(&order, wanted, within_ms).await;
+        }
         let mut prepared = self.prepare(&order, &wanted).await?;
         let plan = self.told(&prepared, wanted.budget);
         let mut files = wanted.files;
@@ -92,18 +101,142 @@ impl Assembly {
             prepared.mix_in(&hidden, secret);
             files.extend(hidden.into_iter().map(|hidden| hidden.file));
         }
-        let desk = self.market().desk();
-        if desk.job(prepared.terms.id).is_none_or(|job| !job.was_funded()) {
-            let free = desk.holding(self.cast.shopper.party()).free;
-            let missing = wanted.budget.checked_sub(free)?;
-            // What lies at the market already is spent under the mandate too.
-            self.may_spend(wanted.budget, missing)?;
-            if missing.is_positive() {
-                self.market().deposit(&self.buyer, missing).await?;
-            }
+        if self.is_hired(&prepared.terms)? {
+            return Ok(self.started(prepared.terms.id, plan));
         }
+        self.pay_in(wanted.budget).await?;
         let job = self.hiring().open(prepared, files).await?;
-        Ok(HireStarted { job: job.to_string(), plan })
+        Ok(self.started(job, plan))
+    }
+
+    fn started(&self, job: JobId, plan: HirePlan) -> HireStarted {
+        let url = format!("http://localhost:{}/jobs/{job}", self.place.port);
+        HireStarted { job: job.to_string(), plan, url }
+    }
+
+    /// Whether this very order was given before: one that is sent again hires nobody twice.
+    fn is_hired(&self, terms: &Terms) -> Result<bool, Failure> {
+        let Some(known) = self.market().desk().job(terms.id).filter(Job::was_funded) else {
+            return Ok(false);
+        };
+        let was = (known.terms.brief, known.terms.skill, known.terms.budget);
+        if was == (terms.brief, terms.skill, terms.budget) {
+            return Ok(true);
+        }
+        Err(Failure::misuse("another order has this name").hint("give this one a name of its own"))
+    }
+
+    /// Pays in what is missing of a budget, within the mandate.
+    async fn pay_in(&self, budget: Amount) -> Result<(), Failure> {
+        let free = self.market().desk().holding(self.cast.shopper.party()).free;
+        let missing = budget.checked_sub(free)?;
+        // What lies at the market already is spent under the mandate too.
+        self.may_spend(budget, missing)?;
+        if missing.is_positive() {
+            self.market().deposit(&self.buyer, missing).await?;
+        }
+        Ok(())
+    }
+
+    fn ask_person(
+        &self,
+        order: &HireOrder,
+        wanted: &Wanted,
+        within_ms: u64,
+    ) -> Result<Asked, Failure> {
+        if order.check.as_deref().is_some_and(|check| check != CheckKind::Juror.name()) {
+            return Err(Failure::misuse("a person's work is judged by a juror")
+                .hint("leave `--check` out: nobody can do it again and compare"));
+        }
+        let (words, inputs) = (&order.words, wanted.inputs.clone());
+        let name = order.name.as_bytes();
+        Ok(self.hiring().ask(words, inputs, wanted.budget, within_ms, name)?)
+    }
+
+    async fn hire_person(
+        &self,
+        order: &HireOrder,
+        wanted: Wanted,
+        within_ms: u64,
+    ) -> Result<HireStarted, Failure> {
+        let asked = self.ask_person(order, &wanted, within_ms)?;
+        let (id, plan) = (asked.terms.id, self.told_of_person(&asked, wanted.budget));
+        if !self.is_hired(&asked.terms)? {
+            self.pay_in(wanted.budget).await?;
+            self.hiring().open_asked(asked, wanted.files).await?;
+        }
+        Ok(self.started(id, plan))
+    }
+
+    fn told_of_person(&self, asked: &Asked, budget: Amount) -> HirePlan {
+        let work = PlannedWork {
+            service: Service::Answer.name().into(),
+            title: Service::Answer.title().into(),
+            count: 1,
+            from: None,
+        };
+        let terms = &asked.terms;
+        HirePlan {
+            works: vec![work],
+            foreman: false,
+            check: "by you, and by a juror if you object".into(),
+            confidence_ppm: 0,
+            check_cost: terms.checker_fee,
+            others: Vec::new(),
+            hidden: 0,
+            budget,
+            least: asked.least,
+            mandate_left: self.mandates.left(self.cast.shopper.party()).map(|left| left.lifetime),
+        }
+    }
+
+    /// The client's word on a person's work.
+    ///
+    /// # Errors
+    /// If there is no such job, or nothing to be said of it.
+    pub async fn say_of_job(&self, id: &str, accepts: bool) -> Result<JobReport, Failure> {
+        self.market().client_says(job_named(id)?, accepts).await?;
+        self.job_report(id)
+    }
+
+    /// Takes a job of this home's back before anybody is hired.
+    ///
+    /// # Errors
+    /// If there is none such, or somebody is hired already.
+    pub async fn cancel_job(&self, id: &str) -> Result<JobReport, Failure> {
+        let job = job_named(id)?;
+        let client = self.market().desk().read(|state| state.job(job).map(|j| j.terms.client));
+        let by = client.filter(|client| *client == self.cast.shopper.party());
+        let by = by.ok_or_else(|| Failure::misuse("the shopper has opened no such job"))?;
+        self.market().submit(Operation::Cancel { job, by }).await?;
+        self.job_report(id)
+    }
+
+    /// Takes money of the shopper's out of the market: so much, or all that is free.
+    ///
+    /// # Errors
+    /// If there is not so much, or the chain does not answer.
+    pub async fn withdraw(&self, amount: Option<&str>) -> Result<PaidBack, Failure> {
+        let asset = self.chain.token().asset;
+        let amount = amount.map(|text| positive(asset, text)).transpose()?;
+        let shopper = self.cast.shopper.party();
+        if amount.is_none() && self.market().desk().holding(shopper).free.is_zero() {
+            return Err(Failure::new("nothing of the shopper's is free at the market"));
+        }
+        self.market().withdraw_asked(Market::new_move(), shopper, amount).await
+    }
+
+    /// The market's offers that suit a text, or all.
+    ///
+    /// # Errors
+    /// If the search broke down.
+    pub async fn find_offers(&self, text: &str, skip: usize) -> Result<OffersFound, Failure> {
+        if let Err(failure) = self.market().wake().await {
+            tracing::warn!(error = failure.message, "the market's machines cannot work");
+        }
+        let (market, text) = (self.market().clone(), text.to_owned());
+        let search = move || market.found(&text, skip, web::PAGE_OFFERS);
+        tokio::task::spawn_blocking(search).await.map_err(Failure::new)
     }
 
     fn wanted(&self, order: &HireOrder) -> Result<Wanted, Failure> {
@@ -335,6 +468,13 @@ impl Assembly {
         }
         refused
     }
+}
+
+fn job_named(id: &str) -> Result<JobId, Failure> {
+    let short: String = id.chars().take(40).collect();
+    id.parse().map_err(|_| {
+        Failure::misuse(format!("there is no job `{short}`")).hint("`machina jobs` lists them")
+    })
 }
 
 /// A check by its name.

@@ -14,6 +14,7 @@ mod measure;
 mod metrics;
 mod notary;
 mod nowcast;
+pub mod person;
 pub mod publication;
 pub mod server;
 
@@ -33,6 +34,7 @@ mod square;
 mod stalls;
 mod tasks;
 mod vision;
+mod work;
 mod workplace;
 
 use std::str::FromStr as _;
@@ -68,6 +70,7 @@ use agents::Agents;
 use carrier::Carrier;
 use cast::Cast;
 use market::Market;
+pub use market::PaidBack;
 use measure::Measure;
 use metrics::Metrics;
 use money_chain::{open_chain, wallet_makers};
@@ -336,6 +339,10 @@ impl Assembly {
             clock: clock.clone(),
             model: place.model.clone(),
         });
+        if let Some(openai) = &openai {
+            let (openai, runtime) = (openai.clone(), tokio::runtime::Handle::current());
+            market.reads_meaning(Arc::new(move || runtime.block_on(openai.reader())));
+        }
         let stalls = Arc::new(Stalls::new(
             gate.clone(),
             cast.seller.party(),

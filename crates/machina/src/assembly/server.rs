@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-use super::{Assembly, api, metrics, vision};
+use super::{Assembly, api, metrics, person, vision};
 use crate::failure::Failure;
 use crate::home::Running;
 
@@ -47,6 +47,7 @@ pub struct Open {
     leave: watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
     assembly: Arc<Assembly>,
+    person: person::Person,
 }
 
 impl Doors {
@@ -79,7 +80,8 @@ impl Doors {
             let router = node.router().layer(RequestBodyTimeoutLayer::new(SLOWEST_BODY));
             servers.push(tokio::spawn(serve(listener, router, left)));
         }
-        Open { leave, servers, assembly }
+        let person = person::Person::of(&running.token, running.port);
+        Open { leave, servers, assembly, person }
     }
 }
 
@@ -87,6 +89,11 @@ impl Open {
     /// The economy inside.
     pub fn assembly(&self) -> &Arc<Assembly> {
         &self.assembly
+    }
+
+    /// The link by which this home's person gets to the pages that are for nobody else.
+    pub fn person_link(&self) -> String {
+        self.person.link(&format!("http://localhost:{}", self.assembly.place.port))
     }
 
     /// Lets open requests end, for a while, and takes the economy down.
@@ -122,7 +129,8 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
         .nest("/facilitator", payments::facilitator::router(assembly.facilitator.clone()))
         .merge(assembly.stalls.router())
         .merge(assembly.market().router(&running.token))
-        .nest("/api/v1", api::router(assembly.clone(), running.token.clone()));
+        .nest("/api/v1", api::router(assembly.clone(), running.token.clone()))
+        .merge(person::router(assembly, &running.token));
     if let Some(worker) = &assembly.vision {
         router = router.merge(vision::counter(assembly, worker.clone()));
     }

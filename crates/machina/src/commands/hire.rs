@@ -24,6 +24,9 @@ const RETURN_LOOKS: u32 = 60;
 
 pub async fn run(arguments: &Arguments, hire: &Hire) -> Result<(), Failure> {
     let order = order(hire)?;
+    if hire.human {
+        return ask_a_person(arguments, hire, order).await;
+    }
     let home = Home::find(arguments.home.clone())?;
     // If the economy runs already, the work is done there, and its pages show it live.
     if let Some(client) = Client::of(&home)? {
@@ -33,6 +36,24 @@ pub async fn run(arguments: &Arguments, hire: &Hire) -> Result<(), Failure> {
     let result = go(arguments, hire, &Access::Here(open.assembly().clone()), order).await;
     open.close().await;
     result
+}
+
+/// Asks a person, and waits for nobody: people answer when they can.
+async fn ask_a_person(arguments: &Arguments, hire: &Hire, order: HireOrder) -> Result<(), Failure> {
+    let Some(client) = Client::of(&Home::find(arguments.home.clone())?)? else {
+        return Err(Failure::new("people answer while an economy runs, and none does here")
+            .hint("start it with `machina up`, and ask again"));
+    };
+    let access = Access::Running(client);
+    let plan = access.plan_hire(&order).await?;
+    if hire.plan {
+        return super::print(arguments.json, &plan, || plan.text());
+    }
+    if !arguments.json {
+        super::say(&format!("{}\n{}", say::strong(&hire.words), plan.text()))?;
+    }
+    let started = access.hire(order).await?;
+    super::print(arguments.json, &started, || started.text())
 }
 
 async fn go(
@@ -93,7 +114,7 @@ async fn follow(access: &Access, job: &str, progress: &Progress) -> Result<JobRe
 /// # Errors
 /// Which file cannot be read, or what is too large.
 fn order(hire: &Hire) -> Result<HireOrder, Failure> {
-    if hire.files.is_empty() {
+    if hire.files.is_empty() && !hire.human {
         return Err(Failure::misuse(
             "no file was given: name the pictures or files that it is about",
         )
@@ -129,6 +150,7 @@ fn order(hire: &Hire) -> Result<HireOrder, Failure> {
         check: hire.check.clone(),
         confidence_ppm: hire.confidence.as_deref().map_or(Ok(0), share)?,
         name: home::entropy().iter().map(|byte| format!("{byte:02x}")).collect(),
+        person_within_ms: if hire.human { Some(span(&hire.within)?) } else { None },
     })
 }
 
@@ -151,8 +173,29 @@ fn read(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     Ok((name, body))
 }
 
+/// A span of time in milliseconds: `90s`, `30m`, `8h`, `2d`.
+pub fn span(text: &str) -> Result<u64, Failure> {
+    let text = text.trim();
+    let (digits, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
+    let unit = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => 0,
+    };
+    let count = digits.parse::<u64>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+    let span = count.and_then(|count| count.checked_mul(unit));
+    span.filter(|ms| (foreman::person::LEAST_MS..=foreman::person::MOST_MS).contains(ms))
+        .ok_or_else(|| {
+            let short: String = text.chars().take(40).collect();
+            Failure::misuse(format!("`{short}` is no time that a person can be given"))
+                .hint("write 90s, 30m, 8h or 2d: from ten seconds to 30 days")
+        })
+}
+
 /// A share of one, in millionths: `0.99`, `99%`. No float: digits that do not fit are an error.
-fn share(text: &str) -> Result<u32, Failure> {
+pub fn share(text: &str) -> Result<u32, Failure> {
     let wrong = || {
         Failure::misuse(format!(
             "`{}` is no share: write 0.99 or 99%",
@@ -175,6 +218,18 @@ fn share(text: &str) -> Result<u32, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_person_is_given_ten_seconds_to_thirty_days() {
+        for (text, ms) in [("10s", 10_000), ("30m", 1_800_000), ("30d", 2_592_000_000)] {
+            assert_eq!(span(text).ok(), Some(ms), "{text}");
+        }
+        for text in
+            ["", "s", "9s", "31d", "-1d", "+1d", "1.5h", "1w", "10", "1é", "99999999999999999999d"]
+        {
+            assert!(span(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_share_is_read_to_the_millionth_and_nothing_else_is() {

@@ -21,9 +21,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
         super::print(true, &info, String::new)?;
     } else {
         super::say(&format!(
-            "{}\nopen {} in a browser; Ctrl-C stops the economy\n",
+            "{}\nopen {} in a browser; Ctrl-C stops the economy\nwhat only you decide: {}\n",
             info.text(),
-            say::strong(&info.url)
+            say::strong(&info.url),
+            open.person_link()
         ))?;
     }
     told.await;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use money::{Amount, Timestamp};
+use money::{Amount, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Table;
@@ -25,6 +25,57 @@ pub struct HireOrder {
     pub confidence_ppm: u32,
     /// What the job is named after: the same order under the same name is one job.
     pub name: String,
+    /// A person is asked, who has so many milliseconds; without it machines are.
+    #[serde(default)]
+    pub person_within_ms: Option<u64>,
+}
+
+/// Offers that were looked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OffersFound {
+    /// By what: `meaning`, `words`, or `everything`.
+    pub by: String,
+    /// How many in all.
+    pub found: u64,
+    /// One page of them, best first.
+    pub offers: Vec<OfferFound>,
+}
+
+/// An offer that was found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfferFound {
+    /// Its name.
+    pub offer: String,
+    /// The kind of work, by name.
+    pub skill: String,
+    /// What that is, in words.
+    pub about: String,
+    /// Who works.
+    pub worker: String,
+    /// Its address.
+    pub address: Party,
+    /// What it works with, if it is told.
+    pub model: Option<String>,
+    /// What it asks where no round decides.
+    pub price: Amount,
+    /// How many jobs it has in hand.
+    pub busy: u32,
+    /// How many it takes at a time.
+    pub capacity: u32,
+    /// Pieces of evidence for its work.
+    pub passed: u32,
+    /// Pieces of evidence against it.
+    pub failed: u32,
+    /// How well it suits what was looked for, in millionths.
+    pub suits_ppm: u32,
+    /// What orders the list, in millionths.
+    pub score_ppm: u32,
+    /// The median time from an order to its end, in milliseconds.
+    pub takes_ms: Option<u64>,
+    /// Why it stands where it stands.
+    pub reasons: Vec<String>,
 }
 
 /// A file of an order.
@@ -49,7 +100,7 @@ pub struct HirePlan {
     pub foreman: bool,
     /// The check by name, with its size: `exact with 1 executor`.
     pub check: String,
-    /// How sure its verdict is, in millionths.
+    /// How sure its verdict is, in millionths; 0 if nobody can tell.
     pub confidence_ppm: u32,
     /// What the check of all of it costs if all goes well.
     pub check_cost: Amount,
@@ -89,6 +140,23 @@ pub struct HireStarted {
     pub job: String,
     /// What was planned.
     pub plan: HirePlan,
+    /// Its page.
+    #[serde(default)]
+    pub url: String,
+}
+
+impl HireStarted {
+    /// What a person is told who has asked another.
+    pub fn text(&self) -> String {
+        let id = &self.job;
+        format!(
+            "{}\n  {}\n  a person takes it under \"Yours\" of these pages (`machina up` prints the link)\n  \
+             machina jobs {id}            shows it, and its answer\n  \
+             machina jobs {id} --accept   says that it is as asked; without a word it counts as accepted\n",
+            say::strong("A person is asked."),
+            say::dim(&self.url),
+        )
+    }
 }
 
 /// A job and its tree.
@@ -237,13 +305,11 @@ impl HirePlan {
         if self.foreman {
             text.push_str("  a foreman plans, hires and puts the answers together\n");
         }
-        let _ = writeln!(
-            text,
-            "  checked: {}, sure to {}, for {} in all",
-            self.check,
-            percent(self.confidence_ppm),
-            self.check_cost
-        );
+        let sure = match self.confidence_ppm {
+            0 => String::new(),
+            ppm => format!(", sure to {}", percent(ppm)),
+        };
+        let _ = writeln!(text, "  checked: {}{sure}, for {} in all", self.check, self.check_cost);
         if self.hidden > 0 {
             let hidden = self.hidden;
             let _ = writeln!(

@@ -21,6 +21,7 @@ mod openai;
 mod outlook;
 mod page;
 mod pay;
+mod people;
 mod reckoning;
 mod report;
 mod retype;

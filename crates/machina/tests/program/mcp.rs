@@ -15,7 +15,7 @@ use payments::wire::PaymentRequired;
 use serde_json::{Value, json};
 use settlement::{SignedAuthorization, Token};
 
-use crate::support::{HTTP, Home, PATIENCE, Up, ask, line, minor, party, photograph};
+use crate::support::{HTTP, Home, PATIENCE, Up, ask, line, minor, party, photograph, until};
 
 /// An agent's side of `machina mcp`: lines of JSON-RPC. Dropped, the server is ended.
 struct Agent {
@@ -119,7 +119,9 @@ fn an_agent_discovers_quotes_and_pays_and_never_sees_a_key() {
     let listed = agent.ask("tools/list", json!({}));
     let names: Vec<_> = listed["tools"].as_array().expect("tools").iter().collect();
     let names: Vec<_> = names.iter().map(|t| t["name"].as_str().expect("a name")).collect();
-    assert_eq!(names, ["discover", "quote", "pay", "balance", "mandate"]);
+    let wallet = ["discover", "quote", "pay", "balance", "mandate"];
+    let market = ["offers", "hire", "job", "judge", "cancel", "withdraw"];
+    assert_eq!(names, [&wallet[..], &market[..]].concat());
 
     let found = agent.told("discover", json!({}));
     assert_eq!(found["offers"][0]["url"], up.counter());
@@ -175,6 +177,64 @@ fn a_wallet_whose_economy_sleeps_opens_it_for_a_call_only() {
     assert_eq!(agent.told("discover", json!({}))["offers"][0]["url"], up.counter());
     up.stop();
     agent.leave();
+}
+
+#[test]
+fn an_agent_finds_hires_waits_takes_back_and_takes_out_within_the_mandate() {
+    let home = Home::new();
+    let mut agent = Agent::of(&home);
+    let asleep = agent.refused("hire", json!({ "words": "what is it?", "budget": "0.02" }));
+    assert!(asleep.contains("does not run"), "{asleep}");
+    let up = home.up();
+    // By meaning where that model is cached, by words elsewhere: both find who sees.
+    let found = agent.told("offers", json!({ "query": "what does this photograph show?" }));
+    let sees = &found["offers"][0];
+    assert_eq!(sees["skill"], "vision/classify", "{found}");
+    assert!(sees["reasons"].as_array().is_some_and(|reasons| reasons.len() >= 2), "{found}");
+    assert!(["meaning", "words"].contains(&found["by"].as_str().unwrap()), "{found}");
+
+    let picture = STANDARD.encode(std::fs::read(photograph("coffee.png")).expect("a sample"));
+    let files = json!([{ "name": "coffee.png", "body_base64": picture }]);
+    let order = json!({ "words": "what is it?", "files": files, "budget": "0.02", "name": "one" });
+    let job = agent.told("hire", order.clone())["job"].clone();
+    let done = agent.told("job", json!({ "job": job, "wait_seconds": 50 }));
+    assert_eq!(done["stage"], "paid", "{done}");
+    assert_eq!(done["items"][0]["gist"], "espresso");
+
+    // A person is asked, and the question taken back before anybody comes.
+    let asked = json!({ "words": "Which cup is nicer?", "budget": "0.03", "human": true });
+    let question = agent.told("hire", asked)["job"].clone();
+    assert_eq!(agent.told("job", json!({ "job": question }))["stage"], "bidding");
+    assert_eq!(agent.told("cancel", json!({ "job": question }))["stage"], "given back");
+    let left = || minor(&home.json(&["books", "shopper"])[0]["mandate"]["lifetimeLeft"]);
+    until("all that was not needed is back", || left() == 1_000_000 - minor(&done["spent"]));
+    let none = agent.refused("withdraw", json!({}));
+    assert!(none.contains("nothing of the shopper's is free"), "{none}");
+    let pay_in = HTTP.post(up.url("/api/v1/market/deposit")).bearer_auth(home.token());
+    assert_eq!(ask(pay_in.json(&json!({ "amount": "0.05" }))).status, 200);
+    assert_eq!(minor(&agent.told("withdraw", json!({ "amount": "0.02" }))["amount"]), 20_000);
+    assert_eq!(minor(&agent.told("withdraw", json!({}))["amount"]), 30_000);
+
+    let mut large = order.clone();
+    (large["budget"], large["name"]) = ("0.5".into(), "two".into());
+    for (tool, arguments, said) in [
+        ("hire", large, "the mandate allows"),
+        ("hire", json!({ "words": "x", "budget": "0.02", "within": "1d" }), "for people"),
+        ("hire", json!({ "words": "x", "budget": "0.02", "key": "x" }), "does not take"),
+        ("hire", json!({ "words": "x", "budget": "0.02" }), "no file was given"),
+        ("hire", json!({ "words": " ", "budget": "0.02", "human": true }), "nothing is asked"),
+        ("hire", json!({ "words": "x", "budget": "0.001", "human": true }), "least that would do"),
+        ("hire", json!({ "words": "x", "budget": "1", "human": true, "within": "1s" }), "no time"),
+        ("job", json!({ "job": "../books" }), "no job's name"),
+        ("cancel", json!({ "job": job }), "stage"),
+        ("judge", json!({ "job": job, "accepts": true }), "no such job for a person"),
+        ("offers", json!({ "query": "x".repeat(401) }), "longer than"),
+    ] {
+        let why = agent.refused(tool, arguments);
+        assert!(why.contains(said), "{tool}: {why}");
+    }
+    agent.leave();
+    up.stop();
 }
 
 /// One call of `/mcp`, as a client without a session makes it.

@@ -18,6 +18,8 @@ pub enum Place {
     Economy,
     /// `/outlook`.
     Outlook,
+    /// `/mine` and what is below it.
+    Mine,
     /// None of them.
     Elsewhere,
 }
@@ -89,6 +91,7 @@ pub fn frame(title: &str, place: Place, live: Live<'_>, main: Markup) -> Markup 
                             (link("/market", "Market", place == Place::Market))
                             (link("/economy", "Economy", place == Place::Economy))
                             (link("/outlook", "Outlook", place == Place::Outlook))
+                            (link("/mine", "Yours", place == Place::Mine))
                         }
                         @if since.is_some() {
                             p #lamp data-state="wait" hidden { span.glow aria-hidden="true" {} span #lamp-says { "Connecting" } }

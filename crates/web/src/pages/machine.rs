@@ -35,7 +35,7 @@ fn skilled(skill: &SkillView) -> Markup {
             p.skill { strong { (plain(&skill.service, NAME)) } @if !skill.model.is_empty() { " " code { (plain(&skill.model, TITLE)) } } }
             p.asked { "asks " (money(skill.price)) }
             (record(&skill.record))
-            p.of { (count(skill.completed, "job", "jobs")) " passed and paid, " (money(skill.earned)) " earned" }
+            p.of { (count(skill.completed, "job", "jobs")) " passed and paid, " (money(skill.earned)) " earned" @if !skill.takes.is_empty() { ", half of them within " (plain(&skill.takes, NAME)) } }
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn page(page: &Page) -> Markup {
             section aria-labelledby="offers-head" {
                 header.head {
                     h2 #offers-head { "Offers" }
-                    p { (count(market.found, "offer", "offers")) @if !question.words.is_empty() { " for these words" } }
+                    p { (count(market.found, "offer", "offers")) @if !question.words.is_empty() { @if market.by_meaning { " for what you mean" } @else { " for these words" } } }
                 }
                 (search(question))
                 div #offers data-live { (offers(page)) }

@@ -7,6 +7,7 @@ pub mod job;
 pub mod jobs;
 pub mod machine;
 pub mod market;
+pub mod mine;
 pub mod outlook;
 pub mod square;
 pub mod trades;

@@ -34,6 +34,16 @@ pub enum Trouble {
     Broken,
 }
 
+/// That there is no such job, for pages that are served elsewhere within [`shield`](crate::shield).
+pub fn no_such_job() -> Response {
+    Trouble::NoSuchJob.into_response()
+}
+
+/// That the economy could not answer, likewise.
+pub fn broken() -> Response {
+    Trouble::Broken.into_response()
+}
+
 impl Trouble {
     /// The status, what happened, and what to do.
     fn told(self) -> (StatusCode, &'static str, &'static str) {

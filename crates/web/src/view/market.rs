@@ -20,6 +20,8 @@ pub struct MarketView {
     pub offers: Vec<MarketOfferView>,
     /// How many there are in all.
     pub found: u64,
+    /// Whether they were found by what the words mean; else by the words themselves.
+    pub by_meaning: bool,
     /// Jobs under way and the latest that ended, newest first.
     pub jobs: Vec<JobLineView>,
     /// The market in figures.
@@ -103,6 +105,8 @@ pub struct SkillView {
     pub completed: u64,
     /// What it earned by them.
     pub earned: Amount,
+    /// The median time of such a job from its order to its end, in words; empty before the first.
+    pub takes: String,
 }
 
 /// How far a job has come.

@@ -26,6 +26,9 @@ impl Workshop {
         checker: &Key,
         job: &Job,
     ) -> Option<Operation> {
+        if foreman::person::is_for_a_person(job) {
+            return None; // People judge that: super::people.
+        }
         let me = checker.party();
         let duty = duty(checker, job)?;
         if self.take_up(job.terms.id, me) {

@@ -82,6 +82,7 @@ pub fn router(market: &Arc<Market>, token: &str) -> Router {
         .route("/market/jobs", get(jobs))
         .route("/market/jobs/{job}", get(job))
         .route("/market/jobs/{job}/brief", get(brief))
+        .route("/market/jobs/{job}/brief/{digest}", get(brief_file))
         .route("/market/jobs/{job}/answer", get(answer))
         .route("/market/parties/{party}", get(party))
         .route("/market/operations", post(operations))
@@ -116,6 +117,8 @@ struct Page {
     limit: usize,
     /// A skill's name, as in `vision/classify`.
     skill: Option<String>,
+    /// What is looked for, in words.
+    like: Option<String>,
 }
 
 fn usual() -> usize {
@@ -135,6 +138,14 @@ async fn offers(State(doors): State<Doors>, Query(page): Query<Page>) -> Respons
         tracing::warn!(error = failure.message, "the market's machines cannot work");
     }
     let skill = page.skill.as_deref().map(|name| Skill::derive(&[name.as_bytes()]));
+    if let Some(text) = page.like {
+        let market = Arc::clone(&doors.market);
+        let search = move || market.found(&text, page.skip, page.limit.min(MAX_PAGE));
+        return match tokio::task::spawn_blocking(search).await {
+            Ok(found) => axum::Json(found).into_response(),
+            Err(error) => broken(error),
+        };
+    }
     let desk = doors.market.desk();
     let found = desk.offers(skill, page.skip, page.limit);
     let list: Vec<Value> =
@@ -341,6 +352,23 @@ async fn keep(State(doors): State<Doors>, request: Request) -> Response {
         Err(error) if error.can_retry() => broken(error),
         Err(error) => say(StatusCode::BAD_REQUEST, "refused", error),
     }
+}
+
+/// A file that the brief names: for whoever may read the brief.
+async fn brief_file(
+    State(doors): State<Doors>,
+    Path((job, digest)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let Ok(digest) = digest.parse::<Digest>() else {
+        return say(
+            StatusCode::BAD_REQUEST,
+            "no_digest",
+            "a digest is 0x and 64 hexadecimal digits",
+        );
+    };
+    read(&doors, &job, request, move |market, job, reader| market.brief_file(job, digest, reader))
+        .await
 }
 
 async fn brief(State(doors): State<Doors>, Path(job): Path<String>, request: Request) -> Response {

@@ -18,6 +18,8 @@ mod machines;
 mod models;
 mod money;
 mod payouts;
+mod people;
+mod search;
 mod signature;
 mod views;
 
@@ -43,7 +45,8 @@ use super::workplace::Vacancies;
 use crate::failure::Failure;
 use machines::Workshop;
 
-pub use money::Deposited;
+pub use money::{Deposited, PaidBack};
+pub use search::{By, Found, span};
 
 /// How long bids come in, and are opened, in milliseconds: machines in this process answer within
 /// some, those elsewhere within a few hundred.
@@ -100,6 +103,7 @@ pub struct Market {
     bounds: doors::Bounds,
     hires: Hires,
     labels: labelling::Names,
+    meanings: search::Meanings,
 }
 
 impl Market {
@@ -144,6 +148,7 @@ impl Market {
             bounds: doors::Bounds::default(),
             hires: Hires::default(),
             labels: labelling::Names::default(),
+            meanings: search::Meanings::default(),
         }))
     }
 
@@ -235,6 +240,7 @@ impl Market {
         tasks.push(self.follow_deposits());
         tasks.push(self.follow_desk());
         tasks.push(clerk::start(self));
+        tasks.push(self.follow_people());
         if self.desk.read(|state| state.checkers() > 0) {
             let market = Arc::clone(self);
             tasks.push(tokio::spawn(async move {

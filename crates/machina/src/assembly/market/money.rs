@@ -9,7 +9,7 @@ use ::money::{Amount, Party};
 use ledger::{Reference, State};
 use mandates::books::Line;
 use payments::payout::PaidOut;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Market;
@@ -32,7 +32,7 @@ pub struct Deposited {
 }
 
 /// Money that its owner has back.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaidBack {
     /// Whose.

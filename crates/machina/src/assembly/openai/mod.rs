@@ -220,6 +220,11 @@ impl Endpoints {
         chat.into_iter().chain(meaning).map(told).collect()
     }
 
+    /// The meaning machine, if its model is here; the first who asks loads it.
+    pub async fn reader(&self) -> Option<Arc<labour::MeaningWorker>> {
+        if self.meaning.is_here() { self.meaning.get().await.ok() } else { None }
+    }
+
     /// The doors.
     pub fn router(self: &Arc<Self>, gate: &Arc<Gate>) -> Router {
         let chat = {

@@ -1,7 +1,7 @@
 //! `machina mcp`: a wallet for an agent, as an MCP server on standard input and output.
 //!
-//! The agent gets tools to discover, ask for a price, pay, and see what is left. It pays as the
-//! shopper, under the mandate; keys and the running economy's token stay on this side. Standard
+//! The agent gets tools to discover, ask for a price, pay, hire at the labour market ([`market`]), and see
+//! what is left. It pays as the shopper, under the mandate; keys and the running economy's token stay on this side. Standard
 //! output carries MCP and nothing else.
 //!
 //! Each call finds the economy anew: it may start, stop or start again while an agent sits here.
@@ -10,6 +10,8 @@
 //!
 //! Bounds: a line by the transport (16 MiB), texts and bodies below, calls at once by [`AT_ONCE`];
 //! what a facilitator answers by [`MOST_FOUND`] and [`SEARCH_WAIT`].
+
+mod market;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,7 +52,8 @@ const SEARCH_WAIT: Duration = Duration::from_secs(10);
 
 const INSTRUCTIONS: &str = "A wallet under a mandate that its owner signed. Find what is for sale \
     with `discover`, ask for a price with `quote`, and buy with `pay`, which never pays more than \
-    `max` or than the mandate allows. `balance` and `mandate` show what is left. Amounts are in \
+    `max` or than the mandate allows. At the labour market `offers` finds who works for hire, `hire` opens a \
+    job whose work is checked before it is paid, and `job` tells its answer. `balance` and `mandate` show what is left. Amounts are in \
     whole dollars (`0.05`); in results `minor` counts the token's smallest unit.";
 
 pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -137,6 +140,7 @@ impl Wallet {
             Call::Discover(search) => self.discover(access, search).await.map(told),
             Call::Quote(order) => Ok(told(access.quote(order).await?)),
             Call::Pay(order) => Ok(paid(access.pay(order).await?)),
+            Call::Market(call) => call.act(access).await,
             Call::Balance => Ok(told(json!({ "books": shopper(access).await? }))),
             Call::Mandate => match shopper(access).await?.mandate {
                 Some(mandate) => Ok(told(mandate)),
@@ -213,6 +217,7 @@ enum Call {
     Pay(PayOrder),
     Balance,
     Mandate,
+    Market(market::Call),
 }
 
 #[derive(Deserialize)]
@@ -241,6 +246,9 @@ impl Call {
     /// # Errors
     /// Which argument is wrong, and how it should be.
     fn read(name: &str, arguments: Value) -> Result<Call, Failure> {
+        if let Some(call) = market::Call::read(name, &arguments) {
+            return call.map(Call::Market);
+        }
         match name {
             "discover" => {
                 let search: Discover = read(name, arguments)?;
@@ -269,7 +277,10 @@ impl Call {
                 "there is no tool `{}`",
                 other.chars().take(60).collect::<String>()
             ))
-            .hint("there are discover, quote, pay, balance and mandate")),
+            .hint(format!(
+                "there are discover, quote, pay, balance, mandate, {}",
+                market::NAMES.join(", ")
+            ))),
         }
     }
 }
@@ -416,7 +427,7 @@ fn tools() -> Vec<Tool> {
     });
     let mut priced = request.clone();
     priced["max"] = text("The most that it may cost, in dollars: \"0.05\".");
-    vec![
+    let mut tools = vec![
         tool(
             "discover",
             "What is for sale: the offers of this economy, and what a facilitator lists, best first.",
@@ -452,7 +463,9 @@ fn tools() -> Vec<Tool> {
             &[],
         )
         .with_annotations(seen()),
-    ]
+    ];
+    tools.extend(market::tools());
+    tools
 }
 
 fn tool(name: &'static str, does: &'static str, takes: Value, needs: &[&str]) -> Tool {
