@@ -205,7 +205,8 @@ fn pages_are_read_paragraphs_written_and_files_sorted_with_an_index_of_what_they
 
     let read = home.json(&["hire", "read this page", &page, "--budget", "0.05"]);
     assert_eq!(read["stage"], "paid", "{read}");
-    assert!(read["items"][0]["gist"].as_str().unwrap().to_lowercase().contains("let us"), "{read}");
+    assert_eq!(read["items"][0]["gist"], "Region-based segmentation");
+    assert!(read["prose"].as_str().unwrap().contains("\nLet us first determine markers"), "{read}");
 
     let asked = "sort these files and index what they say";
     let sorted = home.json(&["hire", asked, &page, &notes, "--budget", "0.08"]);
