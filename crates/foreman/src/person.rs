@@ -39,9 +39,9 @@ pub enum Word {
     Accepted,
     /// The client: it is not.
     Objected,
-    /// A juror's owner: the work is as asked.
+    /// A juror, as its owner finds: the work is as asked.
     Upheld,
-    /// A juror's owner: it is not.
+    /// A juror, as its owner finds: it is not.
     Dismissed,
 }
 

@@ -74,11 +74,15 @@ impl Town {
         let (job, offer) = (self.asked(within_ms).await, OfferId::from_u128(1));
         let body = b"This one.".to_vec();
         let report = Report::Digest(Digest::of(&body));
-        let media_type = "text/plain".into();
-        self.desk.keep(Document { author: WORKER, media_type, body }).await.expect("kept");
         self.submit(vec![
             Operation::Bid { job, offer, price: musd(10_000) },
             Operation::Accept { job, offer, by: CLIENT },
+        ])
+        .await;
+        // Who works hands in what it has done, whatever its money.
+        let media_type = "text/plain".into();
+        self.desk.keep(Document { author: WORKER, media_type, body }).await.expect("kept");
+        self.submit(vec![
             Operation::Submit { job, by: WORKER, delivery: Delivery::Open(report) },
             Operation::Draw { job, entropy: Digest::of(b"a later block") },
         ])
@@ -130,12 +134,12 @@ async fn only_who_handed_a_word_in_has_said_it_and_of_that_job_alone() {
     );
     let said = |word, by| person::said(&town.desk, job, word, by).expect("the desk is open");
     let (media_type, body) = ("application/json".to_owned(), Word::Accepted.document(job));
-    town.desk.keep(Document { author: WORKER, media_type, body }).await.expect("kept");
-    assert!(said(Word::Accepted, WORKER));
-    assert!(!said(Word::Accepted, CLIENT), "another's word is not the client's");
-    assert!(!said(Word::Objected, WORKER));
+    town.desk.keep(Document { author: CLIENT, media_type, body }).await.expect("kept");
+    assert!(said(Word::Accepted, CLIENT));
+    assert!(!said(Word::Accepted, WORKER), "another's word is not the worker's");
+    assert!(!said(Word::Objected, CLIENT));
     assert!(
-        !person::said(&town.desk, JobId::from_u128(0xAC), Word::Accepted, WORKER).expect("open")
+        !person::said(&town.desk, JobId::from_u128(0xAC), Word::Accepted, CLIENT).expect("open")
     );
 }
 

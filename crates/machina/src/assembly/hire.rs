@@ -451,6 +451,8 @@ impl Assembly {
             let id = MoveId::derive(&[b"hire/back", &job.as_u128().to_be_bytes()]);
             let party = self.cast.shopper.party();
             let amount = Amount::from_minor(asset, minor);
+            // A hire that counts on what is free must find it there.
+            let _turn = self.market().hires().turn.lock().await;
             match self.market().withdraw(id, party, amount).await {
                 Ok(paid) => {
                     let returned = self.market().hires().returned.lock();

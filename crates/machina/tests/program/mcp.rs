@@ -226,7 +226,7 @@ fn an_agent_finds_hires_waits_takes_back_and_takes_out_within_the_mandate() {
         ("hire", json!({ "words": "x", "budget": "0.001", "human": true }), "least that would do"),
         ("hire", json!({ "words": "x", "budget": "1", "human": true, "within": "1s" }), "no time"),
         ("job", json!({ "job": "../books" }), "no job's name"),
-        ("cancel", json!({ "job": job }), "stage"),
+        ("cancel", json!({ "job": job }), "cannot be done"),
         ("judge", json!({ "job": job, "accepts": true }), "no such job for a person"),
         ("offers", json!({ "query": "x".repeat(401) }), "longer than"),
     ] {

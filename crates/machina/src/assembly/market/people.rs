@@ -161,10 +161,11 @@ impl Market {
     /// If none of this home's jurors is asked about the job, or nobody objected.
     pub async fn juror_says(&self, id: JobId, upholds: bool) -> Result<(), Failure> {
         let job = self.job_for_a_person(id)?;
-        if self.juror_of(&job).is_none() || !self.is_disputed(&job).map_err(Failure::new)? {
+        let juror = self.juror_of(&job).map(Key::party);
+        let is_disputed = self.is_disputed(&job).map_err(Failure::new)?;
+        let Some(by) = juror.filter(|_| is_disputed) else {
             return Err(Failure::new("nobody asks for a verdict on this job here now"));
-        }
-        let by = self.parts.cast.barbara.party();
+        };
         self.keep_word(id, if upholds { Word::Upheld } else { Word::Dismissed }, by).await
     }
 
@@ -205,6 +206,13 @@ impl Market {
         self.parts.cast.checkers.iter().find(waits)
     }
 
+    /// The jurors of this home that sit on the job's panel.
+    fn jurors_of(&self, job: &Job) -> Vec<Party> {
+        let panel = job.panel().filter(|panel| panel.is_jury);
+        let seats = panel.into_iter().flat_map(|panel| &panel.seats);
+        seats.map(|seat| seat.checker).filter(|checker| self.checker(*checker).is_some()).collect()
+    }
+
     /// Whether the client has objected and not accepted since.
     ///
     /// # Errors
@@ -221,12 +229,15 @@ impl Market {
     pub fn heard(&self, job: &Job) -> Result<Heard, DeskError> {
         let (id, client) = (job.terms.id, job.terms.client);
         let said = |word, by| person::said(&self.desk, id, word, by);
-        let owner = self.parts.cast.barbara.party();
-        let judged = match (said(Word::Upheld, owner)?, said(Word::Dismissed, owner)?) {
-            (true, _) => Some(true),
-            (false, true) => Some(false),
-            (false, false) => None,
-        };
+        // It is said in the juror's name: who owns nothing at the market writes nothing there.
+        let mut judged = None;
+        for juror in self.jurors_of(job) {
+            if said(Word::Upheld, juror)? {
+                judged = Some(true);
+            } else if said(Word::Dismissed, juror)? {
+                judged = Some(false);
+            }
+        }
         let accepted = said(Word::Accepted, client)?;
         let objected = said(Word::Objected, client)?;
         Ok(Heard { answered: self.read_answer(id)?.is_some(), accepted, objected, judged })

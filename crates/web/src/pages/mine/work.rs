@@ -154,13 +154,18 @@ fn row(job: &AskView) -> Markup {
                 None => span class={ "thumb blank " (sign(job.stage)) } aria-hidden="true" {},
             }
             div.what {
-                a href={ "/mine/work/" (plain(&job.id, 32)) } { bdi { (plain(&job.words, TITLE)) } }
+                a href={ "/mine/work/" (plain(&job.id, 32)) } { bdi { (plain(&one_line(&job.words), TITLE)) } }
                 p.who { (name(&job.client)) @match &job.worker { Some(worker) => { " asked " (name(worker)) } None => { " asks" } } }
                 @if let Some(until) = job.until { p.when { (ends(job)) " " (moment(until)) } }
             }
             div.price { (money(job.pays)) (stage(job)) }
         }
     }
+}
+
+/// Line breaks are control characters to a page: here each is a space.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn stage(job: &AskView) -> Markup {
@@ -234,7 +239,7 @@ fn files(job: &AskView) -> Markup {
                 @for (place, file) in job.files.iter().enumerate() {
                     li {
                         @if file.is_picture {
-                            a href=(address(place)) { img src=(address(place)) alt={ "The picture " (plain(&file.name, TITLE)) } loading="lazy" decoding="async"; }
+                            img src=(address(place)) alt={ "The picture " (plain(&file.name, TITLE)) } loading="lazy" decoding="async";
                         }
                         p { a href=(address(place)) { bdi { (plain(&file.name, TITLE)) } } " " span.of { (plain(&file.media_type, NAME)) ", " (grouped(&file.bytes.to_string())) " bytes" } }
                     }
