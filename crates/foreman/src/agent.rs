@@ -232,7 +232,7 @@ impl Agent {
         if children.is_empty() && !self.can_be_worked_on(job.terms.id, &plan)? {
             return self.give_up(job).await;
         }
-        let deliveries = deliveries(&self.desk, &children)?;
+        let deliveries = deliveries(&self.desk, job.terms.id, &plan, &children)?;
         match plan.next(|skill, brief| deliveries.get(&(skill, brief)).map(Vec::as_slice)) {
             Step::Deliver(composite) => {
                 if job.open_children > 0 {
@@ -484,13 +484,23 @@ fn planned(desk: &Desk, job: JobId) -> Result<Result<Plan, String>, DeskError> {
     Ok(plan.map_err(|problem| problem.to_string()))
 }
 
-/// What these jobs delivered that passed its check: of equal work the first that was hired for. This is
-/// for the foreman, who paid for all of them, and for those who run the market.
+/// What these jobs delivered that passed its check: of equal work the first that was hired for; and the texts
+/// that the foreman of `job` reads itself. This is for the foreman, who paid for all of them, and for those who
+/// run the market.
 fn deliveries(
     desk: &Desk,
+    job: JobId,
+    plan: &Plan,
     children: &[Job],
 ) -> Result<BTreeMap<(Skill, Digest), Vec<u8>>, DeskError> {
     let mut found = BTreeMap::new();
+    for text in plan.texts() {
+        if desk.may_use(job, text)?
+            && let Some(document) = desk.document(text)?
+        {
+            found.insert((Service::Compose.skill(), text), document.body);
+        }
+    }
     for child in children.iter().filter(|child| child.stage == Stage::Completed) {
         let key = (child.terms.skill, child.terms.brief);
         if found.contains_key(&key) {
@@ -518,7 +528,7 @@ pub fn again(desk: &Desk, job: JobId) -> Result<Option<Vec<u8>>, DeskError> {
         Ok(plan) => plan,
         Err(why) => return Ok(Some(refused(why))),
     };
-    let deliveries = deliveries(desk, &desk.children(job))?;
+    let deliveries = deliveries(desk, job, &plan, &desk.children(job))?;
     let lookup = |skill, brief| deliveries.get(&(skill, brief)).map(Vec::as_slice);
     Ok(match plan.next(lookup) {
         Step::Deliver(composite) => Some(composite.to_json()),

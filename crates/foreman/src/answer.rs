@@ -37,6 +37,11 @@ pub enum Answer {
         /// Line by line.
         lines: Vec<String>,
     },
+    /// The one label that it was given.
+    Named {
+        /// The label.
+        label: String,
+    },
     /// What a language machine wrote.
     Text {
         /// All of it, on one line.
@@ -107,9 +112,21 @@ impl Answer {
                 Service::FileKind => kind(&value),
                 Service::Read => lines(&value),
                 Service::Write => text(&value),
-                Service::Answer | Service::Compose => None,
+                Service::Mean => vector(&value),
+                Service::LabelPictures
+                | Service::LabelFiles
+                | Service::Answer
+                | Service::Compose => None,
             })
             .unwrap_or(Answer::Unreadable)
+    }
+
+    /// What a text says by itself, line by line.
+    pub(crate) fn lines_of(text: &[u8]) -> Answer {
+        let Ok(text) = std::str::from_utf8(text) else { return Answer::Unreadable };
+        let lines = text.lines().map(|line| quoted::plain(line, LABEL));
+        let said = lines.filter(|line| !line.is_empty()).take(MOST_LINES);
+        Answer::Lines { lines: said.collect() }
     }
 
     /// The answer in a few words, without its file.
@@ -127,6 +144,7 @@ impl Answer {
             Answer::Lines { lines } => {
                 lines.first().cloned().unwrap_or_else(|| "no writing that could be read".into())
             }
+            Answer::Named { label } => label.clone(),
             Answer::Text { text } => text.clone(),
             Answer::Unreadable => "an answer that cannot be read".into(),
         }
@@ -156,6 +174,12 @@ fn lines(value: &Value) -> Option<Answer> {
         Some(quoted::plain(text, LABEL))
     };
     Some(Answer::Lines { lines: found.iter().take(MOST_LINES).filter_map(line).collect() })
+}
+
+/// A vector is for programs: people are told how long it is.
+fn vector(value: &Value) -> Option<Answer> {
+    let numbers = value.get("millionths")?.as_array()?.len();
+    Some(Answer::Text { text: format!("a vector of {numbers} numbers") })
 }
 
 /// What a person wrote: plain text, and not nothing.
@@ -196,6 +220,7 @@ impl Item {
             Answer::Lines { lines } => {
                 format!("{name} reads: {}.", quoted::quoted(&lines.join(" / "), PARAGRAPH))
             }
+            Answer::Named { label } => format!("{name} is named {label}."),
             Answer::Text { text } => format!("{name}: {}.", quoted::quoted(text, PARAGRAPH)),
             Answer::Unreadable => format!("{name} got an answer that cannot be read."),
         }

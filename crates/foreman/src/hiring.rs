@@ -10,15 +10,18 @@ use std::time::Duration;
 use market::desk::{Desk, DeskError, Document};
 use market::price::second_score;
 use market::{
-    Amount, BidState, Job, JobId, MILLION, Operation, Outcome, Party, Pricing, Refusal, Stage,
-    Terms,
+    Amount, BidState, Check, CheckKind, Digest, Draws, GoldKey, Job, JobId, MILLION, Operation,
+    Outcome, Party, Pricing, Refusal, Stage, Terms,
 };
 use money::Clock;
 use thiserror::Error;
 
 use crate::agent::{CHECK_MS, Heard, WORK_MS, WORTH, compose_ms, deliver_ms, heard, stake, tariff};
 use crate::budget::{NoQuote, Prices};
-use crate::checking::{CheckProblem, Chosen, Wish, check};
+use crate::checking::{
+    CheckProblem, Checked, Chosen, Labels, RATERS_MARK, TESTS_MARK, WINDOW_MS, Wish, check,
+};
+use crate::labelling::{Batch, MOST_ITEMS, Note};
 use crate::order::{Input, Order, OrderProblem};
 use crate::plan::Plan;
 use crate::pricing::{Known, prices};
@@ -41,6 +44,7 @@ pub struct Hiring {
     pub(crate) party: Party,
     pub(crate) clock: Arc<dyn Clock>,
     known: Known,
+    examiners: Vec<Party>,
 }
 
 /// A job, decided and not yet opened.
@@ -58,8 +62,65 @@ pub struct Prepared {
     pub least: Amount,
     /// What each service costs now at the cheapest offer that counts.
     pub prices: Prices,
-    /// The brief, where it is no file of the order.
-    brief: Option<Vec<u8>>,
+    /// Where all files are labelled in one job, how: then [`Prepared::mix_in`] comes before
+    /// [`Hiring::open`].
+    pub labelling: Option<Labelling>,
+    /// The brief, where it is no file of the order, and the client's note to it.
+    written: Vec<Vec<u8>>,
+}
+
+/// All files in one job, a label each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Labelling {
+    /// What is done with each item.
+    pub service: Service,
+    /// How many items of known labels are mixed in.
+    pub hidden: u32,
+}
+
+/// An item that its client mixes in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hidden {
+    /// It.
+    pub file: Attached,
+    /// What is right.
+    pub label: u16,
+}
+
+impl Prepared {
+    /// Mixes items of known labels among the files, in an order that follows from `secret` and nothing else,
+    /// and writes the brief. Under `gold` they are the hidden tests, and their key is the client's note.
+    pub fn mix_in(&mut self, hidden: &[Hidden], secret: Digest) {
+        let files =
+            self.order.inputs.iter().map(|input| (input.digest, Some(input.name.clone()), None));
+        let tests = hidden.iter().map(|it| (Digest::of(&it.file.body), None, Some(it.label)));
+        let mut items: Vec<(Digest, Option<String>, Option<u16>)> = files.chain(tests).collect();
+        let mut draws = Draws::new(&secret, "machina/foreman/mixed/1", self.terms.id);
+        for at in (1..items.len()).rev() {
+            let other = usize::try_from(draws.below(at as u128 + 1)).unwrap_or(at);
+            items.swap(at, other);
+        }
+        let answers = items.iter().zip(0..).filter_map(|((_, _, label), at)| Some((at, (*label)?)));
+        let salt = Digest::of(&[secret.as_bytes(), &b"key"[..]].concat());
+        let key = GoldKey { answers: answers.collect(), salt };
+        let is_gold = match &mut self.terms.check {
+            Check::Gold { key: sealed, .. } => {
+                *sealed = key.commitment();
+                true
+            }
+            _ => false,
+        };
+        let note = Note {
+            words: self.order.words.clone(),
+            names: items.iter().map(|(_, name, _)| name.clone()).collect(),
+            key: is_gold.then_some(key),
+        }
+        .to_json();
+        let items = items.into_iter().map(|(digest, ..)| digest).collect();
+        let brief = Batch { items, note: Some(Digest::of(&note)) }.to_json();
+        self.terms.brief = Digest::of(&brief);
+        self.written = vec![note, brief];
+    }
 }
 
 /// Why nobody is hired. Nothing was spent.
@@ -86,6 +147,9 @@ pub enum HireProblem {
     /// Nobody sells what the plan needs.
     #[error("nobody here sells `{}` now", .0.name())]
     NotForSale(Service),
+    /// Nobody examines hidden tests.
+    #[error("nobody here with a stake in the pool of checkers examines hidden tests")]
+    NoExaminer,
     /// The market refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -106,7 +170,12 @@ pub struct Attached {
 impl Hiring {
     /// Who hires at this desk, and whose offers it believes without having seen their work.
     pub fn new(desk: Desk, party: Party, clock: Arc<dyn Clock>, known: Known) -> Hiring {
-        Hiring { desk, party, clock, known }
+        Hiring { desk, party, clock, known, examiners: Vec::new() }
+    }
+
+    /// The same, with those of the pool whom it trusts to examine hidden tests.
+    pub fn with_examiners(self, examiners: Vec<Party>) -> Hiring {
+        Hiring { examiners, ..self }
     }
 
     /// The name of the job that this party opens under a name of its own. It begins with a mark, so that
@@ -147,30 +216,48 @@ impl Hiring {
         let plan = order.plan()?;
         let fee = self.checker_fee();
         let checkers = self.desk.read(market::State::checkers);
-        let chosen = check(wish, checkers, fee)?;
         let works = plan.works();
+        let alone = plan.alone();
+        let labels = self.labels(&plan, &sold);
+        let jobs = works.len() + usize::from(alone.is_none());
+        let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+        let work = Checked { jobs, labels: labels.map(|(_, labels)| labels) };
+        let chosen = check(wish, checkers, fee, work)?;
         let rules = self.desk.read(|state| state.rules().clone());
         let asset = budget.asset();
         let amount = |minor| Amount::from_minor(asset, minor);
-        let alone = plan.alone();
-        let (service, brief, written, pricing, time) = match &alone {
-            Some(work) => {
-                let pricing = Pricing::Auction { committed: false, bond: amount(0) };
-                (work.service, work.brief, None, pricing, deliver_ms(&rules))
+        let round = Pricing::Auction { committed: false, bond: amount(0) };
+        let many = labels.filter(|_| chosen.is_of_many());
+        let (service, brief, written, pricing, time) = match (many, &alone) {
+            // The brief is written when it is known what is mixed in.
+            (Some((service, _)), _) => {
+                (service, Digest::default(), Vec::new(), round, deliver_ms(&rules))
             }
-            None => {
+            (None, Some(work)) => (work.service, work.brief, Vec::new(), round, deliver_ms(&rules)),
+            (None, None) => {
                 let written = order.to_json();
-                let brief = market::Digest::of(&written);
-                (
-                    Service::Compose,
-                    brief,
-                    Some(written),
-                    Pricing::Quotes,
-                    compose_ms(&rules) + WORK_MS,
-                )
+                let brief = Digest::of(&written);
+                let time = compose_ms(&rules) + WORK_MS;
+                (Service::Compose, brief, vec![written], Pricing::Quotes, time)
             }
         };
-        let price = *sold.get(&service).ok_or(HireProblem::NotForSale(service))?;
+        let posted = *sold.get(&service).ok_or(HireProblem::NotForSale(service))?;
+        let labelling = many.and_then(|(service, labels)| {
+            let hidden = match chosen.plan.kind {
+                CheckKind::Gold => chosen.plan.size,
+                _ => labels.mixed_in(),
+            };
+            Some(Labelling { service: service.of_one()?, hidden })
+        });
+        let items =
+            many.zip(labelling).map_or(0, |((_, labels), mixed)| labels.items + mixed.hidden);
+        let price = match many {
+            Some((_, labels)) => labels.unit * i128::from(items),
+            None => posted,
+        };
+        // A rater labels them all.
+        let fee = if chosen.plan.kind == CheckKind::Peer { fee * i128::from(items) } else { fee };
+        let check = self.check_of(&chosen, self.job_id(name))?;
         let mut terms = Terms {
             id: self.job_id(name),
             client: self.party,
@@ -181,31 +268,73 @@ impl Hiring {
             worth: amount(budget.minor().saturating_mul(WORTH).min(market::MAX_MINOR)),
             quality: 0,
             pricing,
-            check: chosen.check,
+            check,
             audit: MILLION,
             checker_fee: amount(fee),
-            appeals: 0,
+            // Hidden tests are their client's, so jurors drawn by lot have the last word.
+            appeals: u8::from(matches!(check, Check::Gold { .. })),
             stake: amount(0),
             deliver_by: self.clock.now().plus(Duration::from_millis(time)),
             check_ms: CHECK_MS.max(rules.least_check_ms),
         };
         let tariff = self.desk.read(|state| tariff(state, &terms, USUAL_MARGIN_BPS));
-        let least =
-            tariff.least_budget(&works, &sold, tariff.reserve).map_err(|none| match none {
-                NoQuote::NotForSale(service) => HireProblem::NotForSale(service),
-                NoQuote::TooLittle { least } => self.too_little(budget, &works, least),
-            })?;
+        let least = match many {
+            Some(_) => tariff.least_share(price),
+            None => {
+                tariff.least_budget(&works, &sold, tariff.reserve).map_err(|none| match none {
+                    NoQuote::NotForSale(service) => HireProblem::NotForSale(service),
+                    NoQuote::TooLittle { least } => self.too_little(budget, &works, least),
+                })?
+            }
+        };
         if budget.minor() < least {
             return Err(self.too_little(budget, &works, least));
         }
         // A foreman dares no more than its price, however much there is to spend.
-        let dares = match alone {
-            Some(_) => price,
-            None => least.min(budget.minor() / 10),
+        let dares = match (alone, many) {
+            (Some(_), _) | (_, Some(_)) => price,
+            (None, None) => least.min(budget.minor() / 10),
         };
-        terms.stake = amount(stake(&chosen.check, fee, dares));
-        let (check, least) = (chosen, amount(least));
-        Ok(Prepared { order, plan, terms, check, least, prices: sold, brief: written })
+        terms.stake = amount(stake(&terms.check, fee, dares));
+        let (check, least, prices) = (chosen, amount(least), sold);
+        Ok(Prepared { order, plan, terms, check, least, prices, labelling, written })
+    }
+
+    /// The plan's work as one job of labels, if somebody sells that.
+    fn labels(&self, plan: &Plan, sold: &Prices) -> Option<(Service, Labels)> {
+        let service = plan.same_for_all()?.of_many()?;
+        // What stands in such an offer is for as many items as there may be.
+        let unit = (sold.get(&service)? + MOST_ITEMS as i128 - 1) / MOST_ITEMS as i128;
+        let items = u32::try_from(plan.order().inputs.len()).ok()?;
+        Some((service, Labels { items, unit }))
+    }
+
+    /// The terms of a check. The key to hidden tests comes with [`Prepared::mix_in`].
+    fn check_of(&self, chosen: &Chosen, job: JobId) -> Result<Check, HireProblem> {
+        let seats = chosen.seats();
+        Ok(match chosen.plan.kind {
+            CheckKind::Exact => Check::Exact { executors: seats },
+            CheckKind::Redundant => Check::Redundant { peers: seats },
+            CheckKind::Juror => Check::Juror { jurors: seats },
+            CheckKind::Optimistic => Check::Optimistic { window_ms: WINDOW_MS, executors: seats },
+            CheckKind::Peer => Check::Peer { raters: seats, pass_mark: RATERS_MARK },
+            CheckKind::Gold => {
+                let key = Digest::default();
+                let examiner = self.examiner(job).ok_or(HireProblem::NoExaminer)?;
+                Check::Gold { examiner, key, pass_mark: TESTS_MARK }
+            }
+        })
+    }
+
+    /// One of those whom this party trusts and who has a stake in the pool: by the job's name, so that none of
+    /// them has all the work.
+    fn examiner(&self, job: JobId) -> Option<Party> {
+        let able: Vec<Party> = self.desk.read(|state| {
+            let has_stake = |party: &&Party| state.holding(**party).stake.is_positive();
+            self.examiners.iter().filter(has_stake).copied().collect()
+        });
+        let at = usize::try_from(job.as_u128() % able.len().max(1) as u128).ok()?;
+        able.get(at).copied()
     }
 
     pub(crate) fn too_little(&self, budget: Amount, works: &[Service], least: i128) -> HireProblem {
@@ -226,20 +355,20 @@ impl Hiring {
         prepared: Prepared,
         files: Vec<Attached>,
     ) -> Result<JobId, HireProblem> {
-        self.open_job(prepared.terms, prepared.brief, files).await
+        self.open_job(prepared.terms, prepared.written, files).await
     }
 
     pub(crate) async fn open_job(
         &self,
         terms: Terms,
-        brief: Option<Vec<u8>>,
+        written: Vec<Vec<u8>>,
         files: Vec<Attached>,
     ) -> Result<JobId, HireProblem> {
         for file in files {
             let Attached { media_type, body } = file;
             self.desk.keep(Document { author: self.party, media_type, body }).await?;
         }
-        if let Some(body) = brief {
+        for body in written {
             let media_type = "application/json".into();
             self.desk.keep(Document { author: self.party, media_type, body }).await?;
         }

@@ -26,6 +26,8 @@ mod answer;
 pub mod budget;
 pub mod checking;
 pub mod hiring;
+mod index;
+pub mod labelling;
 mod order;
 pub mod person;
 mod plan;

@@ -13,6 +13,8 @@ use crate::service::Service;
 pub const MAX_INPUTS: usize = 20;
 /// The most bytes of a person's words.
 pub const MAX_WORDS: usize = 2_000;
+/// The most bytes of a text that a foreman reads itself.
+const MAX_TEXT: u64 = 256 << 10;
 /// The most bytes of a file's name; what is longer is cut where the order is made.
 const MAX_NAME: usize = 512;
 /// The most bytes of a media type.
@@ -166,6 +168,11 @@ impl Wishes {
 }
 
 impl Input {
+    /// Whether it is a short text, which a foreman reads itself.
+    pub(crate) fn is_text(&self) -> bool {
+        self.media_type.starts_with("text/") && self.bytes <= MAX_TEXT
+    }
+
     pub(crate) fn is_picture(&self) -> bool {
         matches!(self.media_type.as_str(), "image/jpeg" | "image/png" | "image/webp")
     }
@@ -175,8 +182,8 @@ impl Order {
     /// An order; names that are too long are cut. What foremen and people sell is no work that a plan
     /// is made of.
     pub fn new(words: &str, inputs: Vec<Input>, services: &[Service]) -> Order {
-        let is_planned = |s: &Service| !matches!(s, Service::Compose | Service::Answer);
-        let mut services: Vec<Service> = services.iter().copied().filter(is_planned).collect();
+        let mut services: Vec<Service> =
+            services.iter().copied().filter(|s| Service::HIRED.contains(s)).collect();
         services.sort_unstable();
         services.dedup();
         let inputs = inputs
@@ -245,25 +252,38 @@ impl Order {
         let wishes = Wishes::of(&self.words);
         let mut wanted = Vec::with_capacity(self.inputs.len());
         for input in &self.inputs {
-            let service = self.service_for(input, wishes)?;
+            let services = self.services_for(input, wishes)?;
             if input.bytes == 0 {
                 return Err(OrderProblem::Empty { name: input.name.clone() });
             }
-            if input.bytes > service.max_bytes() {
-                let (name, bytes) = (input.name.clone(), input.bytes);
-                let most = service.max_bytes();
-                return Err(OrderProblem::TooLarge { name, bytes, service, most });
+            for service in services.iter().copied() {
+                if input.bytes > service.max_bytes() {
+                    let (name, bytes) = (input.name.clone(), input.bytes);
+                    let most = service.max_bytes();
+                    return Err(OrderProblem::TooLarge { name, bytes, service, most });
+                }
             }
-            wanted.push(service);
+            wanted.push(services);
         }
         let sells = |service| self.services.contains(&service);
         // A paragraph that nobody writes is assembled in plain sentences: said in the answer.
         let writes = wishes.paragraph && sells(Service::Write);
-        Ok(Plan::new(self.clone(), wanted, writes))
+        // Sorted by kind, and with an index of what they say.
+        let indexes = wishes.kinds && wishes.reading;
+        Ok(Plan::new(self.clone(), wanted, writes, indexes))
     }
 
-    fn service_for(&self, input: &Input, wishes: Wishes) -> Result<Service, OrderProblem> {
+    /// What is done with a file, at least one thing.
+    fn services_for(&self, input: &Input, wishes: Wishes) -> Result<Vec<Service>, OrderProblem> {
         let sells = |service| self.services.contains(&service);
+        // To be sorted is for files of all kinds; what is written on pictures is read besides.
+        if wishes.kinds && wishes.reading && sells(Service::FileKind) {
+            let reads = input.is_picture() && sells(Service::Read);
+            return Ok([Service::FileKind]
+                .into_iter()
+                .chain(reads.then_some(Service::Read))
+                .collect());
+        }
         let wanted = match input.is_picture() {
             true if wishes.kinds && !wishes.reading && !wishes.pictures => Service::FileKind,
             // Reading is asked for, and somebody reads: else it is at least said what is shown.
@@ -276,7 +296,7 @@ impl Order {
             false => Service::FileKind,
         };
         if sells(wanted) {
-            Ok(wanted)
+            Ok(vec![wanted])
         } else {
             Err(OrderProblem::NotForSale { service: wanted, name: input.name.clone() })
         }

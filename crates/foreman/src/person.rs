@@ -184,6 +184,6 @@ impl Hiring {
         asked: Asked,
         files: Vec<Attached>,
     ) -> Result<JobId, HireProblem> {
-        self.open_job(asked.terms, Some(asked.order.to_json()), files).await
+        self.open_job(asked.terms, vec![asked.order.to_json()], files).await
     }
 }

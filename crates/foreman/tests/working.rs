@@ -389,7 +389,10 @@ async fn a_paragraph_is_written_last_and_checked_as_all_else() {
     let job = town.end(id).await;
     assert_eq!(job.stage, Stage::Completed);
     let told = town.answer(id);
-    assert_eq!((told.text.as_str(), told.written), ("Two things stand on a table.", true));
+    // What the writer left out is said after it.
+    let whole =
+        "Two things stand on a table. “cat.jpg” shows cat (90 %). “cup.jpg” shows cup (90 %).";
+    assert_eq!((told.text.as_str(), told.written), (whole, true));
     assert!(matches!(job.terms.check, Check::Exact { executors: 1 }));
     town.assert_sound();
 }

@@ -10,7 +10,7 @@
 //! file is looked at at a time; callers wait their turn, so whoever serves strangers bounds the queue
 //! in front.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -79,6 +79,35 @@ impl FileKind {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
+
+/// A kind that a file can be of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its short name, e.g. `python`.
+    pub name: String,
+    /// What it is, in words.
+    pub description: String,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// All kinds, by name: an answer's kind has its number in this order. Fetched if they are not here.
+///
+/// # Errors
+/// As [`fetch`]; [`LabourError::Labels`].
+pub fn kinds(cache: &Cache) -> Result<Vec<Kind>, LabourError> {
+    let model = fetch(cache, manifest("magika")?, &unwatched)?;
+    let kinds: BTreeMap<String, Known> = read_json(&model, 2)?;
+    let kind = |(name, known): (String, Known)| Kind {
+        description: known.description.unwrap_or_else(|| name.clone()),
+        media_type: known.mime_type.unwrap_or_else(|| OCTETS.to_owned()),
+        name,
+    };
+    Ok(kinds.into_iter().map(kind).collect())
+}
+
+/// The media type of what has none of its own.
+const OCTETS: &str = "application/octet-stream";
 
 /// A machine that tells kinds of file apart. Share it behind an `Arc`.
 pub struct FileKindWorker {
@@ -191,7 +220,7 @@ impl FileKindWorker {
             model: self.info.model.clone(),
             kind: kind.to_owned(),
             description: description.unwrap_or_else(|| kind.to_owned()),
-            media_type: mime_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
+            media_type: mime_type.unwrap_or_else(|| OCTETS.to_owned()),
             group: group.unwrap_or_else(|| "unknown".to_owned()),
             is_text,
             // Not negative and at most a million.

@@ -18,7 +18,10 @@
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{
+    DynamicImage, GenericImageView as _, ImageDecoder, ImageError, ImageFormat, ImageReader,
+    Limits, RgbImage,
+};
 use serde::Serialize;
 
 use crate::LabourError;
@@ -64,7 +67,45 @@ pub struct Picture {
     format: Format,
 }
 
+/// Another view of a picture: a part of it, perhaps mirrored. Shares are parts per thousand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// How much of each side is kept, at least 1.
+    pub keep: u16,
+    /// Where in the rest of the width it begins.
+    pub left: u16,
+    /// Where in the rest of the height it begins.
+    pub top: u16,
+    /// Whether left and right are exchanged.
+    pub mirrored: bool,
+}
+
 impl Picture {
+    /// Another view of it, as a file of this format.
+    ///
+    /// # Errors
+    /// [`LabourError::NotAPicture`] if it cannot be written so.
+    pub fn seen(&self, view: View, format: Format) -> Result<Vec<u8>, LabourError> {
+        let part = |side: u32, share: u16| side * u32::from(share.min(1_000)) / 1_000;
+        let (width, height) = (self.width(), self.height());
+        let (across, down) = (part(width, view.keep).max(1), part(height, view.keep).max(1));
+        let (left, top) = (part(width - across, view.left), part(height - down, view.top));
+        let mut seen = self.pixels.view(left, top, across, down).to_image();
+        if view.mirrored {
+            image::imageops::flip_horizontal_in_place(&mut seen);
+        }
+        let format = match format {
+            Format::Jpeg => ImageFormat::Jpeg,
+            Format::Png => ImageFormat::Png,
+            Format::Webp => ImageFormat::WebP,
+        };
+        let mut file = Cursor::new(Vec::new());
+        DynamicImage::from(seen)
+            .write_to(&mut file, format)
+            .map_err(|error| LabourError::NotAPicture { reason: error.to_string() })?;
+        Ok(file.into_inner())
+    }
+
     /// Pixels from left to right.
     pub fn width(&self) -> u32 {
         self.pixels.width()

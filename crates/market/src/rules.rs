@@ -35,6 +35,10 @@ pub const MAX_APPEALS: u8 = 3;
 /// The most labels in one report.
 pub const MAX_LABELS: usize = 4_096;
 
+/// How many labels one item may be given at most, whatever they mean: room for the 1,000 classes of
+/// ImageNet and for every kind of file that is told apart.
+pub const MAX_CHOICES: u16 = 1_024;
+
 /// The longest that a job may take from its opening to its delivery, in milliseconds: 90 days.
 pub const MAX_DURATION_MS: u64 = 90 * 86_400_000;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::checks::choose::Kind;
 use crate::id::{Digest, JobId, OfferId, Skill, hash};
 use crate::operation::OfferLimit;
-use crate::rules::MAX_LABELS;
+use crate::rules::{MAX_CHOICES, MAX_LABELS};
 
 /// What a worker sells: a kind of work, at a price that whoever orders gets at once.
 ///
@@ -259,8 +259,9 @@ pub struct Terms {
 pub enum Report {
     /// The digest of the canonical answer.
     Digest(Digest),
-    /// A label for each item, by its place among the possible ones.
-    Labels(Vec<u8>),
+    /// A label for each item, by its place among the possible ones: less than
+    /// [`MAX_CHOICES`](crate::MAX_CHOICES).
+    Labels(Vec<u16>),
     /// A juror's vote: whether the work is as asked.
     Vote(bool),
 }
@@ -269,18 +270,30 @@ impl Report {
     fn encode(&self) -> Vec<u8> {
         match self {
             Report::Digest(digest) => [&[0], digest.as_bytes().as_slice()].concat(),
-            Report::Labels(labels) => [&[1], labels.as_slice()].concat(),
+            Report::Labels(labels) => {
+                [1].into_iter().chain(labels.iter().flat_map(|label| label.to_be_bytes())).collect()
+            }
             Report::Vote(vote) => vec![2, u8::from(*vote)],
         }
     }
 
-    /// What is kept of it when its job has ended: of labels, the digest.
-    pub(crate) fn shortened(&self) -> Report {
+    /// The document that labels are: a JSON list of numbers without spaces. Of a digest the document is
+    /// somebody's own, and a vote has none.
+    pub fn document(&self) -> Option<Vec<u8>> {
         match self {
-            Report::Labels(_) => {
-                Report::Digest(Digest::new(hash("machina/market/ended/1", &[&self.encode()])))
+            Report::Labels(labels) => {
+                let labels: Vec<String> = labels.iter().map(u16::to_string).collect();
+                Some(format!("[{}]", labels.join(",")).into_bytes())
             }
-            Report::Digest(_) | Report::Vote(_) => self.clone(),
+            Report::Digest(_) | Report::Vote(_) => None,
+        }
+    }
+
+    /// What is kept of it when its job has ended: of labels, their document's digest.
+    pub(crate) fn shortened(&self) -> Report {
+        match self.document() {
+            Some(document) => Report::Digest(Digest::of(&document)),
+            None => self.clone(),
         }
     }
 
@@ -315,7 +328,10 @@ impl Report {
     /// Whether it is within its bounds.
     pub(crate) fn is_bounded(&self) -> bool {
         match self {
-            Report::Labels(labels) => labels.len() <= MAX_LABELS && !labels.is_empty(),
+            Report::Labels(labels) => {
+                let are_known = labels.iter().all(|label| *label < MAX_CHOICES);
+                are_known && labels.len() <= MAX_LABELS && !labels.is_empty()
+            }
             Report::Digest(_) | Report::Vote(_) => true,
         }
     }
@@ -336,7 +352,7 @@ pub enum Delivery {
 #[serde(deny_unknown_fields)]
 pub struct GoldKey {
     /// The items that are tests, ascending, each with its right label.
-    pub answers: Vec<(u32, u8)>,
+    pub answers: Vec<(u32, u16)>,
     /// Random bytes, so that nobody finds the key by trying.
     pub salt: Digest,
 }
@@ -347,7 +363,7 @@ impl GoldKey {
         let answers: Vec<u8> = self
             .answers
             .iter()
-            .flat_map(|(item, label)| item.to_be_bytes().into_iter().chain([*label]))
+            .flat_map(|(item, label)| item.to_be_bytes().into_iter().chain(label.to_be_bytes()))
             .collect();
         Digest::new(hash("machina/market/gold/1", &[&answers, self.salt.as_bytes()]))
     }

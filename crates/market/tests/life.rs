@@ -225,8 +225,8 @@ fn an_examiner_in_the_clients_pay_is_overruled_by_jurors() {
 
 #[test]
 fn labels_that_agree_beyond_chance_pass_and_constants_do_not() {
-    let truth: Vec<u8> = (0..12).map(|n| n % 3).collect();
-    let labels = |labels: &[u8]| Some(Report::Labels(labels.to_vec()));
+    let truth: Vec<u16> = (0..12).map(|n| n % 3).collect();
+    let labels = |labels: &[u16]| Some(Report::Labels(labels.to_vec()));
     for (delivered, stage) in [(truth.clone(), Stage::Completed), (vec![0; 12], Stage::Rejected)] {
         let mut town = Town::new();
         town.hire(Terms { check: Check::Peer { raters: 2, pass_mark: 300_000 }, ..terms(1) });

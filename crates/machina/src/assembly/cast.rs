@@ -203,7 +203,7 @@ impl Cast {
 }
 
 /// Machines that take jobs at the market. Their names are words: they stand in addresses.
-const WORKERS: [&str; 4] = ["lite1", "lite2", "filekind", "foreman"];
+const WORKERS: [&str; 7] = ["lite1", "lite2", "filekind", "reader", "writer", "meaning", "foreman"];
 
 /// How many machines check: a panel of three is drawn of those who have no part in a job.
 const CHECKERS: u8 = 5;

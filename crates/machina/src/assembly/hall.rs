@@ -13,7 +13,8 @@ use ::market::{
 };
 use ::money::{Amount, Timestamp};
 use bytes::Bytes;
-use foreman::{Answer, Composite, Order, Service};
+use foreman::labelling::{self, Batch, Note};
+use foreman::{Answer, Composite, Item, Order, Service};
 use tokio::sync::broadcast;
 use web::{
     AnswerView, BidView, CheckView, DrawnView, InputView, JobLineView, JobStageView, JobView,
@@ -142,6 +143,36 @@ impl Hall {
         Order::from_json(&self.brief(job)?.body).ok()
     }
 
+    /// The items of a labelling job of this home's, and what its client knows of them.
+    fn batch(&self, job: JobId) -> Option<(Batch, Note)> {
+        let batch = Batch::from_json(&self.brief(job)?.body)?;
+        let client = self.desk().job(job)?.terms.client;
+        let note = batch.note.filter(|note| self.desk().holds(*note, client).is_ok_and(|it| it))?;
+        let note = Note::from_json(&self.desk().document(note).ok()??.body)?;
+        (note.names.len() == batch.items.len()).then_some((batch, note))
+    }
+
+    /// What the client's own items of a labelling job were given, in the order in which they were looked at.
+    fn labelled(&self, job: JobId, service: Service, answer: &[u8]) -> Option<Vec<Item>> {
+        let (batch, note) = self.batch(job)?;
+        let labels = labelling::labels(answer)?;
+        let one = service.of_one()?;
+        let named = |label: u16| match self.market.labels().of(one, label) {
+            Some(label) => Answer::Named { label },
+            None if label == labelling::UNKNOWN => Answer::Unreadable,
+            None => Answer::Named { label: format!("label {label}") },
+        };
+        let items = batch.items.iter().zip(note.names).zip(labels);
+        let mut items: Vec<Item> = items
+            .filter_map(|((digest, name), label)| {
+                let (name, digest, answer) = (name?, *digest, named(label));
+                Some(Item { name, digest, service: one, answer })
+            })
+            .collect();
+        items.sort_by(|a, b| a.name.cmp(&b.name));
+        Some(items)
+    }
+
     /// What a job is called.
     fn title(&self, job: &Job) -> String {
         let service = Service::of(job.terms.skill);
@@ -149,6 +180,11 @@ impl Hall {
             && let Some(order) = self.order(job.terms.id)
         {
             return order.words;
+        }
+        if service.is_some_and(|service| service.of_one().is_some())
+            && let Some((_, note)) = self.batch(job.terms.id)
+        {
+            return note.words;
         }
         let order = job.terms.parent.and_then(|parent| self.order(parent));
         let input =
@@ -333,6 +369,17 @@ impl Hall {
             });
             return view.collect();
         }
+        if let Some((batch, note)) = self.batch(job.terms.id) {
+            let what = match Service::of(job.terms.skill) {
+                Some(Service::LabelPictures) => "a picture",
+                _ => "a file",
+            };
+            let own = batch.items.iter().zip(note.names).filter_map(|(digest, name)| {
+                let bytes = self.desk().document_len(*digest).ok()??;
+                Some(InputView { name: name?, media_type: what.into(), bytes })
+            });
+            return own.collect();
+        }
         let view = self.brief(job.terms.id).map(|brief| InputView {
             name: line.title.clone(),
             media_type: brief.media_type,
@@ -396,6 +443,11 @@ impl Hall {
             (Some(Service::Compose), Some(body)) => {
                 (Composite::from_json(&body).map(|composite| composite.text), Vec::new())
             }
+            (Some(service), Some(body)) if service.of_one().is_some() => {
+                let items = self.labelled(job.terms.id, service, &body).unwrap_or_default();
+                let told: Vec<String> = items.iter().map(Item::sentence).collect();
+                ((!told.is_empty()).then(|| told.join(" ")), Vec::new())
+            }
             (Some(service), Some(body)) => match Answer::read(service, &body) {
                 Answer::Labels { labels } => {
                     let labels = labels.into_iter().map(|label| AnswerView {
@@ -424,6 +476,9 @@ impl Hall {
         let body = self.answer(id)?;
         match Service::of(job.terms.skill)? {
             Service::Compose => Some((Composite::from_json(&body)?.items, None)),
+            service if service.of_one().is_some() => {
+                Some((self.labelled(id, service, &body)?, None))
+            }
             service => Some((Vec::new(), Some(Answer::read(service, &body)))),
         }
     }
@@ -559,7 +614,10 @@ fn about(check: &Check) -> String {
             "done again with the same model by {} drawn by lot; equal bytes pass",
             seats("executor", "executors")
         ),
-        Check::Gold { .. } => "hidden tasks with known answers were mixed in".into(),
+        Check::Gold { .. } => {
+            "items with known answers were mixed in; so many of them must be right, and jurors have the last word"
+                .into()
+        }
         Check::Redundant { .. } => {
             format!("done by {} too; a vote weighted by records decides", seats("other", "others"))
         }
@@ -570,7 +628,7 @@ fn about(check: &Check) -> String {
             "silence passes; a challenge with a bond calls executors drawn by lot".into()
         }
         Check::Juror { .. } => {
-            format!("looked at by {} drawn by lot, who vote", seats("juror", "jurors"))
+            format!("judged by {} drawn by lot, who vote", seats("juror", "jurors"))
         }
     }
 }

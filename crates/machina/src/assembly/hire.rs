@@ -58,6 +58,7 @@ impl Assembly {
     fn hiring(&self) -> Hiring {
         let desk = self.market().desk().clone();
         Hiring::new(desk, self.cast.shopper.party(), self.clock.clone(), self.market().known())
+            .with_examiners(self.market().examiners())
     }
 
     /// What would be done for an order, and for how much. Nothing is spent.
@@ -72,7 +73,7 @@ impl Assembly {
             return Ok(self.told_of_person(&asked, wanted.budget));
         }
         let prepared = self.prepare(order, &wanted).await?;
-        Ok(self.told(&prepared, wanted.budget, wanted.wish))
+        Ok(self.told(&prepared, wanted.budget))
     }
 
     /// Hires: pays in what is missing of the budget, opens the job and funds it. The same order under the
@@ -88,13 +89,23 @@ impl Assembly {
         if let Some(within_ms) = order.person_within_ms {
             return self.hire_person(&order, wanted, within_ms).await;
         }
-        let prepared = self.prepare(&order, &wanted).await?;
-        let plan = self.told(&prepared, wanted.budget, wanted.wish);
+        let mut prepared = self.prepare(&order, &wanted).await?;
+        let plan = self.told(&prepared, wanted.budget);
+        let mut files = wanted.files;
+        if let Some(labelling) = prepared.labelling {
+            // The same order under the same name hides the same.
+            let purpose = format!("hidden/{}", prepared.terms.id);
+            let secret = Digest::new(self.cast.shopper.secret_for(&purpose));
+            let formats = files.iter().filter_map(|it| labour::picture::format_of(&it.body).ok());
+            let hidden = self.market().hidden(labelling, secret, formats.collect()).await?;
+            prepared.mix_in(&hidden, secret);
+            files.extend(hidden.into_iter().map(|hidden| hidden.file));
+        }
         if self.is_hired(&prepared.terms)? {
             return Ok(self.started(prepared.terms.id, plan));
         }
         self.pay_in(wanted.budget).await?;
-        let job = self.hiring().open(prepared, wanted.files).await?;
+        let job = self.hiring().open(prepared, files).await?;
         Ok(self.started(job, plan))
     }
 
@@ -171,6 +182,8 @@ impl Assembly {
             check: "by you, and by a juror if you object".into(),
             confidence_ppm: 0,
             check_cost: terms.checker_fee,
+            others: Vec::new(),
+            hidden: 0,
             budget,
             least: asked.least,
             mandate_left: self.mandates.left(self.cast.shopper.party()).map(|left| left.lifetime),
@@ -265,7 +278,9 @@ impl Assembly {
             .services()
             .iter()
             .zip(inputs.iter().zip(&wanted.files))
-            .filter(|(service, _)| matches!(service, Service::Classify | Service::Read))
+            .filter(|(services, _)| {
+                services.iter().any(|it| matches!(it, Service::Classify | Service::Read))
+            })
             .map(|(_, (input, file))| (input.name.clone(), file.body.clone()))
             .collect();
         let looked = tokio::task::spawn_blocking(move || {
@@ -303,7 +318,7 @@ impl Assembly {
         Ok(())
     }
 
-    fn told(&self, prepared: &Prepared, budget: Amount, wish: Wish) -> HirePlan {
+    fn told(&self, prepared: &Prepared, budget: Amount) -> HirePlan {
         let mut counted: BTreeMap<Service, u64> = BTreeMap::new();
         for service in prepared.plan.works() {
             *counted.entry(service).or_default() += 1;
@@ -316,17 +331,18 @@ impl Assembly {
             from: prepared.prices.get(&service).map(|price| Amount::from_minor(asset, *price)),
         });
         let plan = &prepared.check.plan;
-        let size = match plan.size {
-            1 => "1 executor".into(),
-            n => format!("{n} executors"),
-        };
+        let cost = |minor| Amount::from_minor(asset, minor);
+        let others = prepared.check.others.iter();
+        let others = others.map(|it| format!("{} for {}", it.words(), cost(it.cost)));
         let shopper = self.cast.shopper.party();
         HirePlan {
             works: works.collect(),
-            foreman: prepared.plan.alone().is_none(),
-            check: format!("{} by {size}", plan.kind.name()),
-            confidence_ppm: ((plan.confidence * 1e6) as u32).max(wish.confidence_ppm),
-            check_cost: Amount::from_minor(budget.asset(), plan.cost),
+            foreman: prepared.plan.alone().is_none() && prepared.labelling.is_none(),
+            check: plan.words(),
+            confidence_ppm: (plan.confidence * 1e6) as u32,
+            check_cost: cost(plan.cost),
+            others: others.collect(),
+            hidden: prepared.labelling.map_or(0, |labelling| labelling.hidden),
             budget,
             least: prepared.least,
             mandate_left: self.mandates.left(shopper).map(|left| left.lifetime),
@@ -478,6 +494,7 @@ impl From<HireProblem> for Failure {
         let hint = match &problem {
             HireProblem::TooLittle { least, .. } => format!("give --budget {}", least.number()),
             HireProblem::Check(_) => "take another --check or a lower --confidence".into(),
+            HireProblem::NoExaminer => "take --check exact; `machina up` brings checkers".into(),
             HireProblem::Order(foreman::OrderProblem::NotForSale { .. })
             | HireProblem::NotForSale(_) => {
                 "`machina models --fetch` fetches what machines here need".into()
@@ -545,6 +562,13 @@ fn report(
             _ => None,
         },
     };
+    let text = view.work.as_ref().and_then(|work| work.text.clone());
+    let sentences: Vec<String> = items.iter().map(foreman::Item::sentence).collect();
+    let prose = match &alone {
+        Some(foreman::Answer::Lines { lines }) if lines.len() > 1 => Some(lines.join("\n")),
+        Some(_) => None,
+        None => text.clone().filter(|text| !items.is_empty() && *text != sentences.join(" ")),
+    };
     let mut told: Vec<JobItem> = items.iter().map(|i| item(i.name.clone(), &i.answer)).collect();
     told.extend(alone.map(|answer| item(line.title.clone(), &answer)));
     let tree = view
@@ -576,7 +600,8 @@ fn report(
             cost: view.check.cost,
             passed: view.check.verdict,
         },
-        text: view.work.as_ref().and_then(|work| work.text.clone()),
+        text,
+        prose,
         items: told,
         tree,
         money: view

@@ -148,7 +148,7 @@ fn order(hire: &Hire) -> Result<HireOrder, Failure> {
         files,
         budget: hire.budget.clone(),
         check: hire.check.clone(),
-        confidence_ppm: share(&hire.confidence)?,
+        confidence_ppm: hire.confidence.as_deref().map_or(Ok(0), share)?,
         name: home::entropy().iter().map(|byte| format!("{byte:02x}")).collect(),
         person_within_ms: if hire.human { Some(span(&hire.within)?) } else { None },
     })

@@ -21,7 +21,7 @@ pub struct HireOrder {
     /// The check, by name; without it the cheapest that is sure enough.
     #[serde(default)]
     pub check: Option<String>,
-    /// How sure the check must be, in millionths.
+    /// How sure the check must be, in millionths; 0 if nobody said.
     pub confidence_ppm: u32,
     /// What the job is named after: the same order under the same name is one job.
     pub name: String,
@@ -102,8 +102,14 @@ pub struct HirePlan {
     pub check: String,
     /// How sure its verdict is, in millionths; 0 if nobody can tell.
     pub confidence_ppm: u32,
-    /// What the check of one job costs if all goes well.
+    /// What the check of all of it costs if all goes well.
     pub check_cost: Amount,
+    /// Other checks that are as sure as was asked, and what each costs: they are dearer.
+    #[serde(default)]
+    pub others: Vec<String>,
+    /// How many items are hidden among the files, whose answers are known or which must differ from them.
+    #[serde(default)]
+    pub hidden: u32,
     /// The most that it may cost.
     pub budget: Amount,
     /// The least budget that would do.
@@ -181,6 +187,9 @@ pub struct JobReport {
     pub check: JobCheck,
     /// The answer for people, when it is there.
     pub text: Option<String>,
+    /// The same where it says more than file by file: a paragraph, an index, a page.
+    #[serde(default)]
+    pub prose: Option<String>,
     /// The answer file by file, or the one answer of a single piece of work.
     pub items: Vec<JobItem>,
     /// This job and those that it hired, in order and by depth.
@@ -300,11 +309,18 @@ impl HirePlan {
             0 => String::new(),
             ppm => format!(", sure to {}", percent(ppm)),
         };
-        let _ = writeln!(
-            text,
-            "  each is checked: {}{sure}, for {} a job",
-            self.check, self.check_cost
-        );
+        let _ = writeln!(text, "  checked: {}{sure}, for {} in all", self.check, self.check_cost);
+        if self.hidden > 0 {
+            let hidden = self.hidden;
+            let _ = writeln!(
+                text,
+                "  {hidden} more are mixed in whose answers are known, and paid for as yours"
+            );
+        }
+        if !self.others.is_empty() {
+            let others = self.others.join(", ");
+            let _ = writeln!(text, "  it is the cheapest that is so sure; as sure: {others}");
+        }
         let left = self
             .mandate_left
             .map_or_else(String::new, |left| format!("; the mandate leaves {left}"));
@@ -356,10 +372,9 @@ impl JobReport {
             }
             text.push_str(&table.text());
         }
-        if let Some(answer) = &self.text
-            && self.items.is_empty()
-        {
-            let _ = writeln!(text, "  {answer}");
+        let alone = self.text.as_ref().filter(|_| self.items.is_empty());
+        for line in self.prose.as_ref().or(alone).iter().flat_map(|answer| answer.lines()) {
+            let _ = writeln!(text, "  {line}");
         }
         text
     }

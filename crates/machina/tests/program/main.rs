@@ -6,6 +6,7 @@
 
 mod agents;
 mod apart;
+mod checks;
 mod commands;
 mod crash;
 mod demo;

@@ -7,7 +7,7 @@ use sha2::Digest as _;
 
 use crate::support::{Answer, HTTP, Home, Up, ask, line, minor, order, party, photograph, until};
 
-fn musd(minor: i128) -> Value {
+pub fn musd(minor: i128) -> Value {
     json!({ "asset": "MUSD/6", "minor": minor.to_string() })
 }
 
@@ -15,7 +15,7 @@ fn musd(minor: i128) -> Value {
 pub struct Client<'a> {
     up: &'a Up,
     token: String,
-    party: String,
+    pub party: String,
 }
 
 impl Client<'_> {
@@ -27,11 +27,11 @@ impl Client<'_> {
         ask(request.bearer_auth(&self.token).header("machina-party", &self.party))
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.request(HTTP.get(self.up.url(path)))
     }
 
-    fn post(&self, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.request(HTTP.post(self.up.url(path)).json(body))
     }
 
@@ -101,7 +101,7 @@ pub fn ended(up: &Up, id: &str) -> Value {
     job(up, id)
 }
 
-fn all_agrees(home: &Home) -> Value {
+pub fn all_agrees(home: &Home) -> Value {
     let mut economy = Value::Null;
     until("books and chain agree", || {
         economy = home.json(&["economy"]);

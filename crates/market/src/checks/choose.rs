@@ -93,9 +93,9 @@ pub struct Plan {
     pub confidence: f64,
 }
 
-impl fmt::Display for Plan {
-    /// For instance `redundant with 4 peers: costs 40, sure to 97.2 %`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Plan {
+    /// It in words, without what it costs: `redundant with 4 peers`.
+    pub fn words(&self) -> String {
         let (one, many) = match self.kind {
             Kind::Exact | Kind::Optimistic => ("executor", "executors"),
             Kind::Gold => ("hidden test", "hidden tests"),
@@ -104,8 +104,15 @@ impl fmt::Display for Plan {
             Kind::Juror => ("juror", "jurors"),
         };
         let noun = if self.size == 1 { one } else { many };
-        let (name, percent) = (self.kind.name(), self.confidence * 100.0);
-        write!(f, "{name} with {} {noun}: costs {}, sure to {percent:.1} %", self.size, self.cost)
+        format!("{} with {} {noun}", self.kind.name(), self.size)
+    }
+}
+
+impl fmt::Display for Plan {
+    /// For instance `redundant with 4 peers: costs 40, sure to 97.2 %`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = self.confidence * 100.0;
+        write!(f, "{}: costs {}, sure to {percent:.1} %", self.words(), self.cost)
     }
 }
 
@@ -188,7 +195,11 @@ pub enum Choice {
 
 /// Chooses a check for this confidence, from 0 to 1.
 pub fn choose(situation: &Situation, confidence: f64) -> Choice {
-    let plans = menu(situation);
+    cheapest(menu(situation), confidence)
+}
+
+/// Chooses among these plans, which may be of several ways to divide the same work.
+pub fn cheapest(plans: Vec<Plan>, confidence: f64) -> Choice {
     let cheaper =
         |a: &Plan, b: &Plan| a.cost.cmp(&b.cost).then(b.confidence.total_cmp(&a.confidence));
     let mut reaching: Vec<Plan> = Kind::ALL

@@ -12,7 +12,7 @@ use crate::rules::MILLION;
 use crate::terms::GoldKey;
 
 /// How many of the hidden tests are right. Tests beyond the delivered labels are wrong.
-pub fn score(labels: &[u8], key: &GoldKey) -> (u32, u32) {
+pub fn score(labels: &[u16], key: &GoldKey) -> (u32, u32) {
     let right = key
         .answers
         .iter()

@@ -20,7 +20,7 @@
 use std::collections::BTreeMap;
 
 use super::Tally;
-use crate::rules::{MAX_LABELS, MILLION};
+use crate::rules::{MAX_CHOICES, MAX_LABELS, MILLION};
 
 /// The most raters of one panel: with the worker, sixteen reports of at most
 /// [`MAX_LABELS`] labels, 2¹⁶ in all, whose 120 pairs are
@@ -34,13 +34,13 @@ const _: () = assert!((MAX_RATERS as usize + 1) * MAX_LABELS <= 1 << 16);
 /// of them did not label are left out; fewer than two give 0.
 ///
 /// Whole numbers only. Takes time linear in the items and in pairs of labels seen.
-pub fn agreement(left: &[u8], right: &[u8]) -> i64 {
+pub fn agreement(left: &[u16], right: &[u16]) -> i64 {
     let items = i64::try_from(left.len().min(right.len())).expect("reports are bounded");
     if items < 2 {
         return 0;
     }
-    let mut joint: BTreeMap<(u8, u8), i64> = BTreeMap::new();
-    let (mut lefts, mut rights): (BTreeMap<u8, i64>, BTreeMap<u8, i64>) = Default::default();
+    let mut joint: BTreeMap<(u16, u16), i64> = BTreeMap::new();
+    let (mut lefts, mut rights): (BTreeMap<u16, i64>, BTreeMap<u16, i64>) = Default::default();
     for (x, y) in left.iter().zip(right) {
         *joint.entry((*x, *y)).or_default() += 1;
         *lefts.entry(*x).or_default() += 1;
@@ -64,13 +64,16 @@ pub fn agreement(left: &[u8], right: &[u8]) -> i64 {
 /// permutes its labels, which correlated agreement pays like the truth.
 ///
 /// Takes time linear in the items, and no memory but three counts a label.
-pub fn same_label(left: &[u8], right: &[u8]) -> i64 {
+pub fn same_label(left: &[u16], right: &[u16]) -> i64 {
     let items = i64::try_from(left.len().min(right.len())).expect("reports are bounded");
-    let (mut both, mut lefts, mut rights) = ([0i64; 256], [0i64; 256], [0i64; 256]);
+    const CHOICES: usize = MAX_CHOICES as usize;
+    let (mut both, mut lefts, mut rights) = ([0i64; CHOICES], [0i64; CHOICES], [0i64; CHOICES]);
+    // Reports have no others.
+    let place = |label: u16| usize::from(label.min(MAX_CHOICES - 1));
     for (x, y) in left.iter().zip(right) {
-        lefts[usize::from(*x)] += 1;
-        rights[usize::from(*y)] += 1;
-        both[usize::from(*x)] += i64::from(x == y);
+        lefts[place(*x)] += 1;
+        rights[place(*y)] += 1;
+        both[place(*x)] += i64::from(x == y);
     }
     let (mut same, mut across) = (0, 0);
     for ((count, x), y) in both.into_iter().zip(lefts).zip(rights) {
@@ -95,7 +98,7 @@ fn beyond_chance(items: i64, same: i64, across: i64) -> i64 {
 /// The score of two raters by determinants: det(M₁) · det(M₂), where Mₕ counts the pairs of labels in
 /// half h of the items. At most 6 labels, so that the product fits whatever the counts; labels
 /// beyond are left out, and more than 6 choices give 0.
-pub fn determinant(left: &[u8], right: &[u8], choices: u8) -> i128 {
+pub fn determinant(left: &[u16], right: &[u16], choices: u16) -> i128 {
     let items = left.len().min(right.len());
     if !(2..=6).contains(&choices) || items < 2 {
         return 0;
@@ -136,8 +139,8 @@ fn bareiss(mut m: Vec<Vec<i128>>) -> i128 {
 
 /// Whether the worker's mean [`same_label`] agreement with the raters reaches the pass mark, in millionths. A
 /// rater was right, whatever the verdict, if its own mean agreement with all others does.
-pub fn tally(worker: &[u8], raters: &[&[u8]], pass_mark: u32) -> Tally {
-    let all: Vec<&[u8]> = std::iter::once(worker).chain(raters.iter().copied()).collect();
+pub fn tally(worker: &[u16], raters: &[&[u16]], pass_mark: u32) -> Tally {
+    let all: Vec<&[u16]> = std::iter::once(worker).chain(raters.iter().copied()).collect();
     let mut sums = vec![0i64; all.len()];
     for i in 0..all.len() {
         for j in i + 1..all.len() {
@@ -168,12 +171,16 @@ mod tests {
     use super::*;
     use crate::entropy::Draws;
 
-    fn labels(draws: &mut Draws, truth: &[u8], skill: u32) -> Vec<u8> {
+    fn labels(draws: &mut Draws, truth: &[u16], skill: u32) -> Vec<u16> {
         truth
             .iter()
             .map(
                 |label| {
-                    if draws.chance(skill) { *label } else { u8::try_from(draws.below(4)).unwrap() }
+                    if draws.chance(skill) {
+                        *label
+                    } else {
+                        u16::try_from(draws.below(4)).unwrap()
+                    }
                 },
             )
             .collect()
@@ -182,14 +189,14 @@ mod tests {
     #[test]
     fn the_truth_scores_and_noise_and_constants_do_not() {
         let mut draws = Draws::seeded(11);
-        let truth: Vec<u8> = (0..200).map(|_| u8::try_from(draws.below(4)).unwrap()).collect();
+        let truth: Vec<u16> = (0..200).map(|_| u16::try_from(draws.below(4)).unwrap()).collect();
         let (a, b) = (labels(&mut draws, &truth, 900_000), labels(&mut draws, &truth, 900_000));
         let noise = labels(&mut draws, &truth, 0);
         assert!(agreement(&a, &b) > 500_000, "{}", agreement(&a, &b));
         assert!(agreement(&a, &noise) < 200_000, "{}", agreement(&a, &noise));
         assert_eq!(agreement(&a, &[3; 200]), 0);
         // Permuted labels tell as much as the truth, and are not it.
-        let permuted: Vec<u8> = a.iter().map(|label| (label + 1) % 4).collect();
+        let permuted: Vec<u16> = a.iter().map(|label| (label + 1) % 4).collect();
         assert_eq!(agreement(&permuted, &b), agreement(&a, &b));
         assert!(same_label(&permuted, &b) <= 0 && same_label(&a, &b) > 500_000);
         assert_eq!(
@@ -217,8 +224,8 @@ mod tests {
         let mut draws = Draws::seeded(12);
         for _ in 0..500 {
             let length = usize::try_from(draws.below(40)).unwrap();
-            let mut any = || -> Vec<u8> {
-                (0..length).map(|_| u8::try_from(draws.below(3)).unwrap()).collect()
+            let mut any = || -> Vec<u16> {
+                (0..length).map(|_| u16::try_from(draws.below(3)).unwrap()).collect()
             };
             let score = agreement(&any(), &any());
             assert!((-1_000_000..=1_000_000).contains(&score), "{score}");

@@ -487,7 +487,8 @@ impl Desk {
             let job = state.job(job)?;
             match job.answer() {
                 Some(Report::Digest(digest)) => Some((*digest, job.worker?)),
-                _ => None,
+                Some(labels) => Some((Digest::of(&labels.document()?), job.worker?)),
+                None => None,
             }
         });
         let Some((digest, worker)) = told else { return Ok(None) };

@@ -117,29 +117,29 @@ pub fn machines(count: usize, draws: &mut Draws) -> Vec<Machine> {
 }
 
 /// How many answers one question has; answer 0 is right in 3 of 10.
-pub const ANSWERS: u8 = 10;
+pub const ANSWERS: u16 = 10;
 /// How many items a labelling job has, with how many labels; label 0 is right in 4 of 10.
 pub const ITEMS: usize = 40;
 /// How many labels an item may have.
-pub const LABELS: u8 = 4;
+pub const LABELS: u16 = 4;
 
 /// What is right in one job.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// The answer to its question.
-    pub answer: u8,
+    pub answer: u16,
     /// The labels of its items.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
 }
 
 impl Task {
     /// Any task.
     pub fn new(draws: &mut Draws) -> Task {
-        let mut any = |of: u8, often: u32| {
+        let mut any = |of: u16, often: u32| {
             if draws.chance(often) {
                 0
             } else {
-                1 + u8::try_from(draws.below(u128::from(of - 1))).expect("below a u8")
+                1 + u16::try_from(draws.below(u128::from(of - 1))).expect("below a u16")
             }
         };
         Task {
@@ -150,11 +150,11 @@ impl Task {
 
     /// What somebody reports who is right with chance `skill` in each, and else says another.
     pub fn found(&self, skill: u32, is_labels: bool, draws: &mut Draws) -> Report {
-        let mut say = |truth: u8, of: u8| {
+        let mut say = |truth: u16, of: u16| {
             if draws.chance(skill) {
                 truth
             } else {
-                let other = u8::try_from(draws.below(u128::from(of - 1))).expect("below a u8");
+                let other = u16::try_from(draws.below(u128::from(of - 1))).expect("below a u16");
                 (truth + 1 + other) % of
             }
         };
@@ -188,8 +188,8 @@ impl Task {
 }
 
 /// The report of one answer.
-pub fn answer(n: u8) -> Report {
-    Report::Digest(Digest::new([n; 32]))
+pub fn answer(n: u16) -> Report {
+    Report::Digest(Digest::of(&n.to_be_bytes()))
 }
 
 /// What a machine delivers.

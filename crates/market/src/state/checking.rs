@@ -368,8 +368,8 @@ impl State {
                     Report::Labels(labels) => labels.clone(),
                     Report::Digest(_) | Report::Vote(_) => Vec::new(),
                 };
-                let raters: Vec<Vec<u8>> = reports.iter().map(|report| labels(report)).collect();
-                let raters: Vec<&[u8]> = raters.iter().map(Vec::as_slice).collect();
+                let raters: Vec<Vec<u16>> = reports.iter().map(|report| labels(report)).collect();
+                let raters: Vec<&[u16]> = raters.iter().map(Vec::as_slice).collect();
                 peer::tally(&labels(answer), &raters, pass_mark)
             }
             Check::Gold { .. } | Check::Juror { .. } => {

@@ -386,11 +386,11 @@ impl Town {
         let bidder = self.market.offer(offer).map_or(party(WORKER), |(offer, _)| offer.worker);
         let report = |draws: &mut Draws| match draws.below(6) {
             0 => Report::Vote(draws.below(2) == 0),
-            1 => Report::Labels((0..12).map(|_| (draws.below(3)) as u8).collect()),
+            1 => Report::Labels((0..12).map(|_| draws.below(3) as u16).collect()),
             _ => match (chosen.panel().is_some_and(|p| p.is_jury), chosen.terms.check) {
                 (true, _) => Report::Vote(draws.below(3) > 0),
                 (_, Check::Gold { .. } | Check::Peer { .. }) => {
-                    Report::Labels((0..12).map(|n| (n % 3) as u8).collect())
+                    Report::Labels((0..12).map(|n| (n % 3) as u16).collect())
                 }
                 _ => answer(draws.below(2) as u8),
             },
@@ -554,7 +554,7 @@ pub fn said_by(job: &Job, checker: Party) -> Report {
     match (job.panel().is_some_and(|panel| panel.is_jury), job.terms.check) {
         (true, _) => Report::Vote(!dissent && !n.is_multiple_of(3)),
         (_, Check::Peer { .. }) => {
-            Report::Labels((0..12).map(|item| (item + n / 25) % 3).collect())
+            Report::Labels((0..12).map(|item| (item + u16::from(n) / 25) % 3).collect())
         }
         _ => answer(u8::from(dissent || n.is_multiple_of(4))),
     }

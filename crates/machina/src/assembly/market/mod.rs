@@ -15,7 +15,9 @@ mod clerk;
 mod counters;
 mod doors;
 mod feedback;
+pub mod labelling;
 mod machines;
+mod models;
 mod money;
 mod payouts;
 mod people;
@@ -53,6 +55,8 @@ pub use search::{By, Found, span};
 /// How long bids come in, and are opened, in milliseconds: machines in this process answer within
 /// some, those elsewhere within a few hundred.
 const ROUND_MS: u64 = 400;
+/// How long a verdict may be appealed against where it can be, in milliseconds: machines decide at once.
+const APPEAL_MS: u64 = 5_000;
 /// How long sealed reports may take to be opened, in milliseconds.
 const REPORT_MS: u64 = 15_000;
 /// How long entropy may take on a chain whose blocks are not made at once, in milliseconds.
@@ -106,6 +110,7 @@ pub struct Market {
     hires: Hires,
     /// When channels were last claimed because a payout was more than the market's cash.
     claimed_at: Mutex<Timestamp>,
+    labels: labelling::Names,
     meanings: search::Meanings,
     speech: feedback::Speech,
     awake: tokio::sync::watch::Sender<bool>,
@@ -123,6 +128,7 @@ impl Market {
             bid_ms: ROUND_MS,
             reveal_ms: ROUND_MS,
             report_ms: REPORT_MS,
+            appeal_ms: APPEAL_MS,
             entropy_ms: match &parts.mint {
                 Some(_) => standard.entropy_ms,
                 None => ENTROPY_ELSEWHERE_MS,
@@ -152,6 +158,7 @@ impl Market {
             bounds: doors::Bounds::default(),
             hires: Hires::default(),
             claimed_at: Mutex::default(),
+            labels: labelling::Names::default(),
             meanings: search::Meanings::default(),
             speech: feedback::Speech::default(),
             awake: tokio::sync::watch::Sender::new(false),
@@ -173,7 +180,49 @@ impl Market {
     pub fn model(&self, offer: OfferId) -> Option<String> {
         let machines = &self.workshop.get()?.machines;
         let machine = machines.iter().find(|machine| machine.offer.id == offer)?;
-        Some(machine.worker.describe().model.clone())
+        Some(machine.model.name.clone())
+    }
+
+    /// What labels are called.
+    pub fn labels(&self) -> &labelling::Names {
+        &self.labels
+    }
+
+    /// Who examines hidden tests for clients of this home.
+    pub fn examiners(&self) -> Vec<Party> {
+        self.parts.cast.checkers.iter().map(mandates::Key::party).collect()
+    }
+
+    /// Items of known labels for a client to hide among its own ([`labelling::hidden`]).
+    ///
+    /// # Errors
+    /// If so many could not be made.
+    pub async fn hidden(
+        self: &Arc<Self>,
+        wanted: foreman::hiring::Labelling,
+        secret: ::market::Digest,
+        formats: Vec<labour::picture::Format>,
+    ) -> Result<Vec<foreman::hiring::Hidden>, Failure> {
+        let market = Arc::clone(self);
+        let made = tokio::task::spawn_blocking(move || {
+            let models = market.workshop.get().map_or(&[][..], |it| it.models(wanted.service));
+            let workers = models.iter().map(|model| model.worker()).collect::<Result<Vec<_>, _>>();
+            let workers = workers.map_err(Failure::new)?;
+            let count = usize::try_from(wanted.hidden).unwrap_or_default();
+            labelling::hidden(market.labels(), wanted.service, &workers, count, secret, &formats)
+        });
+        let made = made.await.map_err(Failure::new)??;
+        if made.len() < usize::try_from(wanted.hidden).unwrap_or(usize::MAX) {
+            return Err(Failure::new(format!(
+                "{} items with known answers must be hidden among yours, and {} could be made here",
+                wanted.hidden,
+                made.len()
+            ))
+            .hint(
+                "`machina models --fetch` fetches the sample photographs; or take --check exact",
+            ));
+        }
+        Ok(made)
     }
 
     /// Who lives here: whose offers are believed before any of their work was seen.

@@ -14,6 +14,7 @@ use ::market::{
     Report, Stage,
 };
 use ::money::{Amount, Timestamp};
+use foreman::labelling::Batch;
 use foreman::person::{self, Heard, Word, is_for_a_person};
 use foreman::{Input, Order, Service};
 use mandates::Key;
@@ -307,7 +308,8 @@ impl Market {
         let Some(brief) = self.desk.brief(id, reader)? else { return Ok(None) };
         let is_named = Order::from_json(&brief.body)
             .is_ok_and(|order| order.inputs.iter().any(|input| input.digest == digest));
-        if is_named { self.client_file(id, digest) } else { Ok(None) }
+        let is_item = Batch::from_json(&brief.body).is_some_and(|it| it.items.contains(&digest));
+        if is_named || is_item { self.client_file(id, digest) } else { Ok(None) }
     }
 
     /// Has this home's jurors vote on people's work in time, and what the person earned paid out, until the
