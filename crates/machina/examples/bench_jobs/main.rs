@@ -149,9 +149,8 @@ async fn run(program: &Path, jobs: usize) {
     let market = Market::find(&mut own, &home.address).await;
 
     let lists = jobs.div_ceil(CELLS * LIST);
-    let cells: Vec<(Client, Worker)> = (0..CELLS)
-        .map(|cell| (Client::new(cell, &market), Worker::new(cell, &market)))
-        .collect();
+    let cells: Vec<(Client, Worker)> =
+        (0..CELLS).map(|cell| (Client::new(cell, &market), Worker::new(cell, &market))).collect();
     let checkers = Checkers::new(CELLS, &market);
     for (client, worker) in &cells {
         client.settle_in(&mut own, &home.token, (lists + WARMING) * LIST).await;
@@ -177,6 +176,8 @@ async fn run(program: &Path, jobs: usize) {
     let (after, memory) = home.taken();
     tell("jobs.market_cpu", (after - before) * 1e6 / done, "us");
     tell("jobs.people_cpu", (usage("self").0 - own_before) * 1e6 / done, "us");
+    // The old one may have been idle for too long.
+    own = Connection::to(&home.address).await;
     tell("jobs.blocks", (market.blocks(&mut own).await - blocks) as f64, "blocks");
     tell("jobs.memory", memory / 1e6, "MB");
     drop((lines, checkers));

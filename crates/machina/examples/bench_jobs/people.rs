@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolStruct as _;
-use market::{Check, CheckKind, Delivery, Digest, JobId, Offer, OfferId, Operation, Party, Report};
 use market::{Amount, Asset, Pricing, Skill, Terms, Timestamp};
+use market::{Check, CheckKind, Delivery, Digest, JobId, Offer, OfferId, Operation, Party, Report};
 use payments::channel::voucher::{Domain, deposit_nonce};
 use payments::channel::wire::{ChannelConfig, Deposit, DepositAuthorization, Payload};
 use payments::channel::wire::{Units, Voucher};
