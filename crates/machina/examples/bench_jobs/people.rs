@@ -29,7 +29,7 @@ const FEE: i128 = 100_000;
 const STAKE: i128 = 100;
 /// How many deposits a client has at the market before its first job: one that is answered may not be
 /// credited yet.
-const AHEAD: usize = 32;
+const AHEAD: usize = 20;
 /// What a checker pays in, in dollars and minor units.
 const POOL: (&str, u128) = ("1000", 1_000_000_000);
 /// How long a worker waits before it looks again whether a checker was drawn.
@@ -206,14 +206,14 @@ impl Client {
 }
 
 impl AtTheDoor {
-    /// Makes and signs all requests of a list of jobs.
-    pub fn prepare(&mut self, list: usize, count: usize) -> Order {
-        let (mut requests, mut operations) = (Vec::new(), Vec::new());
-        let mut jobs = Vec::new();
+    /// Orders a list of jobs, each paid in by a voucher.
+    pub async fn order(&mut self, list: usize, count: usize) -> Vec<JobId> {
+        let (connection, market) = (&mut self.connection, &self.market);
+        let (mut jobs, mut operations) = (Vec::new(), Vec::new());
         for number in 0..count {
+            connection.ask(&self.purse.next()).await.good();
             let brief = format!("job {} {list} {number}", self.cell);
-            requests.push(self.purse.next());
-            requests.push(self.market.keeping(&self.person, brief.as_bytes()));
+            let digest = market.keep(connection, &self.person, brief.as_bytes()).await;
             let id = JobId::derive(&[brief.as_bytes()]);
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             let now = u64::try_from(now.expect("after 1970").as_millis()).expect("not so late");
@@ -222,7 +222,7 @@ impl AtTheDoor {
                 client: self.person.party,
                 parent: None,
                 skill: skill(),
-                brief: Digest::of(brief.as_bytes()),
+                brief: digest.parse().expect("a digest"),
                 budget: musd(i128::try_from(BUDGET.1).expect("small")),
                 worth: musd(1_000_000),
                 quality: 0,
@@ -239,25 +239,9 @@ impl AtTheDoor {
             operations.push(plain(&Operation::Fund { job: id }));
             jobs.push(id);
         }
-        let opening = self.market.operating(&self.person, &operations);
-        Order { jobs, requests, opening }
+        market.operate(connection, &self.person, &operations).await;
+        jobs
     }
-
-    /// Orders a list of jobs, each paid in by a voucher.
-    pub async fn order(&mut self, order: Order) -> Vec<JobId> {
-        for request in &order.requests {
-            self.connection.ask(request).await.good();
-        }
-        self.market.done(&mut self.connection, &order.opening).await;
-        order.jobs
-    }
-}
-
-/// The requests of a list of jobs: a voucher and a brief for each, and what opens all of them.
-pub struct Order {
-    jobs: Vec<JobId>,
-    requests: Vec<Vec<u8>>,
-    opening: Vec<u8>,
 }
 
 /// Who works.

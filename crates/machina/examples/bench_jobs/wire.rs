@@ -127,11 +127,10 @@ pub struct Market {
 impl Market {
     pub async fn find(connection: &mut Connection, address: &str) -> Market {
         let rules = connection.get("/market/rules").await;
-        let party = rules["market"].as_str().and_then(|text| text.parse::<Party>().ok());
         Market {
             address: address.to_owned(),
             chain: rules["chain"].as_u64().expect("a chain's number"),
-            party: party.expect("an address").to_string(),
+            party: rules["market"].as_str().expect("an address").to_owned(),
         }
     }
 
@@ -170,31 +169,18 @@ impl Market {
 
     /// Hands in a list of operations, all of which must be done.
     pub async fn operate(&self, connection: &mut Connection, by: &Person, operations: &[Value]) {
-        self.done(connection, &self.operating(by, operations)).await;
-    }
-
-    /// The request that hands in a list of operations.
-    pub fn operating(&self, by: &Person, operations: &[Value]) -> Vec<u8> {
         let body = serde_json::to_vec(operations).expect("plain data");
-        self.signed(by, "POST", "/market/operations", &body)
-    }
-
-    /// Sends such a request, all of whose operations must be done.
-    pub async fn done(&self, connection: &mut Connection, request: &[u8]) {
-        let outcomes = connection.ask(request).await.json();
+        let request = self.signed(by, "POST", "/market/operations", &body);
+        let outcomes = connection.ask(&request).await.json();
         for outcome in outcomes.as_array().expect("a list") {
             assert_eq!(outcome["outcome"], "applied", "{outcome}");
         }
     }
 
-    /// The request that hands in a document.
-    pub fn keeping(&self, by: &Person, body: &[u8]) -> Vec<u8> {
-        self.signed(by, "POST", "/market/documents", body)
-    }
-
     /// Keeps a document, and tells its digest.
     pub async fn keep(&self, connection: &mut Connection, by: &Person, body: &[u8]) -> String {
-        let kept = connection.ask(&self.keeping(by, body)).await.json();
+        let request = self.signed(by, "POST", "/market/documents", body);
+        let kept = connection.ask(&request).await.json();
         kept["digest"].as_str().expect("a digest").to_owned()
     }
 
