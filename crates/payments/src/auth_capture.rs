@@ -47,6 +47,9 @@ pub struct EscrowTerms {
     /// Who alone moves it (`captureAuthorizer`): an address of the facilitator that the gate asks,
     /// as its `/supported` tells.
     pub operator: Address,
+    /// Whose signature has the operator capture and void (`receiverAuthorizer`); needed where the
+    /// operator is elsewhere, and then a key of [`crate::GateChannels::keys`]. Zero for nobody's.
+    pub receiver_authorizer: Address,
     /// Who gets the operator's fees (`feeRecipient`); zero for whom the operator names.
     pub fee_recipient: Address,
     /// The least fee of a capture, in hundredths of a percent of it.
@@ -67,6 +70,7 @@ impl EscrowTerms {
         EscrowTerms {
             flow: PaymentFlow::Escrow,
             operator,
+            receiver_authorizer: Address::ZERO,
             fee_recipient: Address::ZERO,
             min_fee_bps: 0,
             max_fee_bps: 0,
@@ -79,6 +83,10 @@ impl EscrowTerms {
     /// What stays the same in each quote.
     pub(crate) fn write(&self, extra: &mut Map<String, Value>) {
         extra.insert("captureAuthorizer".into(), self.operator.to_string().into());
+        if !self.receiver_authorizer.is_zero() {
+            let authorizer = self.receiver_authorizer.to_string();
+            extra.insert("receiverAuthorizer".into(), authorizer.into());
+        }
         extra.insert("feeRecipient".into(), self.fee_recipient.to_string().into());
         extra.insert("minFeeBps".into(), self.min_fee_bps.into());
         extra.insert("maxFeeBps".into(), self.max_fee_bps.into());

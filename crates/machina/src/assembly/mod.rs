@@ -210,7 +210,11 @@ impl Assembly {
         let metrics = Metrics::new(cast.sellers().map(Key::party).map(|seller| {
             [Line::Sales, Line::Cash, Line::Escrow].map(|line| line.of(seller, asset))
         }));
-        let carrier = Carrier::of(&place, facilitator.clone(), chain.sender(), http.clone())?;
+        let carrier = {
+            let (own, sender, chain_id) =
+                (facilitator.clone(), chain.sender(), chain.token().chain_id);
+            Carrier::of(&place, own, sender, chain_id, http.clone()).await?
+        };
         let classify = {
             let (registry, mandates) = (registry.clone(), mandates.clone());
             let seller = cast.vision.party();

@@ -231,8 +231,20 @@ fn a_failure_is_json_where_json_was_asked_for() {
 fn the_help_is_what_was_reviewed() {
     let mut all = String::new();
     for command in [
-        "", "up", "demo", "pay", "channels", "sell", "mcp", "books", "economy", "models", "info",
-        "fund", "grant",
+        "",
+        "up",
+        "demo",
+        "pay",
+        "channels",
+        "sell",
+        "mcp",
+        "books",
+        "economy",
+        "models",
+        "info",
+        "fund",
+        "grant",
+        "approvals",
     ] {
         let mut help = program();
         help.env("COLUMNS", "100");

@@ -3,7 +3,10 @@
 
 use std::process::Command;
 
-use crate::support::{Home, Running, Said, Up, line, minor, party, run};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::support::{HTTP, Home, Running, Said, Up, ask, line, minor, party, run, until};
 
 /// A home whose chain is another one's.
 struct Guest {
@@ -74,6 +77,83 @@ fn a_home_on_another_node_trades_there_once_it_has_money() {
     assert!(said.contains("Left of the mandate: 0.88 MUSD"), "{said}");
     assert_eq!(host.on_chain(shopper), 380_000);
     up.stop();
+    host.stop();
+}
+
+/// What a request without a payment is answered.
+fn quoted(request: reqwest::RequestBuilder) -> serde_json::Value {
+    let answer = ask(request);
+    assert_eq!(answer.status, 402, "{answer}");
+    let header = answer.headers["payment-required"].to_str().expect("base64");
+    serde_json::from_slice(&STANDARD.decode(header).expect("base64")).expect("JSON")
+}
+
+#[test]
+fn what_another_facilitator_lists_is_sold_through_it_in_every_way() {
+    let host_home = Home::new();
+    let host = host_home.up();
+    let guest = Guest::of(&host);
+    let facilitator = host.url("/facilitator");
+    let seller = Up::start(guest.command(&["--facilitator", &facilitator, "--json", "up"]));
+    let listed = host.get("/facilitator/supported").json();
+    let told = |scheme: &str, member: &str| {
+        let kinds = listed["kinds"].as_array().expect("kinds").iter();
+        let mut kinds = kinds.filter(|kind| kind["scheme"] == scheme);
+        kinds.next().expect("it is listed")["extra"][member]
+            .as_str()
+            .expect("an address")
+            .to_owned()
+    };
+    let picture = crate::support::at_photograph("coffee.png");
+    let quote = quoted(HTTP.post(seller.counter()).body("x"));
+    let ways = quote["accepts"].as_array().expect("ways").iter();
+    let escrow = ways.clone().find(|way| way["scheme"] == "auth-capture").expect("an escrow");
+    assert_eq!(escrow["extra"]["captureAuthorizer"], told("auth-capture", "captureAuthorizer"));
+    assert_eq!(escrow["extra"]["receiverAuthorizer"], party(&seller.info, "vision"));
+
+    // The operator elsewhere captures at the seller's signed word.
+    let order = ["pay", &seller.counter(), "-d", &picture, "--scheme", "auth-capture"];
+    let paid = host_home.json(&order);
+    assert_eq!((&paid["status"], minor(&paid["paid"]["amount"])), (&200.into(), 10_000), "{paid}");
+    // Work that fails costs nothing: the word is then to give all back.
+    let nothing = ["pay", &seller.counter(), "-d", "no picture", "--scheme", "auth-capture"];
+    let why = host_home.run(&nothing).refused();
+    assert!(why.contains("nothing was paid"), "{why}");
+
+    // Up to a most, settled for what passed.
+    let stall = serde_json::json!({
+        "name": "bytes", "to": host.url(""), "per": "kB", "price": "0.01", "most": "0.05",
+    });
+    let opened = HTTP.post(seller.url("/api/v1/stalls")).bearer_auth(guest.home.token());
+    let opened = ask(opened.json(&stall));
+    assert_eq!(opened.status, 200, "{opened}");
+    let url = seller.url("/s/bytes/healthz");
+    let quote = quoted(HTTP.get(&url));
+    let mut ways = quote["accepts"].as_array().expect("ways").iter();
+    let upto = ways.find(|way| way["scheme"] == "upto").expect("up to a most");
+    assert_eq!(upto["extra"]["facilitatorAddress"], told("upto", "facilitatorAddress"));
+    let paid = host_home.json(&["pay", &url, "--scheme", "upto"]);
+    assert_eq!(paid["status"], 200, "{paid}");
+    let charged = minor(&paid["paid"]["amount"]);
+    assert!(charged > 0 && charged < 50_000, "{paid}");
+
+    until("both homes' books are equal to the chain", || {
+        [&host_home, &guest.home]
+            .iter()
+            .all(|home| home.json(&["economy"])["books"]["state"] == "equal")
+    });
+    let sold = |name: &str| line(&guest.home.json(&["books", name])[0], "cash");
+    assert_eq!((sold("vision"), sold("seller")), (10_000, charged));
+    seller.stop();
+
+    // One that is away is told, and what needs no word of it is still offered.
+    let silent = "http://127.0.0.1:1/facilitator";
+    let seller = Up::start(guest.command(&["--facilitator", silent, "--json", "up"]));
+    let quote = quoted(HTTP.post(seller.counter()).body("x"));
+    let ways = quote["accepts"].as_array().expect("ways").iter();
+    let schemes: Vec<_> = ways.map(|way| way["scheme"].as_str().expect("a scheme")).collect();
+    assert_eq!(schemes, ["exact", "exact", "batch-settlement"]);
+    seller.stop();
     host.stop();
 }
 

@@ -6,6 +6,7 @@
 
 mod agents;
 mod apart;
+mod approvals;
 mod checks;
 mod commands;
 mod crash;

@@ -177,6 +177,20 @@ impl Lifecycle {
         }
     }
 
+    /// The same with the word of the seller's side, for an operator who does not know the seller:
+    /// `payload` is the payment, in which the payer tells what its salt was made of.
+    pub(crate) fn authorized(
+        mut self,
+        payload: &Value,
+        chain_id: u64,
+        sign: impl FnOnce(B256) -> Bytes,
+    ) -> Lifecycle {
+        let nonce = payload.get("saltNonce").and_then(Value::as_str);
+        self.salt_nonce = nonce.and_then(|text| word(text).ok());
+        self.signature = Some(sign(self.signing_hash(chain_id)));
+        self
+    }
+
     /// Whether a key signed it whom the payer named when it signed the payment. A policy, which the
     /// operator would have to ask, is named by none that is taken here.
     pub fn is_authorized(&self, authorizer: Address, chain_id: u64) -> bool {

@@ -8,10 +8,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Facilitator, FacilitatorError};
-use crate::wire::{self, PaymentPayload, PaymentRequirements, SettleResponse, VerifyResponse};
+use crate::wire::{
+    self, PaymentPayload, PaymentRequirements, SettleResponse, Supported, VerifyResponse,
+};
 
 /// The largest answer of another facilitator that is read, in bytes.
 const MAX_ANSWER: usize = 128 * 1024;
+/// How long it may take to check or settle a payment.
+const SETTLING: Duration = Duration::from_secs(60);
+/// How long it may take to tell what it settles.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Somebody else's facilitator, over HTTP.
 pub struct RemoteFacilitator {
@@ -23,6 +29,15 @@ impl RemoteFacilitator {
     /// A facilitator at this address, asked with a bound on each answer.
     pub fn new(base: reqwest::Url, http: reqwest::Client) -> RemoteFacilitator {
         RemoteFacilitator { base, http }
+    }
+
+    /// What it settles, by its own word (`/supported`).
+    ///
+    /// # Errors
+    /// If it does not answer within ten seconds, or not so that it can be understood.
+    pub async fn supported(&self) -> Result<Supported, FacilitatorError> {
+        let url = format!("{}/supported", self.base.as_str().trim_end_matches('/'));
+        self.read(self.http.get(url).timeout(LOOK)).await
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -38,24 +53,24 @@ impl RemoteFacilitator {
             payment_payload: &'a PaymentPayload,
             payment_requirements: &'a PaymentRequirements,
         }
-        let wrong = |cause: String| FacilitatorError {
-            endpoint: self.base.host_str().unwrap_or("?").to_string(),
-            cause,
-        };
         let url = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
         let body = Request {
             x402_version: wire::VERSION,
             payment_payload: payment,
             payment_requirements: requirements,
         };
-        let answer = self
-            .http
-            .post(url)
-            .json(&body)
-            .timeout(Duration::from_secs(60))
-            .send()
-            .await
-            .map_err(|e| wrong(e.without_url().to_string()))?;
+        self.read(self.http.post(url).json(&body).timeout(SETTLING)).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, FacilitatorError> {
+        let wrong = |cause: String| FacilitatorError {
+            endpoint: self.base.host_str().unwrap_or("?").to_string(),
+            cause,
+        };
+        let answer = request.send().await.map_err(|e| wrong(e.without_url().to_string()))?;
         let status = answer.status();
         let mut bytes = Vec::new();
         let mut stream = answer.bytes_stream();

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
@@ -349,6 +349,19 @@ impl Gate {
         Next::Done(Box::new(response), nothing)
     }
 
+    /// What is said to the operator, signed by the seller's key where the terms name one of ours.
+    fn worded(&self, due: &Due<'_>, word: Lifecycle) -> Lifecycle {
+        let extra = due.requirements.extra.as_ref();
+        let named = extra.and_then(|extra| extra.get("receiverAuthorizer")?.as_str());
+        let named = named.and_then(|text| text.parse::<Address>().ok());
+        let Some(key) = self.keys.iter().find(|key| Some(key.address()) == named) else {
+            return word;
+        };
+        word.authorized(&due.payment.payload, self.chain.token().chain_id, |hash| {
+            protocol::sign_hash(&key.transaction_signer(), hash).as_bytes().to_vec().into()
+        })
+    }
+
     /// Has the operator do something; `true` if it says to have done it.
     async fn act_in_escrow(
         &self,
@@ -362,7 +375,7 @@ impl Gate {
             capturable: history.capturable(),
             refundable: history.captured().saturating_sub(history.refunded()),
         };
-        let word = Lifecycle::new(signed.payment.clone(), act, &state);
+        let word = self.worded(due, Lifecycle::new(signed.payment.clone(), act, &state));
         let payment = PaymentPayload {
             x402_version: crate::wire::VERSION,
             resource: None,

