@@ -210,7 +210,7 @@ pub fn asked(job: &AskView, form: &str, retry: Option<&Retry>) -> Markup {
                     }
                 }
                 // Outside of what is read again: what somebody types stays.
-                @if let Some(retry) = retry { p.failed.state role="alert" { (plain(&retry.why, SENTENCE)) } }
+                @if let Some(retry) = retry { p.failed role="alert" { (plain(&retry.why, SENTENCE)) } }
                 @for act in &job.acts { (act_form(*act, job, form, retry)) }
                 p.more { a href={ "/jobs/" (plain(&job.id, 32)) } { "Its bids, check and money" } }
             }
