@@ -13,7 +13,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post_service;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use labour::Worker;
 use payments::Offer;
 use payments::extensions::{Binding, Declared, Identifier};
 use serde_json::json;
@@ -24,6 +23,7 @@ use tower::{Layer as _, service_fn};
 use super::super::a2a;
 use super::Market;
 use super::machines::Machine;
+use super::models::Model;
 use crate::home;
 
 /// How many pieces of work are done at once at these counters, of all machines together: at the market

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use foreman::Service;
 use labour::efficientnet::Variant;
 use labour::language::Settings;
-use labour::{file_kind, language, meaning, picture};
 use labour::{
     Cache, FileKindWorker, LabourError, LanguageWorker, MeaningWorker, ReadingWorker, VisionWorker,
     Worker,
 };
+use labour::{file_kind, language, meaning, picture};
 
 /// How a model is loaded from the cache. Blocks.
 type Load = fn(&Cache) -> Result<Arc<dyn Worker>, LabourError>;
@@ -148,7 +148,7 @@ const NEEDS: [Need; 7] = [
         weights: 1,
         besides: &["llama.cpp"],
         takes: &["application/json"],
-        max_bytes: 6 * language::chat::MAX_BYTES,
+        max_bytes: 6 * language::MAX_BYTES,
         load: |cache| {
             // As many chats at once as there is work at once: each seat has its memory.
             let settings = Settings { seats: super::machines::LANES, ..Settings::default() };
