@@ -280,7 +280,7 @@ impl Buyer {
         };
         if let Some(offered) = self.channel_for(purchase, &quote, scheme)? {
             self.below_maximum(purchase, offered.amount)?;
-            match self.from_channel(purchase, &quote, offered).await {
+            match self.try_channel(purchase, &quote, offered).await {
                 // Nothing was signed, and there is another way.
                 Err(NotFromChannel::Unsigned(error))
                     if scheme.is_none() && self.choose(purchase, &quote, None).await.is_ok() =>
@@ -314,8 +314,8 @@ impl Buyer {
         self.pay(purchase, &payment, &order, &held).await
     }
 
-    /// Buys from a channel, unless that cannot be done.
-    async fn from_channel(
+    /// Buys from a channel if that can be done.
+    async fn try_channel(
         &self,
         purchase: &Purchase,
         quote: &PaymentRequired,

@@ -268,7 +268,7 @@ async fn what_was_delivered_before_its_deposit_counted_is_not_bought_again() {
     let buyer = town.same_buyer(0x41, BuyerLimits::default());
     let buy = async || buyer.buy_by(&shop.purchase("job:same"), Some(SCHEME)).await;
     let first = buy().await.unwrap();
-    let book = || buyer.channels().unwrap()[0].book.clone();
+    let book = || buyer.channels().unwrap()[0].book;
     assert_eq!(book().balance.minor(), 0, "its block may vanish");
     passes(&town, 4).await;
     let found = town.bookkeeper(&[buyer.party()]).reconcile(true).await.unwrap();
