@@ -9,6 +9,11 @@
 //! ([`SettlementError::UnderWay`]); what its node forgot keeps its nonce, so of it and a later try at
 //! most one is mined.
 //!
+//! **Few transactions.** Leave to take money travels with the call that takes it, where the token
+//! knows EIP-2612; a verdict is carried out and published in one; and on a chain that makes blocks
+//! only for transactions, what waits for a newer block makes it. So a job that nobody challenges
+//! takes three transactions, one that a lone evaluator decides five.
+//!
 //! Whoever may be interrupted keeps its [`JobTerms`] and the block ([`Settlement::block_number`])
 //! before it opens a job. Money is in minor units, times are Unix seconds.
 
@@ -16,12 +21,15 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::Filter;
 use alloy_sol_types::{SolCall, SolEvent as _};
-use protocol::addresses::{AGENTIC_COMMERCE, EVALUATOR_POOL, EVALUATORS};
+use protocol::Multicall3;
+use protocol::addresses::{AGENTIC_COMMERCE, EVALUATOR_POOL, EVALUATORS, MULTICALL3};
 use protocol::bindings::labour::{AgenticCommerce, EvaluatorPool, Evaluators};
 use protocol::jobs::{Rule, rule_parameters};
+use protocol::permit2::SignedApproval;
 
 use crate::endpoint::failure;
 use crate::error::SettlementError;
+use crate::search::backwards;
 use crate::sender::Receipt;
 use crate::token::{PAYMENT_GAS, Settlement};
 
@@ -31,6 +39,11 @@ const JOB_GAS: u64 = 4 * PAYMENT_GAS;
 /// The most gas where panels are drawn and paid: at most 31 evaluators. Public networks take no
 /// transaction above 2²⁴ gas (EIP-7825).
 const PANEL_GAS: u64 = 1 << 24;
+
+/// How many seconds a signed leave to bring money to the pool is good, from the newest block on.
+/// Where blocks are made only for transactions, that may be long ago. It can be used once, and lets
+/// the pool take what its owner brings there, and nothing else.
+const DEPOSIT_TIME: u64 = 30 * 24 * 60 * 60;
 
 /// How many blocks are searched at once; public nodes allow that much.
 const BLOCKS_AT_ONCE: u64 = 1_000;
@@ -208,14 +221,15 @@ pub enum Judging {
         /// Which round it opens, from 1: an appeal of an earlier round is another one.
         round: u8,
     },
-    /// Anyone carries the verdict out: the job ends, and its first panel is paid.
+    /// Anyone carries the verdict out: the job ends, and its first panel is paid. A verdict that can
+    /// be published is, in the same transaction.
     Finish,
     /// Anyone has the panel of a round paid.
     Settle {
         /// Which, from 0.
         round: u8,
     },
-    /// Anyone writes the verdict to the registries of agents.
+    /// Anyone writes the verdict to the registries of agents, where [`Judging::Finish`] could not.
     Publish,
 }
 
@@ -233,6 +247,9 @@ pub struct CaseState {
     pub accepted: bool,
     /// It is a panel's, and not silence's.
     pub judged: bool,
+    /// A panel's verdict can be published: the job pays enough for records, and names an agent that
+    /// its provider speaks for.
+    pub recorded: bool,
     /// What was handed in, or its seal.
     pub deliverable: B256,
     /// The provider's answer; zero while it is sealed.
@@ -267,6 +284,17 @@ pub enum Done {
     Before,
 }
 
+/// What a step may still lack that the newest block lets revert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// Nothing that comes by itself.
+    Nothing,
+    /// A newer block; sent too early, it harms nobody.
+    Block,
+    /// A newer block; sent too early, it would tell others what they are not to know yet.
+    BlockInSecret,
+}
+
 impl Settlement {
     /// Sees to it that a job with these terms is there, paid in, and tells its number: the one that
     /// the client opened since `from_block`, or a new one. Asked again after any failure it makes no
@@ -287,13 +315,21 @@ impl Settlement {
         if let Some(job) = self.find_job(terms, from_block).await? {
             return Ok(job.id);
         }
-        self.allow(terms.client, AGENTIC_COMMERCE, terms.budget).await?;
-        let no_permit = AgenticCommerce::Permit {
-            value: U256::ZERO,
-            deadline: U256::ZERO,
-            v: 0,
-            r: B256::ZERO,
-            s: B256::ZERO,
+        // No longer than the job: by this leave the escrow takes money for the client's own jobs only.
+        let until = U256::from(terms.expires);
+        let signed = self.allow(terms.client, AGENTIC_COMMERCE, terms.budget, until).await?;
+        let permit = match signed {
+            Some(SignedApproval { value, deadline, v, r, s }) => {
+                AgenticCommerce::Permit { value, deadline, v, r, s }
+            }
+            // The deadline of 0 says that there is none.
+            None => AgenticCommerce::Permit {
+                value: U256::ZERO,
+                deadline: U256::ZERO,
+                v: 0,
+                r: B256::ZERO,
+                s: B256::ZERO,
+            },
         };
         let offer = AgenticCommerce::JobOffer {
             provider: terms.provider,
@@ -306,7 +342,7 @@ impl Settlement {
             budget: terms.budget,
             optParams: terms.rule.as_ref().map(rule_parameters).unwrap_or_default(),
         };
-        let call = AgenticCommerce::openJobCall { offer, permit: no_permit };
+        let call = AgenticCommerce::openJobCall { offer, permit };
         let receipt = self.act(terms.client, AGENTIC_COMMERCE, call, PANEL_GAS).await?;
         let told = self.provider.get_transaction_receipt(receipt.transaction).await;
         let told = told.map_err(|e| failure(&self.endpoint, "a receipt", e))?;
@@ -439,15 +475,11 @@ impl Settlement {
         if done {
             return Ok(Done::Before);
         }
-        let sent = self.act_encoded(sender, AGENTIC_COMMERCE, call.into(), PANEL_GAS).await;
-        match (step, sent) {
-            (JobStep::Refund, Err(SettlementError::Reverted { transaction: None, .. })) => {
-                self.make_a_block(sender).await?;
-                let call = AgenticCommerce::claimRefundCall { jobId: id };
-                self.act(sender, AGENTIC_COMMERCE, call, PANEL_GAS).await.map(Done::Now)
-            }
-            (_, sent) => sent.map(Done::Now),
-        }
+        let lack = match step {
+            JobStep::Refund => Lack::Block,
+            _ => Lack::Nothing,
+        };
+        self.take(sender, &[(AGENTIC_COMMERCE, call.into())], lack).await.map(Done::Now)
     }
 
     /// Whether just this was handed in for a job.
@@ -492,6 +524,7 @@ impl Settlement {
             decided: case.decided,
             accepted: case.accepted,
             judged: case.judged,
+            recorded: case.counts && !case.providerAgentId.is_zero(),
             deliverable: case.deliverable,
             answer: case.answer,
             challenger: case.challenger,
@@ -516,8 +549,9 @@ impl Settlement {
         step: &Judging,
     ) -> Result<Done, SettlementError> {
         self.nothing_under_way(sender).await?;
-        if let Some(case) = self.case(job).await?
-            && self.is_judged(sender, job, &case, step).await?
+        let case = self.case(job).await?;
+        if let Some(case) = &case
+            && self.is_judged(sender, job, case, step).await?
         {
             return Ok(Done::Before);
         }
@@ -547,17 +581,47 @@ impl Settlement {
             }
             Judging::Publish => Evaluators::publishCall { jobId: id }.abi_encode(),
         };
-        let call: Bytes = call.into();
-        let sent = self.act_encoded(sender, EVALUATORS, call.clone(), PANEL_GAS).await;
-        // These become possible by time alone.
-        let waits = matches!(step, Judging::Finish | Judging::Reveal { .. } | Judging::Draw { .. });
-        match sent {
-            Err(SettlementError::Reverted { transaction: None, .. }) if waits => {
-                self.make_a_block(sender).await?;
-                self.act_encoded(sender, EVALUATORS, call, PANEL_GAS).await.map(Done::Now)
-            }
-            sent => sent.map(Done::Now),
+        let mut ways = vec![(EVALUATORS, Bytes::from(call))];
+        // Neither asks who calls. That a panel was drawn does not mean that it came to a verdict.
+        let has_panel = |case: &CaseState| case.judged || !case.panel.is_empty();
+        if *step == Judging::Finish
+            && case.as_ref().is_some_and(|case| case.recorded && has_panel(case))
+            && let Some(both) = self.finish_and_publish(id).await?
+        {
+            ways.insert(0, both);
         }
+        let is_drawing = case.is_some_and(|case| case.stage == DRAWING);
+        let lack = match step {
+            Judging::Finish => Lack::Block,
+            // Once the panel is announced nobody can make use of the secret any more.
+            Judging::Draw { secret } if secret.is_zero() || is_drawing => Lack::Block,
+            Judging::Draw { .. } | Judging::Reveal { .. } => Lack::BlockInSecret,
+            _ => Lack::Nothing,
+        };
+        self.take(sender, &ways, lack).await.map(Done::Now)
+    }
+
+    /// A verdict carried out and published in one call, or not at all; `None` where the chain has
+    /// nothing to bundle calls.
+    async fn finish_and_publish(
+        &self,
+        job: U256,
+    ) -> Result<Option<(Address, Bytes)>, SettlementError> {
+        let code = self.provider.get_code_at(MULTICALL3).await;
+        if code.map_err(|e| failure(&self.endpoint, "a contract's code", e))?.is_empty() {
+            return Ok(None);
+        }
+        let ask = |call: Vec<u8>| Multicall3::Call3 {
+            target: EVALUATORS,
+            allowFailure: false,
+            callData: call.into(),
+        };
+        let calls = vec![
+            ask(Evaluators::finishCall { jobId: job }.abi_encode()),
+            ask(Evaluators::publishCall { jobId: job }.abi_encode()),
+        ];
+        let both = Multicall3::aggregate3Call { calls }.abi_encode();
+        Ok(Some((MULTICALL3, both.into())))
     }
 
     async fn is_judged(
@@ -592,9 +656,30 @@ impl Settlement {
                 let call = Evaluators::roundOfCall { jobId: id, round };
                 self.read(EVALUATORS, call).await?.settled
             }
-            // The contract keeps to itself what was published; it refuses a second time.
-            Judging::Publish => false,
+            Judging::Publish => {
+                case.stage == CLOSED
+                    && case.announced > 0
+                    && self.was_published(job, case.announced).await?
+            }
         })
+    }
+
+    /// Whether a verdict was published since a block. The contract keeps that to itself, and tells it
+    /// by an event.
+    async fn was_published(&self, job: u64, since: u64) -> Result<bool, SettlementError> {
+        let filter = Filter::new()
+            .address(EVALUATORS)
+            .event_signature(Evaluators::Published::SIGNATURE_HASH)
+            .topic1(U256::from(job));
+        let newest = self.block_number().await?;
+        for (first, last) in backwards(since.min(newest), newest) {
+            let range = filter.clone().from_block(first).to_block(last);
+            let logs = self.provider.get_logs(&range).await;
+            if !logs.map_err(|e| failure(&self.endpoint, "the jobs' events", e))?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Sees to it that an account, one of our senders, has at least so much in the pool of
@@ -608,9 +693,16 @@ impl Settlement {
         let has = U256::from(self.read(EVALUATOR_POOL, call).await?.balance);
         let lacks = least.saturating_sub(has);
         if !lacks.is_zero() {
-            self.allow(account, EVALUATOR_POOL, lacks).await?;
-            let call = EvaluatorPool::depositCall { account, amount: lacks };
-            self.act(account, EVALUATOR_POOL, call, JOB_GAS).await?;
+            let newest = self.block_time(self.block_number().await?).await?;
+            let until = U256::from(newest.saturating_add(DEPOSIT_TIME));
+            let call = match self.allow(account, EVALUATOR_POOL, lacks, until).await? {
+                Some(SignedApproval { value: amount, deadline, v, r, s }) => {
+                    EvaluatorPool::depositWithPermitCall { account, amount, deadline, v, r, s }
+                        .abi_encode()
+                }
+                None => EvaluatorPool::depositCall { account, amount: lacks }.abi_encode(),
+            };
+            self.act_encoded(account, EVALUATOR_POOL, call.into(), JOB_GAS).await?;
         }
         Ok(lacks)
     }
@@ -642,6 +734,48 @@ impl Settlement {
     /// As every reading.
     pub async fn seats(&self) -> Result<u64, SettlementError> {
         number(self.read(EVALUATOR_POOL, EvaluatorPool::seatCountCall {}).await?)
+    }
+
+    /// Sends the first of these calls that would not revert, and tells why the last one would if all
+    /// would. Those that lack a newer block are then tried in one of now.
+    async fn take(
+        &self,
+        sender: Address,
+        ways: &[(Address, Bytes)],
+        lack: Lack,
+    ) -> Result<Receipt, SettlementError> {
+        match self.take_first(sender, ways).await {
+            Err(SettlementError::Reverted { transaction: None, .. }) if lack != Lack::Nothing => {}
+            taken => return taken,
+        }
+        if lack == Lack::Block && self.seals_on_demand() {
+            // The call makes the block itself. If it fails there, it can be tried as of that block.
+            let (contract, call) = &ways[0];
+            match self.send_untried(sender, *contract, call.clone(), PANEL_GAS).await {
+                Err(SettlementError::Reverted { .. }) => {}
+                // It offers all the gas that a step may take, which not everyone could pay for.
+                Err(SettlementError::Refused { .. }) => self.make_a_block(sender).await?,
+                sent => return sent,
+            }
+        } else {
+            self.make_a_block(sender).await?;
+        }
+        self.take_first(sender, ways).await
+    }
+
+    async fn take_first(
+        &self,
+        sender: Address,
+        ways: &[(Address, Bytes)],
+    ) -> Result<Receipt, SettlementError> {
+        let (last, others) = ways.split_last().expect("there is a way to take each step");
+        for (contract, call) in others {
+            match self.act_encoded(sender, *contract, call.clone(), PANEL_GAS).await {
+                Err(SettlementError::Reverted { transaction: None, .. }) => {}
+                sent => return sent,
+            }
+        }
+        self.act_encoded(sender, last.0, last.1.clone(), PANEL_GAS).await
     }
 
     /// A chain that makes blocks only for transactions tries things as of its newest block, which may

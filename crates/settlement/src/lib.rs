@@ -12,6 +12,7 @@
 
 #![deny(clippy::float_arithmetic)]
 
+mod approval;
 pub mod channels;
 mod endpoint;
 mod error;

@@ -406,7 +406,8 @@ impl Settlement {
         Ok(found.as_ref().and_then(PaidPermit::read))
     }
 
-    async fn block_time(&self, number: u64) -> Result<u64, SettlementError> {
+    /// When a block was made, in Unix seconds.
+    pub(crate) async fn block_time(&self, number: u64) -> Result<u64, SettlementError> {
         let block = self
             .provider
             .get_block_by_number(number.into())

@@ -15,6 +15,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::Filter;
 use alloy_sol_types::{SolCall, SolEvent as _};
+use protocol::Multicall3;
 use protocol::addresses::{
     IDENTITY_REGISTRY, MULTICALL3, REPUTATION_REGISTRY, VALIDATION_REGISTRY,
 };
@@ -22,7 +23,6 @@ use protocol::bindings::labour::{
     IdentityRegistry, RegisterWithUri, ReputationRegistry, ValidationRegistry,
 };
 use protocol::identity::LONGEST_REGISTRATION;
-use protocol::{MachinaDollar, Multicall3};
 
 use crate::endpoint::failure;
 use crate::error::SettlementError;
@@ -586,25 +586,6 @@ impl Settlement {
             true => Err(SettlementError::UnderWay { sender }),
             false => Ok(()),
         }
-    }
-
-    /// Lets `spender` take up to `amount` of the owner's dollars, if it may not take that much yet.
-    /// Calls for one owner and spender are the caller's to make one after the other.
-    ///
-    /// # Errors
-    /// As [`crate::Sender::send`].
-    pub(crate) async fn allow(
-        &self,
-        owner: Address,
-        spender: Address,
-        amount: U256,
-    ) -> Result<(), SettlementError> {
-        if self.token_allowance(owner, spender).await? < amount {
-            let call = MachinaDollar::approveCall { spender, value: amount };
-            let token = self.token().address;
-            self.send_from(owner, token, call.abi_encode().into(), PAYMENT_GAS).await?;
-        }
-        Ok(())
     }
 
     async fn tell<C: SolCall>(

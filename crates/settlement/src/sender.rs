@@ -37,7 +37,7 @@ use alloy_consensus::TxEip1559;
 use alloy_eips::eip1559::Eip1559Estimation;
 use alloy_json_rpc::RpcError;
 use alloy_network::{Ethereum, TransactionBuilder as _};
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use alloy_provider::utils::{Eip1559Estimator, eip1559_default_estimator};
 use alloy_provider::{Provider as _, RootProvider};
 use alloy_rpc_types_eth::{TransactionReceipt, TransactionRequest};
@@ -106,10 +106,15 @@ impl Default for SenderLimits {
 impl SenderLimits {
     /// How many confirmations a chain needs under these limits.
     pub(crate) fn confirmations_on(&self, endpoint: &Endpoint, chain_id: u64) -> u64 {
-        let seals_on_demand = endpoint.is_local() || matches!(chain_id, 1337 | 31337);
-        let chosen = if seals_on_demand { 0 } else { PUBLIC_CONFIRMATIONS };
+        let chosen = if seals_on_demand(endpoint, chain_id) { 0 } else { PUBLIC_CONFIRMATIONS };
         self.confirmations.unwrap_or(chosen)
     }
+}
+
+/// Whether a chain is known to make blocks only when there is something to seal: one in this
+/// process, or a test node.
+pub(crate) fn seals_on_demand(endpoint: &Endpoint, chain_id: u64) -> bool {
+    endpoint.is_local() || matches!(chain_id, 1337 | 31337)
 }
 
 /// A mined, successful transaction.
@@ -211,6 +216,11 @@ impl Sender {
         most_gas: u64,
     ) -> Result<Receipt, SettlementError> {
         self.begin().send(to, data, most_gas).await
+    }
+
+    /// The key's signature of a hash.
+    pub(crate) fn sign_hash(&self, hash: B256) -> Signature {
+        protocol::sign_hash(&self.signer, hash)
     }
 
     /// Looks after the transactions whose fate is open: those that are mined are forgotten, the
@@ -485,10 +495,33 @@ impl Busy {
             .with_input(data.clone());
         let estimate = sender.provider.estimate_gas(request);
         let gas = sender.ask("a gas estimate", deadline, estimate.into_future()).await?;
+        // The state may move between the estimate and the block: a fifth of headroom.
+        let gas_limit = gas.saturating_add(gas / 5).min(most_gas);
+        self.send_with(to, data, gas_limit, deadline).await
+    }
+
+    /// As [`Busy::send`], without trying it first: what would revert is sent all the same.
+    pub(crate) async fn send_untried(
+        self,
+        to: Address,
+        data: Bytes,
+        gas_limit: u64,
+    ) -> Result<Receipt, SettlementError> {
+        let deadline = Instant::now() + self.0.limits.wait;
+        self.send_with(to, data, gas_limit, deadline).await
+    }
+
+    async fn send_with(
+        self,
+        to: Address,
+        data: Bytes,
+        gas_limit: u64,
+        deadline: Instant,
+    ) -> Result<Receipt, SettlementError> {
+        let sender = self.0.clone();
         let fees = sender.fees(deadline).await?;
         let draft = TxEip1559 {
-            // The state may move between the estimate and the block: a fifth of headroom.
-            gas_limit: gas.saturating_add(gas / 5).min(most_gas),
+            gas_limit,
             to: TxKind::Call(to),
             value: U256::ZERO,
             input: data,

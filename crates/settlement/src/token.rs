@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_eips::BlockId;
 use alloy_network::Ethereum;
 use alloy_network::TransactionBuilder as _;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, U256};
 use alloy_provider::{Provider as _, RootProvider};
 use alloy_rpc_types_eth::{Filter, Log, TransactionRequest};
 use alloy_sol_types::{SolCall, SolEvent as _, sol};
@@ -15,7 +15,7 @@ use crate::endpoint::{Endpoint, failure};
 use crate::error::SettlementError;
 use crate::pool::{Pool, SendingKeys};
 use crate::search::backwards;
-use crate::sender::{Receipt, Sender, SenderLimits, outcome, settled_head};
+use crate::sender::{Receipt, Sender, SenderLimits, outcome, seals_on_demand, settled_head};
 
 sol! {
     /// What we ask of a dollar: ERC-20, EIP-3009, and `mint` on the embedded chain.
@@ -689,6 +689,36 @@ impl Settlement {
         most_gas: u64,
     ) -> Result<Receipt, SettlementError> {
         self.senders.find(sender)?.send(to, data, most_gas).await
+    }
+
+    /// As [`Settlement::send_from`], without trying it first: what would revert is mined as failed.
+    pub(crate) async fn send_untried(
+        &self,
+        sender: Address,
+        to: Address,
+        data: Bytes,
+        gas_limit: u64,
+    ) -> Result<Receipt, SettlementError> {
+        self.senders.find(sender)?.begin().send_untried(to, data, gas_limit).await
+    }
+
+    /// The signature of one of [`Settlement::senders`].
+    ///
+    /// # Errors
+    /// [`SettlementError::NoSuchSender`].
+    pub(crate) fn sign_by(
+        &self,
+        sender: Address,
+        hash: B256,
+    ) -> Result<Signature, SettlementError> {
+        Ok(self.senders.find(sender)?.sign_hash(hash))
+    }
+
+    /// Whether the chain makes a block only when there is a transaction for it, so that its newest
+    /// block may be much older than now.
+    pub(crate) fn seals_on_demand(&self) -> bool {
+        seals_on_demand(&self.endpoint, self.token.chain_id)
+            || self.token.chain_id == protocol::EMBEDDED_CHAIN_ID
     }
 }
 

@@ -4,9 +4,12 @@ mod town;
 
 use std::sync::atomic::Ordering;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, hex, keccak256};
+use alloy_sol_types::SolCall as _;
+use protocol::MachinaDollar;
 use protocol::addresses::{AGENTIC_COMMERCE, MACHINA_DOLLAR};
 use protocol::jobs::{ACCEPT, Check, REJECT, Rule, SEAT_PRICE, validation_request};
+use serde_json::json;
 use settlement::jobs::{Done, JobStatus, JobStep, JobTerms, Judging};
 use settlement::{Endpoint, SenderLimits, SendingKeys, Settlement, SettlementError};
 use town::{Fault, NOW, Town, key, musd, party};
@@ -154,7 +157,8 @@ async fn a_drawn_evaluator_decides_and_the_registries_tell() {
         assert_eq!(chain.judge(address(EVALUATOR), job, &decide).await.unwrap(), Done::Before);
         town.clock.fetch_add(120, Ordering::SeqCst);
         now(chain.judge(address(ANYONE), job, &Judging::Finish).await.unwrap());
-        now(chain.judge(address(ANYONE), job, &Judging::Publish).await.unwrap());
+        let again = chain.judge(address(ANYONE), job, &Judging::Publish).await.unwrap();
+        assert_eq!(again, Done::Before, "the verdict was published when it was carried out");
 
         assert_eq!(has(&chain, PROVIDER).await, i128::from(paid));
         let back = BUDGET - paid;
@@ -167,6 +171,109 @@ async fn a_drawn_evaluator_decides_and_the_registries_tell() {
         assert_eq!((found.mark, found.tag.as_str(), found.hash), (mark, "juror", deliverable));
         assert_eq!(chain.balance(AGENTIC_COMMERCE.into()).await.unwrap().minor(), 0);
     }
+}
+
+/// Issue 4: one job on a chain takes at most five transactions. All of anyone's are counted, those
+/// that failed among them.
+#[tokio::test]
+async fn a_job_takes_three_transactions_and_five_if_an_evaluator_decides_it() {
+    let deliverable = B256::repeat_byte(7);
+    let (town, chain) = market().await;
+    let before = town.transactions().await;
+    let from = chain.block_number().await.unwrap();
+    let job = chain.open_job(&terms(Some(rule(Check::Optimistic)), 0), from).await.unwrap();
+    let allowed = chain.token_allowance(address(CLIENT), AGENTIC_COMMERCE).await.unwrap();
+    assert_eq!(allowed, U256::ZERO, "no more was allowed than the budget");
+    let submit = JobStep::Submit { deliverable };
+    now(chain.do_with_job(address(PROVIDER), job, &submit).await.unwrap());
+    town.clock.fetch_add(61, Ordering::SeqCst);
+    now(chain.judge(address(ANYONE), job, &Judging::Finish).await.unwrap());
+    assert_eq!(has(&chain, PROVIDER).await, i128::from(BUDGET));
+    assert_eq!(town.transactions().await - before, 3);
+
+    // If nobody may appeal it ends with the decision, else when the time for it is over.
+    for appeals in [0, 1] {
+        let (town, chain) = market().await;
+        let provider = address(PROVIDER);
+        let agent = chain.register_agent(provider, "http://p/agent.json").await.unwrap();
+        // What evaluators get is paid in beforehand, for as many jobs as one likes.
+        let before = town.transactions().await;
+        chain.stake(address(CLIENT), U256::from(FEE)).await.unwrap();
+        assert_eq!(town.transactions().await - before, 1);
+
+        let before = town.transactions().await;
+        let terms = terms(Some(Rule { appeals, ..rule(Check::Juror) }), agent);
+        let job = chain.open_job(&terms, chain.block_number().await.unwrap()).await.unwrap();
+        now(chain.do_with_job(provider, job, &submit).await.unwrap());
+        let draw = Judging::Draw { secret: B256::ZERO };
+        now(chain.judge(address(ANYONE), job, &draw).await.unwrap());
+        let decide = Judging::Decide { answer: ACCEPT };
+        now(chain.judge(address(EVALUATOR), job, &decide).await.unwrap());
+        // Nobody wrote down that all answers are open, so the time for them counts in full.
+        town.clock.fetch_add(u64::from(appeals) * (600 + 600 + 60), Ordering::SeqCst);
+        now(chain.judge(address(ANYONE), job, &Judging::Finish).await.unwrap());
+        assert_eq!(has(&chain, PROVIDER).await, i128::from(BUDGET));
+        let judges = vec![protocol::addresses::EVALUATORS];
+        let said = chain.feedback_summary(agent, judges, "juror", "erc8183").await.unwrap();
+        assert_eq!(said.count, 1, "it is published");
+        assert_eq!(town.transactions().await - before, 5, "{appeals} appeals");
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_signed_approvals_is_approved_by_a_transaction() {
+    let lacks = [
+        MachinaDollar::DOMAIN_SEPARATORCall::SELECTOR,
+        MachinaDollar::noncesCall::SELECTOR,
+        MachinaDollar::permitCall::SELECTOR,
+    ];
+    for selector in lacks {
+        let (town, chain) = market().await;
+        town.wire.hide(Some(selector));
+        let before = town.transactions().await;
+        let from = chain.block_number().await.unwrap();
+        let job = chain.open_job(&terms(None, 0), from).await.unwrap();
+        assert_eq!(town.transactions().await - before, 2);
+        assert_eq!(chain.job(job).await.unwrap().unwrap().status, JobStatus::Funded);
+        chain.stake(address(CLIENT), U256::from(FEE)).await.unwrap();
+        assert_eq!(town.transactions().await - before, 4);
+        assert_eq!(has(&chain, CLIENT).await, i128::from(100_000 - BUDGET - FEE));
+    }
+}
+
+/// A vote that is opened too early must not be seen by those who have not sealed theirs: it is tried
+/// as of a newer block and not sent.
+#[tokio::test]
+async fn what_is_to_stay_secret_is_not_sent_before_its_time() {
+    let (town, chain) = market().await;
+    chain.stake(address(CLIENT), U256::from(FEE)).await.unwrap();
+    let secret = B256::repeat_byte(0x5e);
+    let rule = Rule { lotSecret: keccak256(secret), ..rule(Check::Juror) };
+    let from = chain.block_number().await.unwrap();
+    let job = chain.open_job(&terms(Some(rule), 0), from).await.unwrap();
+    let first = chain.block_number().await.unwrap() + 1;
+    let draw = Judging::Draw { secret };
+    let early = chain.judge(address(ANYONE), job, &draw).await;
+    assert!(matches!(early, Err(SettlementError::Reverted { .. })), "{early:?}");
+    let submit = JobStep::Submit { deliverable: B256::repeat_byte(7) };
+    now(chain.do_with_job(address(PROVIDER), job, &submit).await.unwrap());
+    let submitted = chain.block_number().await.unwrap();
+    now(chain.judge(address(ANYONE), job, &draw).await.unwrap());
+    let reveal = Judging::Reveal { answer: ACCEPT, salt: secret };
+    let early = chain.judge(address(EVALUATOR), job, &reveal).await;
+    assert!(matches!(early, Err(SettlementError::Reverted { .. })), "{early:?}");
+    let told = async |blocks: std::ops::RangeInclusive<u64>| {
+        let mut found = 0;
+        for block in blocks {
+            let block =
+                town.rpc("eth_getBlockByNumber", json!([format!("{block:#x}"), true])).await;
+            found += block.to_string().matches(&hex::encode(secret)).count();
+        }
+        found
+    };
+    assert_eq!(told(first..=submitted).await, 0, "not before the lot is fixed");
+    let last = chain.block_number().await.unwrap();
+    assert_eq!(told(submitted + 1..=last).await, 1, "the draw alone, no vote");
 }
 
 fn job_number(job: u64) -> U256 {
@@ -186,7 +293,7 @@ async fn whatever_is_lost_on_the_way_there_is_one_job_and_one_budget() {
             _ => None,
         })));
         let mut tries = 0;
-        // The first try may only have allowed the escrow to take the budget.
+        // The first try may have come to nothing at all.
         while tries < 2 && chain.job_count().await.unwrap() == 0 {
             assert!(hasty.open_job(&terms, from).await.is_err(), "{fault:?}");
             tries += 1;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::Encodable2718 as _;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolStruct as _;
@@ -105,6 +105,8 @@ pub struct Wire {
     final_block: Mutex<Option<u64>>,
     /// How many transactions of any account are said to be sent, mined or not.
     sent: Mutex<Option<u64>>,
+    /// Which function, by its selector, every contract is said not to have when it is asked.
+    lacking: Mutex<Option<[u8; 4]>>,
     /// How many requests went through, by all methods.
     pub requests: AtomicUsize,
 }
@@ -119,6 +121,7 @@ impl Wire {
             fees: Mutex::default(),
             final_block: Mutex::default(),
             sent: Mutex::default(),
+            lacking: Mutex::default(),
             requests: AtomicUsize::new(0),
         })
     }
@@ -146,6 +149,12 @@ impl Wire {
     /// From now on every account is said to have sent so many transactions; `None` ends it.
     pub fn claim_sent(&self, count: Option<u64>) {
         *self.sent.lock().unwrap() = count;
+    }
+
+    /// From now on contracts that are asked for this function revert; `None` ends it. Transactions
+    /// find it.
+    pub fn hide(&self, selector: Option<[u8; 4]>) {
+        *self.lacking.lock().unwrap() = selector;
     }
 
     /// From now on the chain is said to ask this base fee and tip.
@@ -184,6 +193,12 @@ impl Wire {
             "eth_getTransactionCount" if request["params"][1] == "pending" => {
                 let count = (*self.sent.lock().unwrap())?;
                 Some(result(request, json!(format!("{count:#x}"))))
+            }
+            "eth_call" => {
+                let hidden = hex::encode_prefixed((*self.lacking.lock().unwrap())?);
+                let asked = &request["params"][0];
+                let input = asked["input"].as_str().or(asked["data"].as_str())?;
+                input.starts_with(&hidden).then(|| refusal(request, 3, "execution reverted"))
             }
             "eth_getBlockByNumber" if request["params"][0] == "finalized" => {
                 let final_block = (*self.final_block.lock().unwrap())?;
@@ -305,6 +320,19 @@ impl Town {
     pub async fn count(&self, address: Address, block: &str) -> u64 {
         let answer = self.rpc("eth_getTransactionCount", json!([address, block])).await;
         u64::from_str_radix(&answer.as_str().unwrap()[2..], 16).unwrap()
+    }
+
+    /// How many transactions of anyone are mined, failed ones among them.
+    pub async fn transactions(&self) -> u64 {
+        let number =
+            |answer: Value| u64::from_str_radix(&answer.as_str().unwrap()[2..], 16).unwrap();
+        let head = number(self.rpc("eth_blockNumber", json!([])).await);
+        let mut count = 0;
+        for block in 0..=head {
+            let block = json!([format!("{block:#x}")]);
+            count += number(self.rpc("eth_getBlockTransactionCountByNumber", block).await);
+        }
+        count
     }
 
     /// Nothing waits on any key: every nonce that was used is mined.
