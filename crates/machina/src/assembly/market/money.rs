@@ -212,7 +212,7 @@ impl Market {
         let name = id.as_u128().to_be_bytes();
         let payout = || self.cashier.payout(&name, party, amount, booked);
         let mut paid = self.cashier.pay(payout()).await;
-        if paid.is_err() && self.claim_for(amount).await {
+        if paid.is_err() && self.claim_for(&payout()).await {
             paid = self.cashier.pay(payout()).await;
         }
         paid.map_err(|error| {
@@ -221,12 +221,16 @@ impl Market {
         })
     }
 
-    /// Claims what was paid in from channels, if the market has less at hand than it is to pay. Whether
-    /// it has claimed.
-    async fn claim_for(&self, amount: Amount) -> bool {
-        let cash = Line::Cash.of(self.party(), amount.asset());
+    /// Claims what was paid in to the market from channels, if it has less at hand than it is to pay, what
+    /// it has set aside for this payout not taken off. Whether it has claimed.
+    async fn claim_for(&self, payout: &Payout) -> bool {
+        let cash = Line::Cash.of(self.party(), payout.amount.asset());
         let has = |state: &State| {
-            state.balance(&cash).is_some_and(|b| b.available().minor() >= amount.minor())
+            let own = state.transfer(&books::purchase_id(payout.reference));
+            let own = own.filter(|record| record.status == Status::Held);
+            let own = own.map_or(0, |record| record.transfer.amount.minor());
+            let at_hand = state.balance(&cash).map(|b| b.available().minor() + own);
+            at_hand.is_some_and(|minor| minor >= payout.amount.minor())
         };
         if self.parts.ledger.read(has) {
             return false;
@@ -239,7 +243,7 @@ impl Market {
             }
             *last = now;
         }
-        let collected = self.parts.gate.collect(Collect::All).await;
+        let collected = self.parts.gate.collect(Collect::Of(self.party())).await;
         // The books follow the chain.
         if let Err(error) = self.parts.bookkeeper.reconcile(false).await {
             tracing::warn!(%error, "what channels were claimed for is not booked yet");
