@@ -198,7 +198,10 @@ struct OfParty {
 
 async fn receipts(State(doors): State<Doors>, Query(page): Query<OfParty>) -> Response {
     let limit = page.limit.min(MAX_PAGE);
-    axum::Json(doors.market.receipts(page.party, page.skip, limit)).into_response()
+    match doors.market.receipts(page.party, page.skip, limit).await {
+        Ok(receipts) => axum::Json(receipts).into_response(),
+        Err(failure) => broken(failure.message),
+    }
 }
 
 async fn reputation(State(doors): State<Doors>, Path(party): Path<String>) -> Response {
