@@ -333,16 +333,21 @@ impl Access {
         }
     }
 
-    /// Puts a digest on the chain.
+    /// Puts a digest on the chain, unless one of these transactions has put it on this chain already.
     ///
     /// # Errors
     /// If the chain does not take it.
-    pub async fn inscribe(&self, digest: &str) -> Result<InscribedReport, Failure> {
+    pub async fn inscribe(
+        &self,
+        digest: &str,
+        unless: &[String],
+    ) -> Result<InscribedReport, Failure> {
         match self {
             Access::Running(client) => {
-                client.post("outlook/inscribe", &serde_json::json!({ "digest": digest })).await
+                let order = serde_json::json!({ "digest": digest, "unless": unless });
+                client.post("outlook/inscribe", &order).await
             }
-            Access::Here(assembly) => assembly.inscribe(digest).await,
+            Access::Here(assembly) => assembly.inscribe(digest, unless).await,
         }
     }
 

@@ -425,12 +425,23 @@ impl Settlement {
         client: Address,
         from: u64,
     ) -> Result<Vec<SaidWord>, SettlementError> {
-        let filter = Filter::new()
-            .address(REPUTATION_REGISTRY)
-            .event_signature(ReputationRegistry::NewFeedback::SIGNATURE_HASH)
-            .topic1(B256::from(U256::from(agent)))
-            .topic2(client)
-            .from_block(from);
+        let all = feedback_of(client, from).topic1(B256::from(U256::from(agent)));
+        self.said_words(all).await
+    }
+
+    /// The same of all agents: what a client ever said of anybody.
+    ///
+    /// # Errors
+    /// As [`Settlement::feedback_events`].
+    pub async fn feedback_events_by(
+        &self,
+        client: Address,
+        from: u64,
+    ) -> Result<Vec<SaidWord>, SettlementError> {
+        self.said_words(feedback_of(client, from)).await
+    }
+
+    async fn said_words(&self, filter: Filter) -> Result<Vec<SaidWord>, SettlementError> {
         let logs = self.provider.get_logs(&filter).await;
         let logs = logs.map_err(|e| failure(&self.endpoint, "what is said of an agent", e))?;
         let mut said = Vec::with_capacity(logs.len());
@@ -443,7 +454,7 @@ impl Settlement {
                 false => String::new(),
             };
             let word = Feedback {
-                agent,
+                agent: number(told.agentId)?,
                 number: told.feedbackIndex,
                 value: told.value,
                 decimals: told.valueDecimals,
@@ -608,6 +619,15 @@ fn answer<C: SolCall>(data: &[u8]) -> Result<C::Return, SettlementError> {
 
 fn number(value: U256) -> Result<u64, SettlementError> {
     u64::try_from(value).map_err(|_| unreadable("a number above 2⁶⁴"))
+}
+
+/// The words of a client, as the registry's events tell them.
+fn feedback_of(client: Address, from: u64) -> Filter {
+    Filter::new()
+        .address(REPUTATION_REGISTRY)
+        .event_signature(ReputationRegistry::NewFeedback::SIGNATURE_HASH)
+        .topic2(client)
+        .from_block(from)
 }
 
 fn unreadable(cause: &str) -> SettlementError {

@@ -186,6 +186,8 @@ async fn a_word_is_said_once_counted_and_taken_back() {
     assert_eq!(told, [word(agent, 1, 9_000), word(agent, 2, 8_000)]);
     let head = town.node.block_number();
     assert_eq!(chain.feedback_events(agent, client, head).await.unwrap(), []);
+    let of_anybody = chain.feedback_events_by(client, 0).await.unwrap();
+    assert_eq!(of_anybody, said, "of no other agent has it said anything");
     assert_eq!(chain.feedback_events(agent + 1, client, 0).await.unwrap(), []);
 }
 

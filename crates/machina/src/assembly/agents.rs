@@ -208,12 +208,18 @@ impl Agents {
     }
 
     /// A machine takes messages from now on, and what `counter` has routes for below `/m/NAME/work`. One
-    /// that does already keeps what it has.
+    /// that does already keeps what it has, unless it only told where it is hired and sells now: guides
+    /// come from the offers of an earlier run, and counters when the machines begin to work.
     pub fn host(&self, machine: &str, agent: Arc<a2a::Agent>, counter: Router) {
         let router = agent.router().merge(counter);
         let mut state = self.state();
-        if !state.hosted.iter().any(|hosted| hosted.machine == machine) {
+        let Some(known) = state.hosted.iter_mut().find(|hosted| hosted.machine == machine) else {
             state.hosted.push(Hosted { machine: machine.to_string(), agent, router });
+            return;
+        };
+        if agent.sells() && !known.agent.sells() {
+            known.router = router;
+            std::mem::replace(&mut known.agent, agent).close();
         }
     }
 

@@ -38,6 +38,9 @@ pub struct FundOrder {
 pub struct InscribeOrder {
     /// 32 bytes in hex.
     pub digest: String,
+    /// By which transactions it may be there already: one that the chain has is not done again.
+    #[serde(default)]
+    pub unless: Vec<String>,
 }
 
 /// What to allow the shopper.
@@ -219,7 +222,7 @@ async fn inscribe(
     State(assembly): State<Arc<Assembly>>,
     Json(order): Json<InscribeOrder>,
 ) -> Result<Json<InscribedReport>, Failure> {
-    assembly.inscribe(&order.digest).await.map(Json)
+    assembly.inscribe(&order.digest, &order.unless).await.map(Json)
 }
 
 async fn measured(State(assembly): State<Arc<Assembly>>) -> Answer<crate::report::MeasuredReport> {

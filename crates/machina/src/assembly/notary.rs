@@ -20,16 +20,28 @@ use crate::home::Home;
 use crate::report::InscribedReport;
 
 impl Assembly {
-    /// Puts a digest on the chain.
+    /// Puts a digest on the chain, unless one of these transactions has put it on this chain already.
     ///
     /// # Errors
     /// If it is no digest of 32 bytes in hex, or the chain does not take it.
-    pub async fn inscribe(&self, digest: &str) -> Result<InscribedReport, Failure> {
+    pub async fn inscribe(
+        &self,
+        digest: &str,
+        unless: &[String],
+    ) -> Result<InscribedReport, Failure> {
         let plain = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
         let bytes: B256 = Some(digest)
             .filter(|_| plain)
             .and_then(|digest| digest.parse().ok())
             .ok_or_else(|| Failure::misuse("a digest is 64 hexadecimal digits"))?;
+        for transaction in unless.iter().take(MOST_NOTES) {
+            let Ok(named) = transaction.parse() else { continue };
+            let found = self.chain.inscription(named).await?;
+            if let Some((_, block)) = found.filter(|(found, _)| *found == bytes) {
+                let (digest, transaction) = (digest.to_string(), transaction.clone());
+                return Ok(InscribedReport { digest, transaction, block });
+            }
+        }
         let receipt = self.chain.inscribe(bytes).await?;
         Ok(InscribedReport {
             digest: digest.to_string(),
@@ -39,6 +51,8 @@ impl Assembly {
     }
 }
 
+/// How many notes of one digest are looked up before it is put on the chain anew.
+const MOST_NOTES: usize = 64;
 /// How long a note that the chain does not confirm is not asked for again.
 const MISSED_FOR: Duration = Duration::from_secs(30);
 

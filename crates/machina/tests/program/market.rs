@@ -2,6 +2,8 @@
 //! that are equal to the chain.
 
 use alloy_signer::SignerSync as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
@@ -216,6 +218,14 @@ fn what_the_market_is_asked_wrongly_is_refused_with_the_reason() {
     }
     let quoted = ask(HTTP.post(up.url("/market/deposits?amount=0.25")));
     assert_eq!(quoted.status, 402, "{quoted}");
+    // From a channel, which costs its payer nothing else, a deposit has a least amount.
+    for (amount, by_channel) in [("0.001", true), ("0.000999", false)] {
+        let quoted = ask(HTTP.post(up.url(&format!("/market/deposits?amount={amount}"))));
+        let quote = quoted.headers["payment-required"].as_bytes();
+        let quote: Value = serde_json::from_slice(&STANDARD.decode(quote).unwrap()).unwrap();
+        let mut ways = quote["accepts"].as_array().expect("ways").iter();
+        assert_eq!(ways.any(|way| way["scheme"] == "batch-settlement"), by_channel, "{quote}");
+    }
     let kept = shopper.request(HTTP.post(up.url("/market/documents")).body("x"));
     assert_eq!(kept.status, 402, "{kept}");
     assert_eq!(up.get("/market/jobs/none").status, 404);

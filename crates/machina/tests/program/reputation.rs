@@ -239,5 +239,12 @@ fn each_machine_takes_messages_and_who_works_sells_at_its_own_counter() {
         status["message"]["metadata"]["x402.payment.required"]["accepts"][0]["amount"],
         "1000"
     );
+    up.kill();
+    // Started anew, the offers of before are there before the machines are: the counter opens all the same.
+    let up = home.up();
+    let counter = || ask(HTTP.post(up.url("/m/filekind/work")).body("x")).status;
+    until("the counter is open again", || counter() == 402);
+    let sells = || up.get("/m/filekind/agent.json").json()["x402Support"] == true;
+    until("its file says so", sells);
     up.stop();
 }

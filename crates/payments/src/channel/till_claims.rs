@@ -33,6 +33,8 @@ pub enum Collect {
     Due,
     /// All in which something is unclaimed: before a shutdown, or on demand.
     All,
+    /// The same for one receiver, which needs its money now; the others' channels wait.
+    Of(Party),
 }
 
 /// What a collection did.
@@ -117,9 +119,15 @@ impl Till {
             let lacks = channel.tab.claimable() > channel.mirror.claimed;
             channel.unclaimed() > 0
                 || channel.mirror.seen_at.is_none()
-                || what == Collect::All && lacks
+                || what != Collect::Due && lacks
         };
         let mut channels = self.all();
+        if let Collect::Of(receiver) = what {
+            channels.retain(|channel| {
+                let channel = channel.lock().expect("nothing panics under this lock");
+                Party::from(channel.config.receiver) == receiver
+            });
+        }
         let receivers = self.receivers(&channels);
         channels.retain(|c| open(&c.lock().expect("nothing panics under this lock")));
         self.look_again(&channels, false).await;
@@ -142,7 +150,7 @@ impl Till {
         for batch in receivers {
             // A refund claims, too, and leaves the payout to the next who has reason for one.
             let due = claimed.contains(&(batch.receiver, batch.token))
-                || what == Collect::All && self.has_claimed(&batch).await;
+                || what != Collect::Due && self.has_claimed(&batch).await;
             let payload = Payload::Settle { receiver: batch.receiver, token: batch.token };
             if due && self.ask_to(facilitator, &batch, &payload).await == Told::Done {
                 collected.transactions += 1;

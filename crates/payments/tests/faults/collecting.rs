@@ -12,7 +12,7 @@ use payments::{Facilitator, FacilitatorError, GateLimits};
 
 use crate::town::shop::Shop;
 use crate::town::vouchers::{COSTS, Client};
-use crate::town::{PRICE, Town, canal, musd, seller};
+use crate::town::{PRICE, Town, canal, musd, person, seller};
 
 const PRICED: i128 = PRICE as i128;
 
@@ -135,7 +135,10 @@ async fn a_claim_of_open_fate_says_nothing_against_its_rows() {
     let collected = shop.gate.collect(Collect::All).await;
     assert_eq!((collected.channels, collected.failed, picky.asked()), (0, 4, 1), "{collected:?}");
     picky.minds(&[]);
-    assert_eq!(shop.gate.collect(Collect::All).await.channels, 4);
+    // Who needs its money now claims its own, and nobody else's.
+    let another_s = Collect::Of(person(9).party());
+    assert_eq!(shop.gate.collect(another_s).await.channels, 0);
+    assert_eq!(shop.gate.collect(Collect::Of(seller())).await.channels, 4);
     assert_eq!(town.owns(seller()).await, 4 * PRICED);
     town.is_whole(&[seller()]).await;
 }

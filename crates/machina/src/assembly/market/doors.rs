@@ -43,6 +43,8 @@ const MOST_UNFUNDED: usize = 64;
 const MOST_COUNTED: usize = 10_000;
 /// The most that is paid in at once, in whole dollars.
 const LARGEST_DEPOSIT: &str = "1000000000";
+/// The least that is paid in at once from a channel, in whole dollars: it costs its payer nothing else.
+const LEAST_BY_CHANNEL: &str = "0.001";
 
 /// What each party has asked for lately.
 #[derive(Default)]
@@ -196,7 +198,10 @@ struct OfParty {
 
 async fn receipts(State(doors): State<Doors>, Query(page): Query<OfParty>) -> Response {
     let limit = page.limit.min(MAX_PAGE);
-    axum::Json(doors.market.receipts(page.party, page.skip, limit)).into_response()
+    match doors.market.receipts(page.party, page.skip, limit).await {
+        Ok(receipts) => axum::Json(receipts).into_response(),
+        Err(failure) => broken(failure.message),
+    }
 }
 
 async fn reputation(State(doors): State<Doors>, Path(party): Path<String>) -> Response {
@@ -544,7 +549,10 @@ async fn deposit(
     offer.description = "Money that stays yours at the labour market: for hiring, and for stakes. What you do not spend you take back.".into();
     offer.income = Line::Owed;
     // Who pays for each job when it comes pays from a channel: no transaction, and no waiting for one.
-    offer.ways.push(Way::Channel(channel_terms(&parts.cast.market)));
+    // But each is a row at the desk for ever, so not by the hundred for next to nothing.
+    if read(LEAST_BY_CHANNEL).is_ok_and(|least| amount.minor() >= least.minor()) {
+        offer.ways.push(Way::Channel(channel_terms(&parts.cast.market)));
+    }
     offer.max_body = 1_024;
     let work = service_fn(move |_: http::Request<Body>| async move {
         let said = json!({ "amount": amount, "message": "it is yours at the market as soon as its payment is settled" });

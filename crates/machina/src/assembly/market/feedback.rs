@@ -8,7 +8,8 @@
 //! nothing here. Nothing at the market depends on what is on the chain.
 //!
 //! **Once.** Which word is next follows from how many are on the chain; an interruption loses nothing and
-//! says nothing twice. A worker without an agent is spoken of when it has one. One that makes the
+//! says nothing twice. A worker without an agent is spoken of when it has one, and then on that one alone,
+//! for agents change hands: who gives it away is spoken of no more. One that makes the
 //! market's key an operator of its agent cannot be spoken of there (the registry refuses), and its
 //! words stay missing, which a reader sees: the receipts are public.
 //!
@@ -23,7 +24,7 @@ use std::time::Duration;
 use ::market::reputation::trust::eigentrust;
 use ::market::reputation::words::{Word, Words};
 use ::market::reputation::{Counts, Receipt, beta, replay};
-use ::market::{Party, Skill};
+use ::market::{Party, Skill, State};
 use ::money::{Amount, Timestamp};
 use alloy_primitives::Address;
 use protocol::feedback::{FeedbackFile, SUCCESS_RATE, account_name, agents_of, file_hash};
@@ -44,6 +45,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// The most parties that are told of at once.
 const MOST_LISTED: usize = 256;
+/// How long who asks for receipts waits for its turn.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 /// Words are hundredths of a per cent.
 const DECIMALS: u8 = 2;
 /// How a file says what its evidence is.
@@ -72,6 +75,8 @@ pub struct Speech {
     words: Mutex<Words>,
     /// How far each record is told.
     told: Mutex<HashMap<(Party, Skill), Told>>,
+    /// On which agent each worker is spoken of, as the chain has it; `None` until it was asked.
+    agents: Mutex<Option<HashMap<Party, u64>>>,
     /// One says at a time: words of one client follow on one another.
     turn: tokio::sync::Mutex<()>,
     /// Who asks how a party stands has all receipts and the chain's events looked through: one at a time.
@@ -83,6 +88,25 @@ struct Told {
     words: u64,
     again_at: Timestamp,
     pause: Duration,
+}
+
+/// Whose work a word is about, by where its file is ([`path`]).
+fn worker_of(uri: &str) -> Option<Party> {
+    let (_, path) = uri.split_once("/market/feedback/")?;
+    path.split('/').nth(1)?.parse().ok()
+}
+
+/// Where the file of a word is, below the economy's address.
+fn path(agent: u64, worker: Party, number: u64, tag: &str) -> String {
+    format!("/market/feedback/{agent}/{worker}/{number}?skill={tag}")
+}
+
+/// The agent on which a worker is spoken of, by those on which workers were: always the first, for
+/// agents can be given away and made anew, and a word that was said elsewhere would be said again. Of
+/// its own, one on which nobody else was spoken of.
+fn agent_among(spoken: &HashMap<Party, u64>, worker: Party, own: &[u64]) -> Option<u64> {
+    let another_s = |agent: &u64| spoken.values().any(|taken| taken == agent);
+    spoken.get(&worker).copied().or_else(|| own.iter().copied().find(|a| !another_s(a)))
 }
 
 /// What a skill is called in the registry: by its name where the market knows it, else by its
@@ -139,6 +163,36 @@ impl Market {
         file(chain_id, self.party().into(), agent, skill, word)
     }
 
+    /// On which agent each worker was spoken of first, as the chain's events tell.
+    async fn spoken_of(&self, registrar: &Settlement) -> Result<HashMap<Party, u64>, Failure> {
+        let known = || self.speech.agents.lock().expect("nothing panics under this lock");
+        if let Some(agents) = &*known() {
+            return Ok(agents.clone());
+        }
+        let mut agents = HashMap::new();
+        for said in registrar.feedback_events_by(self.party().into(), 0).await? {
+            if let Some(worker) = worker_of(&said.word.uri) {
+                agents.entry(worker).or_insert(said.word.agent);
+            }
+        }
+        // Whoever was here first may have added to it.
+        Ok(known().get_or_insert(agents).clone())
+    }
+
+    /// The agent on which a worker is spoken of, or will be; `None` if it has none of its own.
+    async fn agent_of(
+        &self,
+        registrar: &Settlement,
+        worker: Party,
+    ) -> Result<Option<u64>, Failure> {
+        let spoken = self.spoken_of(registrar).await?;
+        let own = match spoken.contains_key(&worker) {
+            true => Vec::new(),
+            false => registrar.agents_of(worker.into()).await?,
+        };
+        Ok(agent_among(&spoken, worker, &own))
+    }
+
     /// What the market has said of an agent's skill, in order, whatever it was called then: a skill that
     /// got a name later is the same.
     async fn said(
@@ -159,14 +213,20 @@ impl Market {
     /// # Errors
     /// If the chain does not answer.
     pub async fn feedback_file(
-        &self,
+        self: &Arc<Self>,
         agent: u64,
         worker: Party,
         skill: &str,
         number: u64,
     ) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(word) = self.word(worker, skill_of(skill), number) else { return Ok(None) };
         let Some(registrar) = &self.parts.registrar else { return Ok(None) };
+        let _turn = self.turn_to_ask().await?;
+        if self.spoken_of(registrar).await?.get(&worker) != Some(&agent) {
+            return Ok(None);
+        }
+        let (market, called) = (Arc::clone(self), skill_of(skill));
+        let word = tokio::task::spawn_blocking(move || market.word(worker, called, number)).await;
+        let Some(word) = word.map_err(Failure::new)? else { return Ok(None) };
         let said = self.said(registrar, agent, skill_of(skill)).await?.len() as u64;
         Ok((number <= said).then(|| self.file_of(agent, skill, &word)))
     }
@@ -214,15 +274,19 @@ impl Market {
         count: u64,
     ) -> Result<u64, Failure> {
         let me: Address = self.party().into();
-        let agents = registrar.agents_of(worker.into()).await?;
-        let agent = *agents.first().ok_or_else(|| Failure::new("it has no agent yet"))?;
+        let agent = self.agent_of(registrar, worker).await?;
+        let agent = agent.ok_or_else(|| Failure::new("it has no agent of its own yet"))?;
+        let owner = registrar.agent(agent).await?.map(|agent| agent.owner);
+        if owner != Some(worker.into()) {
+            return Err(Failure::new("it has given away the agent on which it was spoken of"));
+        }
         let tag = tag(skill);
         let said = self.said(registrar, agent, skill).await?.len() as u64;
         let mut all = registrar.feedback_count(agent, me).await?;
         let last = count.min(said.saturating_add(AT_A_TIME));
         for number in said + 1..=last {
             let Some(word) = self.word(worker, skill, number) else { break };
-            let path = format!("/market/feedback/{agent}/{worker}/{number}?skill={tag}");
+            let path = path(agent, worker, number, &tag);
             all += 1;
             let word = Feedback {
                 agent,
@@ -235,7 +299,16 @@ impl Market {
                 uri: format!("{}{path}", self.parts.base),
                 hash: file_hash(&self.file_of(agent, &tag, &word)),
             };
-            registrar.give_feedback(me, &word).await?;
+            let given = registrar.give_feedback(me, &word).await;
+            let mut known = self.speech.agents.lock().expect("nothing panics under this lock");
+            match given {
+                Ok(_) => known.get_or_insert_default().entry(worker).or_insert(agent),
+                Err(error) => {
+                    // It may be said, or not: the chain is asked before the next.
+                    *known = None;
+                    return Err(error.into());
+                }
+            };
         }
         Ok(last.max(said))
     }
@@ -266,14 +339,33 @@ impl Market {
         })
     }
 
+    /// The turn of who asks for what has to be looked for among all receipts; they are many.
+    async fn turn_to_ask(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
+        let turn = tokio::time::timeout(LONGEST_TURN, self.speech.asked.lock()).await;
+        turn.map_err(|_| Failure::new("too many ask for receipts now: ask again in a moment"))
+    }
+
     /// Receipts in which a party worked or did work again to check it, or all, newest first: after so
     /// many that are left out, at most so many.
-    pub fn receipts(&self, party: Option<Party>, skip: usize, limit: usize) -> Vec<Receipt> {
-        self.desk.read(|state| {
-            let receipts = state.receipts().iter().rev();
-            let found = receipts.filter(|receipt| party.is_none_or(|party| shows(receipt, party)));
-            found.skip(skip).take(limit).cloned().collect()
-        })
+    ///
+    /// # Errors
+    /// If too many ask.
+    pub async fn receipts(
+        &self,
+        party: Option<Party>,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Receipt>, Failure> {
+        let _turn = self.turn_to_ask().await?;
+        let desk = self.desk.clone();
+        let look = move || {
+            desk.read(|state| {
+                let receipts = state.receipts().iter().rev();
+                let shown = |receipt: &&Receipt| party.is_none_or(|party| shows(receipt, party));
+                receipts.filter(shown).skip(skip).take(limit).cloned().collect()
+            })
+        };
+        tokio::task::spawn_blocking(look).await.map_err(Failure::new)
     }
 
     /// Who has worked in a job that was checked, or done one again to check it; the latest
@@ -297,9 +389,11 @@ impl Market {
     /// # Errors
     /// None that could be mended.
     pub async fn trust(&self, trusted: &[Party]) -> Result<BTreeMap<Party, f64>, Failure> {
-        let receipts = self.desk.read(|state| state.receipts().to_vec());
-        let trusted = trusted.to_vec();
-        let flow = tokio::task::spawn_blocking(move || eigentrust(&receipts, &trusted));
+        let (desk, trusted) = (self.desk.clone(), trusted.to_vec());
+        let flow = tokio::task::spawn_blocking(move || {
+            let receipts = desk.read(|state| state.receipts().to_vec());
+            eigentrust(&receipts, &trusted)
+        });
         flow.await.map_err(Failure::new)
     }
 
@@ -309,8 +403,8 @@ impl Market {
     /// # Errors
     /// If the chain does not answer.
     pub async fn reputation(&self, party: Party) -> Result<Vec<SkillStanding>, Failure> {
-        let _turn = self.speech.asked.lock().await;
-        let (now, shown) = self.desk.read(|state| {
+        let _turn = self.turn_to_ask().await?;
+        let look = move |state: &State| {
             let of_party = state.receipts().iter().filter(|receipt| shows(receipt, party));
             let receipts: Vec<Receipt> = of_party.cloned().collect();
             let skills: BTreeSet<Skill> = receipts.iter().map(|receipt| receipt.skill).collect();
@@ -324,9 +418,12 @@ impl Market {
                 })
                 .collect();
             (state.now(), shown)
-        });
+        };
+        let desk = self.desk.clone();
+        let looked = tokio::task::spawn_blocking(move || desk.read(look)).await;
+        let (now, shown) = looked.map_err(Failure::new)?;
         let agent = match &self.parts.registrar {
-            Some(registrar) => registrar.agents_of(party.into()).await?.first().copied(),
+            Some(registrar) => self.agent_of(registrar, party).await?,
             None => None,
         };
         let asset = self.parts.chain.token().asset;
@@ -431,6 +528,22 @@ mod tests {
         for skill in [known, unknown] {
             assert_eq!(skill_of(&tag(skill)), skill);
         }
+    }
+
+    #[test]
+    fn a_worker_is_spoken_of_on_one_agent_and_an_agent_speaks_of_one_worker() {
+        let [one, other] = [1, 2].map(|n| Party::new([n; 20]));
+        let nobody = HashMap::new();
+        assert_eq!(agent_among(&nobody, one, &[4, 9]), Some(4));
+        assert_eq!(agent_among(&nobody, one, &[]), None);
+        let uri = format!("http://localhost:4020{}", path(4, one, 1, "vision/classify"));
+        assert_eq!(worker_of(&uri), Some(one));
+        let spoken = HashMap::from([(one, 4)]);
+        // Given away, with a new one in its place: it stays with the first.
+        assert_eq!(agent_among(&spoken, one, &[9]), Some(4));
+        // And who got it gets no words of another's.
+        assert_eq!(agent_among(&spoken, other, &[4, 7]), Some(7));
+        assert_eq!(agent_among(&spoken, other, &[4]), None);
     }
 
     /// What the registry keeps the hash of must never change: words that were said would be worth

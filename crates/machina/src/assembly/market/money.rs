@@ -1,14 +1,16 @@
 //! Money in and out: deposits are credited when their payment is in the market's book, and what is
 //! taken back is paid by the market's key.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::market::desk::Withdrawn;
 use ::market::{MoveId, Operation};
 use ::money::{Amount, Party};
-use ledger::{Reference, State};
-use mandates::books::Line;
+use ledger::{Reference, State, Status, TransferId, TransferRecord};
+use mandates::Payout;
+use mandates::books::{self, Line};
 use payments::channel::Collect;
 use payments::payout::PaidOut;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,8 @@ const LEAST_WITHDRAWAL: &str = "0.001";
 const CLAIM_AGAIN: Duration = Duration::from_secs(60);
 /// How many of the newest deposits are looked through for those that the desk does not have yet.
 const NEWEST: usize = 10_000;
+/// How many acts are looked up while the books wait.
+const READ_AT_ONCE: usize = 1_000;
 
 /// Money that came under the market's disposal.
 #[derive(Debug, Clone, Serialize)]
@@ -60,34 +64,41 @@ impl Market {
     pub async fn credit_all(&self) -> Result<(), Failure> {
         let asset = self.parts.chain.token().asset;
         let owed = Line::Owed.of(self.party(), asset);
-        let references: Vec<Reference> = self
+        let references: BTreeSet<Reference> = self
             .parts
             .ledger
             .read(|state| state.entries_of(owed).map(|record| record.transfer.reference).collect());
+        let references: Vec<Reference> = references.into_iter().collect();
         self.credit(&references).await
     }
 
-    /// Credits the deposits among these acts.
+    /// Credits the deposits among these acts that are not credited yet.
     ///
     /// # Errors
     /// If the market cannot be written.
     pub async fn credit(&self, references: &[Reference]) -> Result<(), Failure> {
         let market = self.party();
-        let found: Vec<(Reference, Party, Amount)> = self
-            .parts
-            .ledger
-            .read(|state| references.iter().filter_map(|r| deposit(state, market, *r)).collect());
+        let mut found: Vec<Deposit> = Vec::new();
+        for some in references.chunks(READ_AT_ONCE) {
+            self.parts.ledger.read(|state| {
+                found.extend(some.iter().flat_map(|r| deposits(state, market, *r)));
+            });
+        }
+        self.desk.read(|state| {
+            found.retain(|it| state.deposit_of(it.id) != Some((it.party, it.amount)));
+        });
         for batch in found.chunks(::market::desk::MAX_BATCH) {
-            let operations = batch.iter().map(|&(reference, party, amount)| Operation::Deposit {
-                id: deposit_id(reference),
-                party,
-                amount,
+            let operations = batch.iter().map(|it| Operation::Deposit {
+                id: it.id,
+                party: it.party,
+                amount: it.amount,
             });
             let outcomes =
                 self.desk.submit_all(operations.collect()).await.map_err(Failure::new)?;
-            for (outcome, (reference, ..)) in outcomes.iter().zip(batch) {
+            for (outcome, it) in outcomes.iter().zip(batch) {
                 if !outcome.holds() {
-                    tracing::error!(%reference, ?outcome, "a deposit cannot be credited");
+                    let record = it.record;
+                    tracing::error!(%record, ?outcome, "a deposit cannot be credited");
                 }
             }
         }
@@ -201,7 +212,7 @@ impl Market {
         let name = id.as_u128().to_be_bytes();
         let payout = || self.cashier.payout(&name, party, amount, booked);
         let mut paid = self.cashier.pay(payout()).await;
-        if paid.is_err() && self.claim_for(amount).await {
+        if paid.is_err() && self.claim_for(&payout()).await {
             paid = self.cashier.pay(payout()).await;
         }
         paid.map_err(|error| {
@@ -210,12 +221,16 @@ impl Market {
         })
     }
 
-    /// Claims what was paid in from channels, if the market has less at hand than it is to pay. Whether
-    /// it has claimed.
-    async fn claim_for(&self, amount: Amount) -> bool {
-        let cash = Line::Cash.of(self.party(), amount.asset());
+    /// Claims what was paid in to the market from channels, if it has less at hand than it is to pay, what
+    /// it has set aside for this payout not taken off. Whether it has claimed.
+    async fn claim_for(&self, payout: &Payout) -> bool {
+        let cash = Line::Cash.of(self.party(), payout.amount.asset());
         let has = |state: &State| {
-            state.balance(&cash).is_some_and(|b| b.available().minor() >= amount.minor())
+            let own = state.transfer(&books::purchase_id(payout.reference));
+            let own = own.filter(|record| record.status == Status::Held);
+            let own = own.map_or(0, |record| record.transfer.amount.minor());
+            let at_hand = state.balance(&cash).map(|b| b.available().minor() + own);
+            at_hand.is_some_and(|minor| minor >= payout.amount.minor())
         };
         if self.parts.ledger.read(has) {
             return false;
@@ -228,7 +243,7 @@ impl Market {
             }
             *last = now;
         }
-        let collected = self.parts.gate.collect(Collect::All).await;
+        let collected = self.parts.gate.collect(Collect::Of(self.party())).await;
         // The books follow the chain.
         if let Err(error) = self.parts.bookkeeper.reconcile(false).await {
             tracing::warn!(%error, "what channels were claimed for is not booked yet");
@@ -266,17 +281,17 @@ impl Market {
         };
         let before = books()?;
         // What is in the books and not at the desk yet; what is paid from channels comes by the hundred.
-        let newest: Vec<(MoveId, i128)> = self.parts.ledger.read(|state| {
+        let newest: BTreeMap<MoveId, i128> = self.parts.ledger.read(|state| {
             let entries = state.entries_of(owed).rev().take(NEWEST);
             let deposits = entries
-                .filter_map(|record| deposit(state, self.party(), record.transfer.reference))
-                .map(|(reference, _, amount)| (deposit_id(reference), amount.minor()));
+                .flat_map(|record| deposits(state, self.party(), record.transfer.reference))
+                .map(|it| (it.id, it.amount.minor()));
             deposits.collect()
         });
         let (market, rows) = self.desk.read(|state| {
             let own = state.holding(self.party());
             let own = own.free.minor() + own.stake.minor();
-            let coming = newest.iter().filter(|(id, _)| state.deposit_of(*id).is_none());
+            let coming = newest.iter().filter(|(id, _)| state.deposit_of(**id).is_none());
             let coming: i128 = coming.map(|(_, minor)| minor).sum();
             let all = state.deposited().minor() - own + coming;
             (Amount::from_minor(asset, all), self.all_is_booked())
@@ -285,35 +300,45 @@ impl Market {
     }
 }
 
-/// The name at the desk of the deposit of this act.
-fn deposit_id(reference: Reference) -> MoveId {
-    MoveId::derive(&[b"deposit", reference.as_bytes()])
+/// A deposit that is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Deposit {
+    /// Its name at the desk.
+    id: MoveId,
+    /// The record in the market's book.
+    record: TransferId,
+    party: Party,
+    amount: Amount,
 }
 
-/// The deposit of this act, if it is one and is paid.
-fn deposit(
-    state: &State,
-    market: Party,
-    reference: Reference,
-) -> Option<(Reference, Party, Amount)> {
-    // Under its own name, or, where its hold was let go before the money moved, as booked late.
-    state.by_reference(reference).into_iter().find_map(|record| {
+/// The deposits of this act that are paid. Usually it is one at most: under the act's own name, or, where
+/// its hold was let go before the money moved, as booked late. But a voucher's act is its channel and its
+/// total, and one total can be charged for twice, a part of it at a time: each is a deposit. What was
+/// charged again has its name from its record, everything else from the act.
+fn deposits(state: &State, market: Party, reference: Reference) -> Vec<Deposit> {
+    let deposit = |record: &TransferRecord| {
         let (_, amount) = record.posted()?;
-        let asset = amount.asset();
+        let it = &record.transfer;
         // Paid at once, or from a channel.
-        let debit = state.account(&record.transfer.debit)?;
-        let paid = debit.name == Line::Cash.name() || debit.name.starts_with("unearned/");
+        let debit = state.account(&it.debit)?;
+        let at_once = debit.name == Line::Cash.name();
+        let paid = at_once || debit.name.starts_with("unearned/");
         let is_one =
-            paid && debit.book == market && record.transfer.credit == Line::Owed.of(market, asset);
-        Some((reference, record.transfer.counterparty.filter(|_| is_one)?, amount))
-    })
+            paid && debit.book == market && it.credit == Line::Owed.of(market, amount.asset());
+        let id = match at_once || it.id == books::sale_id(reference) {
+            true => MoveId::derive(&[b"deposit", reference.as_bytes()]),
+            false => MoveId::derive(&[b"deposit/again", &it.id.as_u128().to_be_bytes()]),
+        };
+        Some(Deposit { id, record: it.id, party: it.counterparty.filter(|_| is_one)?, amount })
+    };
+    state.by_reference(reference).into_iter().filter_map(deposit).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use ::money::{Asset, SystemClock, Timestamp};
-    use ledger::{Kind, Ledger, Operation as Entered, TransferId};
-    use mandates::books::{self, Entry};
+    use ledger::{Kind, Ledger, Operation as Entered};
+    use mandates::books::Entry;
 
     use super::*;
 
@@ -342,19 +367,21 @@ mod tests {
             hold_until: None,
             ..held
         };
-        let found = || ledger.read(|state| deposit(state, market, reference));
+        let found = || ledger.read(|state| deposits(state, market, reference));
         for operation in [held.transfer(), Entered::Void { hold: held.id }] {
             assert!(ledger.submit(operation.into()).await.unwrap().holds());
-            assert_eq!(found(), None, "nothing is paid");
+            assert_eq!(found(), [], "nothing is paid");
         }
         assert!(ledger.submit(late.transfer().into()).await.unwrap().holds());
-        assert_eq!(found(), Some((reference, payer, late.amount)));
+        let id = MoveId::derive(&[b"deposit", reference.as_bytes()]);
+        let paid = Deposit { id, record: late.id, party: payer, amount: late.amount };
+        assert_eq!(found(), [paid]);
         // What is a gift by the books is nobody's deposit.
         let gift = Reference::derive("test/gift", &[]);
         let entry =
             Entry { id: books::sale_id(gift), credit: Line::Funding, reference: gift, ..late };
         assert!(ledger.submit(entry.transfer().into()).await.unwrap().holds());
-        assert_eq!(ledger.read(|state| deposit(state, market, gift)), None);
+        assert_eq!(ledger.read(|state| deposits(state, market, gift)), []);
     }
 
     #[tokio::test]
@@ -382,12 +409,34 @@ mod tests {
             let ledger = &ledger;
             async move {
                 assert!(ledger.submit(entry.transfer().into()).await.unwrap().holds());
-                ledger.read(|state| deposit(state, market, reference))
+                ledger.read(|state| deposits(state, market, reference))
             }
         };
-        assert_eq!(enter("test/into the channel", Line::Escrow, unearned, 900).await, None);
-        let (_, party, amount) = enter("test/voucher", unearned, Line::Owed, 500).await.unwrap();
-        assert_eq!((party, amount.minor()), (payer, 500));
-        assert_eq!(enter("test/what is sold for good", unearned, Line::Sales, 100).await, None);
+        assert_eq!(enter("test/into the channel", Line::Escrow, unearned, 900).await, []);
+        let paid = enter("test/voucher", unearned, Line::Owed, 500).await;
+        assert_eq!(
+            paid.iter().map(|it| (it.party, it.amount.minor())).collect::<Vec<_>>(),
+            [(payer, 500)]
+        );
+        assert_eq!(enter("test/what is sold for good", unearned, Line::Sales, 100).await, []);
+        // One total that is charged for twice, ahead and then in step, is two deposits; the first keeps
+        // the name that it has had.
+        let reference = Reference::derive("test/voucher", &[]);
+        let again = Entry {
+            id: TransferId::derive("sale/again", &[reference.as_bytes(), &1u32.to_be_bytes()]),
+            book: market,
+            debit: unearned,
+            credit: Line::Owed,
+            amount: Amount::from_minor(Asset::MUSD, 200),
+            kind: Kind::Financial,
+            counterparty: payer,
+            reference,
+            digest: [0; 32],
+            hold_until: None,
+        };
+        assert!(ledger.submit(again.transfer().into()).await.unwrap().holds());
+        let both = ledger.read(|state| deposits(state, market, reference));
+        assert_eq!((both.len(), both[0], both[1].amount.minor()), (2, paid[0], 200));
+        assert_ne!(both[0].id, both[1].id);
     }
 }

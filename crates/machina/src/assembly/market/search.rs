@@ -9,10 +9,11 @@
 //! for comes first, and a proven worker before a cheap one. Scores order lists and move no money.
 //!
 //! Bounds: [`SEARCHED`] offers and [`LATEST`] jobs are looked through, [`WORDS`] characters of a text are
-//! read, [`REMEMBERED`] texts' vectors are kept.
+//! read, [`REMEMBERED`] texts' vectors are kept, one text is read at a time: who comes meanwhile with another
+//! one finds by words.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 
 use ::market::reputation::{Counts, beta};
 use ::market::{Offer, Party, Skill, Stage, State};
@@ -98,32 +99,45 @@ pub struct Meanings {
     reader: OnceLock<Reader>,
     services: OnceLock<HashMap<Skill, Embedding>>,
     texts: Mutex<HashMap<String, Embedding>>,
+    /// Who has a text read: a search costs nothing, and shares the machine with who pays.
+    reading: Mutex<()>,
 }
 
 impl Meanings {
-    /// How well each known kind of work suits a text, in parts per million; `None` without a model.
+    /// How well each known kind of work suits a text, in parts per million; `None` without a model, and
+    /// while another text is read: who searches waits for nobody, so that searches cannot take all threads
+    /// that may wait.
     fn of(&self, text: &str) -> Option<HashMap<Skill, u32>> {
-        let worker = (self.reader.get()?)()?;
-        let services = match self.services.get() {
-            Some(services) => services,
-            None => {
-                let read =
-                    |service: Service| Some((service.skill(), worker.embed(service.about()).ok()?));
-                let services = Service::ALL.into_iter().map(read).collect::<Option<_>>()?;
-                self.services.get_or_init(|| services)
-            }
-        };
-        // Held while it computes: a search costs nothing, and shares the machine with who pays.
-        let mut texts = self.texts.lock().expect("nothing panics under this lock");
-        let meant = match texts.get(text) {
-            Some(meant) => meant.clone(),
-            None => {
+        let reader = self.reader.get()?;
+        let known = || self.texts.lock().expect("nothing panics under this lock");
+        let meant = known().get(text).cloned();
+        let (services, meant) = match (self.services.get(), meant) {
+            (Some(services), Some(meant)) => (services, meant),
+            _ => {
+                let _alone = match self.reading.try_lock() {
+                    Ok(alone) => alone,
+                    // What it guards is a turn: who broke down in it left nothing behind.
+                    Err(TryLockError::Poisoned(broken)) => broken.into_inner(),
+                    Err(TryLockError::WouldBlock) => return None,
+                };
+                let worker = reader()?;
+                let services = match self.services.get() {
+                    Some(services) => services,
+                    None => {
+                        let read = |service: Service| {
+                            Some((service.skill(), worker.embed(service.about()).ok()?))
+                        };
+                        let services = Service::ALL.into_iter().map(read).collect::<Option<_>>()?;
+                        self.services.get_or_init(|| services)
+                    }
+                };
                 let meant = worker.embed(text).ok()?;
+                let mut texts = known();
                 if texts.len() >= REMEMBERED {
                     texts.clear();
                 }
                 texts.insert(text.to_owned(), meant.clone());
-                meant
+                (services, meant)
             }
         };
         let ppm = |likeness: f64| (likeness.clamp(0.0, 1.0) * 1e6) as u32;

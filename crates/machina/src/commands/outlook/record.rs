@@ -117,12 +117,15 @@ async fn commit(access: &Access, home: &Home, entry: &Entry) -> Result<Inscribed
     for claim in Entry::first() {
         let hash = claim.hash();
         home.keep_outlook(&hash, &claim.text())?;
-        if home.outlook_notes(&hash).is_empty() {
-            let report = access.inscribe(&hash).await?;
+        // What was noted may be on another chain than this one.
+        let noted = home.outlook_notes(&hash).into_iter().map(|(transaction, _)| transaction);
+        let noted: Vec<String> = noted.collect();
+        let report = access.inscribe(&hash, &noted).await?;
+        if !noted.contains(&report.transaction) {
             home.note_outlook(&hash, &report.transaction, report.block)?;
         }
     }
-    let report = access.inscribe(&entry.hash()).await?;
+    let report = access.inscribe(&entry.hash(), &[]).await?;
     home.note_outlook(&entry.hash(), &report.transaction, report.block)?;
     Ok(report)
 }
