@@ -139,7 +139,7 @@ pub fn check(wish: Wish, checkers: u32, fee: i128, work: Checked) -> Result<Chos
         return Err(CheckProblem::Unsuited { kind, why });
     }
     let mut plans = one_by_one(wish, checkers, fee, work.jobs);
-    plans.extend(work.labels.iter().flat_map(|labels| of_many(checkers, fee, *labels)));
+    plans.extend(work.labels.iter().flat_map(|labels| of_many(wish, checkers, fee, *labels)));
     plans.retain(|plan| wish.kind.is_none_or(|kind| kind == plan.kind));
     let surest = plans.iter().map(|plan| plan.confidence).fold(0.0, f64::max);
     let wanted = match (wish.confidence_ppm, wish.kind) {
@@ -190,7 +190,7 @@ fn one_by_one(wish: Wish, checkers: u32, fee: i128, jobs: u32) -> Vec<Plan> {
 }
 
 /// Checks of many labels in one job.
-fn of_many(checkers: u32, fee: i128, labels: Labels) -> Vec<Plan> {
+fn of_many(wish: Wish, checkers: u32, fee: i128, labels: Labels) -> Vec<Plan> {
     let seats = checkers.saturating_sub(2);
     let rated = labels.items + labels.mixed_in();
     let situation = Situation {
@@ -199,8 +199,12 @@ fn of_many(checkers: u32, fee: i128, labels: Labels) -> Vec<Plan> {
         is_deterministic: false,
         is_comparable: false,
         items: (labels.items >= LEAST_RATED).then_some(rated),
+        // What is hidden is made of samples that everybody can have, so nobody's work is trusted to it unasked.
         // Whoever loses may call jurors: they must be there, beside the examiner.
-        tests: if u32::from(juror::next_panel(1)) < checkers { MOST_TESTS } else { 0 },
+        tests: match wish.kind {
+            Some(CheckKind::Gold) if u32::from(juror::next_panel(1)) < checkers => MOST_TESTS,
+            _ => 0,
+        },
         test_cost: labels.unit,
         is_judgeable: false,
         honest: HONEST,
@@ -254,13 +258,16 @@ mod tests {
     #[test]
     fn more_confidence_costs_more_and_the_cheapest_that_reaches_it_is_taken() {
         assert_eq!(taken(wish(None, 0), 5, ONE), (CheckKind::Exact, 1, 500));
-        assert_eq!(taken(wish(None, 990_000), 5, ONE), (CheckKind::Redundant, 2, 1_000));
-        let chosen = check(wish(None, 990_000), 5, 500, ONE).expect("it is reached");
+        assert_eq!(taken(wish(None, 990_000), 5, ONE), (CheckKind::Exact, 3, 1_500));
+        let chosen = check(wish(None, 990_000), 8, 500, ONE).expect("it is reached");
         let others: Vec<CheckKind> = chosen.others.iter().map(|plan| plan.kind).collect();
-        assert_eq!(others, [CheckKind::Exact, CheckKind::Gold], "dearer, and as sure");
-        // Of many files a few hidden tests are cheaper than all work done again.
+        assert_eq!(others, [CheckKind::Redundant], "dearer, and as sure");
+        // A few hidden tests are cheaper than all work done again, but samples are known: only by its name.
         let many = Checked { jobs: 21, labels: Some(Labels { items: 20, unit: 3_000 }) };
-        assert_eq!(taken(wish(None, 990_000), 5, many).0, CheckKind::Gold);
+        assert_eq!(taken(wish(None, 990_000), 5, many).0, CheckKind::Exact);
+        let gold = check(wish(Some(CheckKind::Gold), 990_000), 5, 500, many).expect("by name");
+        let exact = check(wish(None, 990_000), 5, 500, many).expect("it is reached");
+        assert!(gold.plan.cost < exact.plan.cost);
         let text = Checked { labels: None, ..ONE };
         assert!(matches!(
             check(wish(None, 999_000), 5, 500, text),

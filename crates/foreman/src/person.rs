@@ -76,6 +76,21 @@ pub fn is_for_a_person(job: &Job) -> bool {
     job.terms.skill == Service::Answer.skill()
 }
 
+/// The least time that a client must have for its word, in milliseconds, where this home's person works: a
+/// juror hears it a few times before the time is over.
+const LEAST_WORD_MS: u64 = 2_000;
+
+/// Whether a person's work was delivered and is being judged: its client reads it, and says its [`Word`].
+pub fn is_heard(job: &Job) -> bool {
+    let is_judged = matches!(job.stage, Stage::Drawing | Stage::Checking | Stage::Reporting);
+    is_for_a_person(job) && matches!(job.terms.check, Check::Juror { .. }) && is_judged
+}
+
+/// Whether work on these terms is judged as a person's work can be: by jurors, who have time to hear its client.
+pub fn is_for_jurors(terms: &Terms) -> bool {
+    matches!(terms.check, Check::Juror { .. }) && terms.check_ms / CHECK_WORDS >= LEAST_WORD_MS
+}
+
 /// Until when the client has its word, while a panel looks at the work; then it counts as accepted.
 pub fn word_until(job: &Job) -> Option<Timestamp> {
     let deadline = job.deadline.filter(|_| job.stage == Stage::Checking)?;

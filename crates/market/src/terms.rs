@@ -270,9 +270,14 @@ impl Report {
     fn encode(&self) -> Vec<u8> {
         match self {
             Report::Digest(digest) => [&[0], digest.as_bytes().as_slice()].concat(),
-            Report::Labels(labels) => {
-                [1].into_iter().chain(labels.iter().flat_map(|label| label.to_be_bytes())).collect()
-            }
+            // A byte each where that is enough: so markets of before labels were wider open theirs.
+            Report::Labels(labels) => match narrow(labels.iter()) {
+                Some(narrow) => [&[1], narrow.as_slice()].concat(),
+                None => {
+                    let wide = labels.iter().flat_map(|label| label.to_be_bytes());
+                    [3].into_iter().chain(wide).collect()
+                }
+            },
             Report::Vote(vote) => vec![2, u8::from(*vote)],
         }
     }
@@ -337,6 +342,11 @@ impl Report {
     }
 }
 
+/// Labels of a byte each, if all are so small.
+fn narrow<'a>(labels: impl Iterator<Item = &'a u16>) -> Option<Vec<u8>> {
+    labels.map(|label| u8::try_from(*label).ok()).collect()
+}
+
 /// What a worker delivers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -360,12 +370,22 @@ pub struct GoldKey {
 impl GoldKey {
     /// What the examiner is bound to before the work begins.
     pub fn commitment(&self) -> Digest {
-        let answers: Vec<u8> = self
-            .answers
-            .iter()
-            .flat_map(|(item, label)| item.to_be_bytes().into_iter().chain(label.to_be_bytes()))
-            .collect();
-        Digest::new(hash("machina/market/gold/1", &[&answers, self.salt.as_bytes()]))
+        // As for a report.
+        let (name, answers): (_, Vec<u8>) = match narrow(self.answers.iter().map(|(_, l)| l)) {
+            Some(labels) => {
+                let items = self.answers.iter().zip(labels);
+                let told = items
+                    .flat_map(|((item, _), label)| item.to_be_bytes().into_iter().chain([label]));
+                ("machina/market/gold/1", told.collect())
+            }
+            None => {
+                let told = self.answers.iter().flat_map(|(item, label)| {
+                    item.to_be_bytes().into_iter().chain(label.to_be_bytes())
+                });
+                ("machina/market/gold/2", told.collect())
+            }
+        };
+        Digest::new(hash(name, &[&answers, self.salt.as_bytes()]))
     }
 
     /// Whether it has at least one test and at most one for each item, ascending.
@@ -387,4 +407,30 @@ pub fn bid_commitment(job: JobId, worker: Party, price: Amount, salt: &Digest) -
             salt.as_bytes(),
         ],
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was sealed before labels were wider is opened still, and nothing else by the same bytes.
+    #[test]
+    fn small_labels_are_bound_as_they_always_were_and_wide_ones_are_told_apart() {
+        let (job, party, salt) = (JobId::from_u128(1), Party::new([2; 20]), Digest::of(b"salt"));
+        let bound = |encoded: &[u8]| {
+            let parts = [&job.as_u128().to_be_bytes()[..], party.as_bytes(), salt.as_bytes()];
+            let parts = [parts[0], parts[1], parts[2], encoded];
+            Digest::new(hash("machina/market/report/1", &parts))
+        };
+        let commitment =
+            |labels: &[u16]| Report::Labels(labels.into()).commitment(job, party, &salt);
+        assert_eq!(commitment(&[0, 7, 255]), bound(&[1, 0, 7, 255]));
+        assert_ne!(commitment(&[256]), commitment(&[1, 0]));
+        let key = |answers: &[(u32, u16)]| GoldKey { answers: answers.into(), salt }.commitment();
+        let old = |answers: &[u8]| {
+            Digest::new(hash("machina/market/gold/1", &[answers, salt.as_bytes()]))
+        };
+        assert_eq!(key(&[(1, 9)]), old(&[0, 0, 0, 1, 9]));
+        assert_ne!(key(&[(1, 256)]), old(&[0, 0, 0, 1, 1, 0]));
+    }
 }

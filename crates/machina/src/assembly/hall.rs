@@ -369,7 +369,12 @@ impl Hall {
             });
             return view.collect();
         }
-        if let Some((batch, note)) = self.batch(job.terms.id) {
+        if Service::of(job.terms.skill).is_some_and(|service| service.of_one().is_some()) {
+            // Whoever works looks here, too: which items are the client's own would tell the hidden tests.
+            let Some((batch, note)) = self.batch(job.terms.id).filter(|_| job.stage.is_final())
+            else {
+                return Vec::new();
+            };
             let what = match Service::of(job.terms.skill) {
                 Some(Service::LabelPictures) => "a picture",
                 _ => "a file",
@@ -434,8 +439,10 @@ impl Hall {
 
     fn work(&self, job: &Job) -> Option<LabourView> {
         let worker = job.worker?;
+        // What a person wrote is shown to whoever is to say a word about it.
+        let is_heard = foreman::person::is_heard(job);
         let digest = match job.answer() {
-            Some(Report::Digest(digest)) if job.stage.is_final() => Some(*digest),
+            Some(Report::Digest(digest)) if job.stage.is_final() || is_heard => Some(*digest),
             _ => None,
         };
         let body = digest.and_then(|_| self.answer(job.terms.id));

@@ -32,7 +32,7 @@ use super::{Assembly, approvals};
 /// Below which path all private pages are.
 pub const ROOT: &str = "/mine";
 /// The largest form, in bytes.
-const LARGEST_FORM: usize = 64 * 1024;
+const LARGEST_FORM: usize = 128 * 1024;
 
 /// How this home's person shows who it is.
 #[derive(Clone)]

@@ -67,7 +67,7 @@ impl Market {
             let is_ours = job.worker == Some(me) || self.asks_here(job);
             let list = match job.stage {
                 Stage::Open => continue,
-                Stage::Bidding if job.terms.pricing == Pricing::Quotes => &mut view.open,
+                Stage::Bidding if is_open_here(job) => &mut view.open,
                 stage if stage.is_final() && is_ours && view.over.len() < OVER => &mut view.over,
                 _ if self.is_mine_to_decide(job)? => &mut view.to_decide,
                 _ if self.may_say(job)?.is_some() => &mut view.to_accept,
@@ -122,7 +122,7 @@ impl Market {
 
     fn acts(&self, job: &Job) -> Result<Vec<Act>, DeskError> {
         let me = self.person().party();
-        let is_open = job.stage == Stage::Bidding && job.terms.pricing == Pricing::Quotes;
+        let is_open = job.stage == Stage::Bidding && is_open_here(job);
         let mut acts = Vec::new();
         if is_open && !job.bids.iter().any(|bid| bid.worker == me) {
             acts.push(Act::Take);
@@ -156,6 +156,11 @@ impl Market {
     fn is_mine_to_decide(&self, job: &Job) -> Result<bool, DeskError> {
         Ok(self.juror_of(job).is_some() && self.is_disputed(job)?)
     }
+}
+
+/// Whether this home's person may quote for a job on these terms.
+fn is_open_here(job: &Job) -> bool {
+    job.terms.pricing == Pricing::Quotes && person::is_for_jurors(&job.terms)
 }
 
 /// What a browser shows as a picture.

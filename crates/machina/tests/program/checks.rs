@@ -4,7 +4,7 @@ use market::{Digest, GoldKey, JobId, Party, Report};
 use serde_json::{Value, json};
 
 use crate::market::{Client, all_agrees, ended, musd};
-use crate::support::{Home, Up, line, minor, party, photograph, until};
+use crate::support::{Answer, HTTP, Home, Up, ask, line, minor, party, photograph, until};
 
 fn path(name: &str) -> String {
     photograph(name).display().to_string()
@@ -67,6 +67,14 @@ fn each_check_is_hired_by_its_name_and_tells_what_it_costs() {
     up.stop();
 }
 
+/// A job's page, as anybody sees it.
+fn page(up: &Up, id: &str) -> Answer {
+    ask(HTTP.get(up.url(&format!("/jobs/{id}"))).header("accept", "text/html"))
+}
+
+/// What the client's own files are called.
+const OWN: &str = "mine.txt";
+
 /// A machine of the home's that hands in nonsense, by an offer that its own program does not serve.
 struct Cheat<'a> {
     up: &'a Up,
@@ -109,6 +117,12 @@ impl<'a> Cheat<'a> {
             &self.skill,
             brief,
             json!({ "check": check, "pricing": { "posted": { "offer": self.offer } }, "stake": musd(20_000), "appeals": appeals }),
+        );
+        let page = page(self.up, &id);
+        assert_eq!(page.status, 200);
+        assert!(
+            !page.text().contains(OWN),
+            "who works sees which items are the client's own: {page}"
         );
         let salt = Digest::of(b"salt");
         let by: Party = self.worker.party.parse().expect("an address");
@@ -174,9 +188,9 @@ fn work_that_is_wrong_is_found_by_each_check_and_not_paid() {
 
     // The key is in a note that only its client and the examiner can read.
     let key = GoldKey { answers: vec![(1, 7), (4, 9)], salt: Digest::of(b"secret") };
-    let note = keep(
-        &json!({ "words": "", "names": vec![Value::Null; items.len()], "key": key }).to_string(),
-    );
+    let names: Vec<Option<&str>> =
+        (0..items.len()).map(|at| (![1, 4].contains(&at)).then_some(OWN)).collect();
+    let note = keep(&json!({ "words": "", "names": names, "key": key }).to_string());
     // Its name without `0x` is none by which a worker could hire for it and read it.
     let note = note.as_str().expect("a digest").trim_start_matches("0x");
     let brief = keep(&json!({ "items": items, "note": note }).to_string());
@@ -187,6 +201,15 @@ fn work_that_is_wrong_is_found_by_each_check_and_not_paid() {
     (right[1], right[4]) = (7, 9);
     let done = many.delivers(32, &brief, gold(1_000_000), &Report::Labels(right));
     assert_eq!(done["stage"], "completed", "whoever knows the answers passes: {done}");
+    let id = format!("{:032x}", 32);
+    assert!(page(&up, &id).text().contains(OWN), "it is over");
+    // Whatever the client called its files: who works cannot tell them apart by that.
+    let item = items[0].as_str().expect("a digest");
+    let item = many.worker.get(&format!("/market/jobs/{id}/brief/{item}"));
+    assert_eq!(
+        (item.status, &item.headers["content-type"]),
+        (200, &"application/octet-stream".parse().unwrap())
+    );
     all_agrees(&home);
     up.stop();
 }

@@ -134,6 +134,8 @@ fn a_person_takes_a_job_on_the_web_answers_it_and_is_paid_as_machines_are() {
     person.done(&id, "answer", &[("answer", "No: its eyes\r\nare open. <b>Wide.</b>")]);
     person.refused(&id, "answer", &[("answer", "again")], "not in your hands");
     judging(&home, &id);
+    let asked = job(&home, &id);
+    assert!(asked["text"].as_str().is_some_and(|it| it.contains("eyes are open")), "{asked}");
     let page = person.get(&format!("/mine/work/{id}")).text();
     assert!(page.contains("are open. &lt;b&gt;Wide.&lt;/b&gt;"), "{page}");
     assert!(page.contains("Yes: pay it"), "{page}");
@@ -177,11 +179,51 @@ fn employment(home: &Home) -> Value {
     report["employment"].clone()
 }
 
+/// Somebody because of whom something changes at the market all the time: nobody's moment waits for silence.
+struct Busy {
+    ends: std::sync::mpsc::Sender<()>,
+    noise: std::thread::JoinHandle<usize>,
+}
+
+impl Busy {
+    fn market(home: &Home, up: &Up) -> Busy {
+        // Its machines have come, and have money there.
+        assert_eq!(up.get("/market/offers").status, 200);
+        let (ends, ended) = std::sync::mpsc::channel();
+        let (url, token) = (up.url("/market/operations"), home.token());
+        let worker = party(&up.info, "lite1").to_owned();
+        let musd = |minor: i128| json!({ "asset": "MUSD/6", "minor": minor.to_string() });
+        let noise = std::thread::spawn(move || {
+            let mut count = 0;
+            // An offer of work that nobody asks for, again and again, until it is told to end.
+            while ended.recv_timeout(std::time::Duration::from_millis(300)).is_err() {
+                count += 1;
+                let offer = json!({ "publish": {
+                    "id": format!("{count:032x}"), "worker": worker, "skill": "9".repeat(32), "price": musd(9),
+                    "capacity": 1, "most_stake": musd(0), "least_ms": 1_000, "checks": ["juror"], "most_mark": 0,
+                } });
+                let request = HTTP.post(&url).bearer_auth(&token).header("machina-party", &worker);
+                let said = ask(request.json(&json!([offer])));
+                assert_eq!(said.json()[0]["outcome"], "applied", "{said}");
+            }
+            count
+        });
+        Busy { ends, noise }
+    }
+
+    /// It ends; there was noise.
+    fn ends(self) {
+        self.ends.send(()).expect("it goes on");
+        assert!(self.noise.join().expect("it was never refused") > 50);
+    }
+}
+
 #[test]
 fn who_disagrees_is_heard_by_a_juror_and_silence_pays() {
     let home = Home::new();
     let up = home.up();
     let person = Browser::of(&home, &up);
+    let noise = Busy::market(&home, &up);
     let hired = |words: &str, more: &[&str]| {
         let id = asked(&home, words, more);
         person.done(&id, "take", &[("price", "0.01")]);
@@ -208,6 +250,7 @@ fn who_disagrees_is_heard_by_a_juror_and_silence_pays() {
     assert_eq!(minor(&bad["spent"]), 500, "the juror's fee: {bad}");
     assert_eq!(good["stage"], "paid", "{good}");
     assert_eq!(silent["stage"], "paid", "{silent}");
+    noise.ends();
     // What is given back undone costs nobody anything.
     let id = asked(&home, "And now?", &[]);
     person.done(&id, "take", &[("price", "0.01")]);

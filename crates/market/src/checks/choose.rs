@@ -141,7 +141,10 @@ pub fn menu(situation: &Situation) -> Vec<Plan> {
         // A dishonest peer is right no more often than a lazy one.
         let right = s.honest * s.accuracy + (1.0 - s.honest) * s.lazy;
         for size in sizes(2, 2) {
-            let confidence = super::majority(seats(size + 1), right);
+            // The worker votes, too, and for itself: against wrong work so many peers must be right that they
+            // are most of all. Honest work needs fewer.
+            let most = u64::from(size / 2) + 1;
+            let confidence = super::at_least(u64::from(size), most, right);
             add(Kind::Redundant, size, i128::from(size) * s.work_fee, confidence);
         }
     }

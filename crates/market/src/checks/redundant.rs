@@ -4,7 +4,8 @@
 //! not possible; a commitment contains its maker, so copying that is useless. **Costs** one fee a
 //! peer, which is the price of the work. **Confidence**: for n voters of accuracy p > ½ at least
 //! 1 − exp(−2n(p − ½)²) (Hoeffding, 1963), and exactly the binomial sum of
-//! [`majority`](super::majority).
+//! [`majority`](super::majority). The worker is one of them and votes for itself, so against wrong work
+//! more than half of all must be right among the peers alone: of two, both.
 //!
 //! A voter whose answer is right with chance p has the weight log(p / (1 − p)), which is optimal
 //! for independent voters (S. Nitzan and J. Paroush, "Optimal Decision Rules in Uncertain

@@ -51,7 +51,7 @@ use crate::job::Job;
 use crate::operation::{Effect, Operation, Outcome, Stage};
 use crate::rules::Rules;
 use crate::state::{Holding, State};
-use crate::terms::{Offer, Report};
+use crate::terms::{Check, Offer, Report};
 use journal::Head;
 use writer::{Task, Writer};
 
@@ -540,7 +540,8 @@ impl Desk {
     }
 
     /// What was delivered in a job, if `reader` may know: its worker; its client, once there is a
-    /// verdict, or while the work can be challenged; jurors, who look at it. Others who check never
+    /// verdict, while the work can be challenged, and while jurors judge it, who may ask the client;
+    /// jurors, who look at it. Others who check never
     /// see it: they would find what they saw. `None` also if its worker did not hand the document in.
     ///
     /// # Errors
@@ -549,6 +550,7 @@ impl Desk {
         let may = self.read(|state| {
             let Some(job) = state.job(job) else { return false };
             let is_told = job.stage.is_final()
+                || is_before_jurors(job)
                 || matches!(job.stage, Stage::Appealable | Stage::Challengeable)
                 || job.verdict.is_some();
             let sits_as_juror = job.panels.iter().any(|panel| {
@@ -610,6 +612,12 @@ impl Drop for Shared {
             tracing::error!("the market's writer had died");
         }
     }
+}
+
+/// Whether jurors judge the work, or are drawn for it: nobody does it again, so nobody could copy it.
+fn is_before_jurors(job: &Job) -> bool {
+    let is_judged = matches!(job.stage, Stage::Drawing | Stage::Checking | Stage::Reporting);
+    is_judged && matches!(job.terms.check, Check::Juror { .. })
 }
 
 fn is_seated(job: &Job, party: Party) -> bool {

@@ -204,6 +204,23 @@ async fn briefs_and_answers_are_read_by_those_who_may() {
 }
 
 #[tokio::test]
+async fn a_client_reads_what_jurors_judge_before_they_do() {
+    let desk = Desk::in_memory(settings(), clock()).unwrap();
+    done(&desk, people()).await;
+    let (job, by) = (JobId::from_u128(1), party(WORKER));
+    let jury = Terms { check: Check::Juror { jurors: 1 }, ..terms(1, Digest::default()) };
+    done(&desk, [Operation::Open(Box::new(jury)), Operation::Fund { job }]).await;
+    let answer = desk.keep(document(WORKER, b"a cat")).await.unwrap();
+    let told = |n: u8| desk.answer(job, party(n)).unwrap().is_some();
+    assert!(!told(CLIENT), "nothing was delivered");
+    let delivery = Delivery::Open(Report::Digest(answer));
+    done(&desk, [Operation::Submit { job, by, delivery }]).await;
+    done(&desk, [Operation::Draw { job, entropy: Digest::of(b"later") }]).await;
+    assert_eq!(desk.job(job).unwrap().stage, Stage::Checking);
+    assert!(told(CLIENT) && !told(STRANGER), "who is to say a word has read it");
+}
+
+#[tokio::test]
 async fn who_names_a_digest_reads_only_bytes_that_it_had_and_so_does_who_it_hires() {
     let desk = Desk::in_memory(settings(), clock()).unwrap();
     done(&desk, people()).await;

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use ::market::desk::DeskError;
 use ::market::{Check, Digest, Job, MILLION, Operation, Party, Report, Stage};
 use foreman::Service;
 use foreman::checking::LOOKING_PPM;
@@ -26,18 +27,20 @@ impl Workshop {
         checker: &Key,
         job: &Job,
     ) -> Option<Operation> {
-        if foreman::person::is_for_a_person(job) {
+        let is_jury = job.panel().is_some_and(|panel| panel.is_jury);
+        if foreman::person::is_for_a_person(job) && is_jury {
             return None; // People judge that: super::people.
         }
         let me = checker.party();
         let duty = duty(checker, job)?;
-        if self.take_up(job.terms.id, me) {
+        let is_new = !matches!(duty, Duty::Watch) || !self.has_watched(job.terms.id, me);
+        if is_new && self.take_up(job.terms.id, me) {
             let (workshop, market) = (Arc::clone(self), Arc::clone(market));
             let (key, job) = (checker.clone(), job.clone());
             tokio::spawn(async move {
                 let done = match duty {
                     Duty::Report => workshop.report(&market, &key, &job).await,
-                    Duty::Examine => examine(&market, &key, &job),
+                    Duty::Examine => examine(&market, &key, &job).await,
                     Duty::Watch => workshop.watch(&market, &key, &job).await,
                 };
                 let done = done.unwrap_or_else(|failure| {
@@ -59,7 +62,8 @@ impl Workshop {
         job: &Job,
     ) -> Result<Option<Operation>, Failure> {
         let (id, by) = (job.terms.id, key.party());
-        let Some(found) = self.found_again(market, job, by).await? else {
+        let found = self.found_again(market, job, by).await?;
+        let Some(found) = found.or_else(|| nothing_found(key, job)) else {
             tracing::warn!(job = %id, "nobody here can do this work again");
             return Ok(None);
         };
@@ -88,8 +92,9 @@ impl Workshop {
         let (id, by) = (job.terms.id, key.party());
         let found = self.found_again(market, job, by).await?;
         let is_otherwise = found.is_some_and(|found| !is_as_found(job, &found));
-        if is_otherwise {
-            tracing::info!(job = %id, "work that is paid by silence is challenged");
+        match is_otherwise {
+            true => tracing::info!(job = %id, "work that is paid by silence is challenged"),
+            false => self.note_watched(id, by),
         }
         Ok(is_otherwise.then_some(Operation::Challenge { job: id, by }))
     }
@@ -103,7 +108,9 @@ impl Workshop {
         by: Party,
     ) -> Result<Option<Report>, Failure> {
         if job.terms.skill == Service::Compose.skill() {
-            let body = foreman::agent::again(market.desk(), job.terms.id).map_err(Failure::new)?;
+            let (desk, id) = (market.desk().clone(), job.terms.id);
+            let again = tokio::task::spawn_blocking(move || foreman::agent::again(&desk, id));
+            let body = again.await.map_err(Failure::new)?.map_err(Failure::new)?;
             return Ok(body.map(|body| Report::Digest(Digest::of(&body))));
         }
         match self.eyes(job, by) {
@@ -123,6 +130,22 @@ impl Workshop {
             false => self.model_of(job),
         }
     }
+}
+
+/// What a checker reports of work that nobody here can do again: a digest of its own that nobody else can know or
+/// find. Whoever was drawn and says nothing loses a deposit, and anybody could order what nobody here does. Where
+/// several sit, none agrees with another, so nothing is decided and all have theirs back; one alone lets nothing
+/// pass that it has not seen. Jurors and raters have no such word.
+fn nothing_found(key: &Key, job: &Job) -> Option<Report> {
+    let panel = job.panel().filter(|panel| !panel.is_jury)?;
+    let has_word = match job.terms.check {
+        Check::Exact { .. } | Check::Redundant { .. } => true,
+        // A challenger gains by a lone executor's no.
+        Check::Optimistic { .. } => panel.size > 1,
+        Check::Gold { .. } | Check::Peer { .. } | Check::Juror { .. } => false,
+    };
+    let own = [salt(key, job.terms.id).as_bytes().as_slice(), b"nothing found"].concat();
+    has_word.then(|| Report::Digest(Digest::of(&own)))
 }
 
 /// What a checker has to do in a job.
@@ -179,18 +202,20 @@ fn is_as_found(job: &Job, found: &Report) -> bool {
 }
 
 /// Opens the key to a job's hidden tests.
-fn examine(market: &Market, key: &Key, job: &Job) -> Result<Option<Operation>, Failure> {
-    let (id, by) = (job.terms.id, key.party());
-    let desk = market.desk();
-    let brief = desk.asked(id).map_err(Failure::new)?;
-    let note = brief.and_then(|brief| Batch::from_json(&brief.body)?.note);
-    let Some(note) = note else {
-        tracing::warn!(job = %id, "its client left no key to its hidden tests");
-        return Ok(None);
-    };
-    // Only what the client itself handed in.
-    let is_clients = desk.holds(note, job.terms.client).map_err(Failure::new)?;
-    let document = if is_clients { desk.document(note).map_err(Failure::new)? } else { None };
-    let key = document.and_then(|document| Note::from_json(&document.body)?.key);
+async fn examine(market: &Market, key: &Key, job: &Job) -> Result<Option<Operation>, Failure> {
+    let (id, by, client) = (job.terms.id, key.party(), job.terms.client);
+    let desk = market.desk().clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let brief = desk.asked(id)?;
+        let note = brief.and_then(|brief| Batch::from_json(&brief.body)?.note);
+        let Some(note) = note else {
+            tracing::warn!(job = %id, "its client left no key to its hidden tests");
+            return Ok(None);
+        };
+        // Only what the client itself handed in.
+        let document = if desk.holds(note, client)? { desk.document(note)? } else { None };
+        Ok::<_, DeskError>(document.and_then(|document| Note::from_json(&document.body)?.key))
+    });
+    let key = read.await.map_err(Failure::new)?.map_err(Failure::new)?;
     Ok(key.map(|key| Operation::Examine { job: id, by, key }))
 }

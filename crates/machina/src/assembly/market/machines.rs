@@ -67,6 +67,8 @@ pub struct Workshop {
     busy: Mutex<HashSet<(JobId, Party)>>,
     /// What somebody found and sealed, until it is opened; after a restart it is found again.
     found: Mutex<HashMap<(JobId, Party), Report>>,
+    /// Work paid by silence that somebody has looked at and let pass: it stays as it is.
+    watched: Mutex<HashSet<(JobId, Party)>>,
     lanes: Arc<Semaphore>,
 }
 
@@ -100,6 +102,7 @@ pub async fn open(market: &Arc<Market>) -> Result<Arc<Workshop>, Failure> {
         by_skill,
         busy: Mutex::default(),
         found: Mutex::default(),
+        watched: Mutex::default(),
         lanes: Arc::new(Semaphore::new(LANES)),
     });
     workshop.settle_in(market).await?;
@@ -261,8 +264,12 @@ impl Workshop {
         let (terms, offer) = (&job.terms, &machine.offer);
         let is_open = matches!(terms.pricing, Pricing::Auction { .. } | Pricing::Quotes);
         let is_examined = match terms.check {
-            // The client names who knows what is right: one of those here, or it may be a friend of the client's.
-            Check::Gold { examiner, .. } => self.checkers.iter().any(|key| key.party() == examiner),
+            // The client writes the key to what is right, and names who opens it. A stranger's key may be false:
+            // then its labels were free, and the machine's stake and record gone.
+            Check::Gold { examiner, .. } => {
+                market.lives_here(terms.client)
+                    && self.checkers.iter().any(|key| key.party() == examiner)
+            }
             _ => true,
         };
         let suits = is_open
@@ -419,6 +426,21 @@ impl Workshop {
             found.clear();
         }
         found.insert((job, by), report.clone());
+    }
+
+    /// Whether a party has looked at work that is paid by silence, and let it pass.
+    pub fn has_watched(&self, job: JobId, party: Party) -> bool {
+        self.watched.lock().expect("nothing panics under this lock").contains(&(job, party))
+    }
+
+    /// Notes that it has.
+    pub fn note_watched(&self, job: JobId, party: Party) {
+        let mut watched = self.watched.lock().expect("nothing panics under this lock");
+        if watched.len() >= MOST_FOUND {
+            // What is forgotten is looked at again.
+            watched.clear();
+        }
+        watched.insert((job, party));
     }
 
     /// The model by which the work of this job is done again: the one behind its offer, or, for

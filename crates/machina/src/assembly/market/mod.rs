@@ -253,7 +253,8 @@ impl Market {
         tasks.push(self.follow_deposits());
         tasks.push(self.follow_desk());
         tasks.push(clerk::start(self));
-        tasks.push(self.follow_people());
+        tasks.push(self.judge_people());
+        tasks.push(self.pay_people());
         tasks.push(self.follow_receipts());
         if self.desk.read(|state| state.checkers() > 0) {
             let market = Arc::clone(self);
