@@ -315,6 +315,16 @@ impl Assembly {
             ))
             .hint("take a smaller --budget, or let its owner grant more: `machina grant 5.00 --per-payment 1.00`"));
         }
+        // What is paid in asks by itself, for this order. Money that lies at the market asks nobody, so it
+        // must not make a hire of more than goes unasked look like less.
+        let asks = |amount| self.mandates.asks_about(shopper, amount);
+        if asks(budget) && !asks(missing) {
+            let unasked = mandate.unasked.map_or(Amount::zero(budget.asset()), |it| it.per_payment);
+            return Err(Failure::new(format!(
+                "the budget is {budget}, the mandate lets {unasked} go without its owner's word, and only {missing} would be paid in, which does not ask for it: the rest lies at the market"
+            ))
+            .hint("take that back first (`machina withdraw`), and the same order asks for all of it; or take a smaller --budget"));
+        }
         Ok(())
     }
 
