@@ -349,7 +349,7 @@ impl Assembly {
             return Err(Failure::new(format!(
                 "the budget is {budget}, the mandate lets {unasked} go without its owner's word, and only {missing} would be paid in, which does not ask for it: the rest lies at the market"
             ))
-            .hint("take that back first (`machina withdraw`), and the same order asks for all of it; or take a smaller --budget"));
+            .hint("take that back first (the tool `withdraw` of `machina mcp`), and the same order asks for all of it; or take a smaller --budget"));
         }
         Ok(())
     }
