@@ -24,6 +24,7 @@ fn request(state: ApprovalStateView) -> ApprovalView {
         url: "http://localhost:4020/m/vision/classify".into(),
         media_type: Some("image/png".into()),
         bytes: 240_512,
+        sha256: "5e".repeat(32),
         begins: None,
         described: Some("What a photograph shows".into()),
     }
@@ -36,7 +37,16 @@ fn page(all: &[ApprovalView]) -> String {
 #[test]
 fn a_request_that_waits_says_whom_how_much_for_what_and_until_when() {
     let shown = page(&[request(ApprovalStateView::Waiting)]);
-    for said in ["shopper", "vision", "0.01", "POST", "/m/vision/classify", "240,512", "once"] {
+    for said in [
+        "shopper",
+        "vision",
+        "0.01",
+        "POST",
+        "/m/vision/classify",
+        "240,512",
+        "once",
+        &*"5e".repeat(32),
+    ] {
         assert!(shown.contains(said), "{said}: {shown}");
     }
     assert_eq!(shown.matches("<form").count(), 1);

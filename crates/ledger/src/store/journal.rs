@@ -10,7 +10,8 @@
 //! is brought to version 2 when it is opened.
 //!
 //! *Durability.* Write-ahead log with `synchronous=FULL`: a commit returns after its sync, which is
-//! `fdatasync` (`.cargo/config.toml`). The log is moved into the file between two groups, by the writer.
+//! `fdatasync` on Linux if it was built within this repository (`.cargo/config.toml`), and otherwise
+//! `fsync`; on Apple's systems that leaves what the drive still caches to a power failure. The log is moved into the file between two groups, by the writer.
 
 use std::path::Path;
 

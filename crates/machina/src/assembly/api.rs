@@ -393,7 +393,7 @@ async fn close_stall(
 }
 
 async fn approvals(State(assembly): State<Arc<Assembly>>) -> Answer<Vec<ApprovalReport>> {
-    assembly.approvals().map(Json)
+    assembly.approvals_read().await.map(Json)
 }
 
 async fn decide(

@@ -37,6 +37,16 @@ impl Assembly {
         all.iter().map(|one| self.request(one)).collect()
     }
 
+    /// The same off the threads that serve: it reads the disk.
+    ///
+    /// # Errors
+    /// As [`Assembly::approvals`].
+    pub async fn approvals_read(self: &Arc<Self>) -> Result<Vec<ApprovalReport>, Failure> {
+        let assembly = self.clone();
+        let reading = tokio::task::spawn_blocking(move || assembly.approvals());
+        reading.await.map_err(Failure::new)?
+    }
+
     /// How many requests wait.
     fn waiting(&self) -> u64 {
         let all = self.mandates.approvals(self.cast.shopper.party(), self.clock.now());
@@ -112,7 +122,7 @@ pub async fn page(
     State(assembly): State<Arc<Assembly>>,
     Extension(person): Extension<Arc<Person>>,
 ) -> Response {
-    shown(&assembly, &person, None)
+    shown(&assembly, &person, None).await
 }
 
 /// What the form on the page says.
@@ -134,21 +144,21 @@ pub async fn decided(
         let failure = Failure::new(
             "The form came from elsewhere, or from before the last start; nothing was decided.",
         );
-        return shown(&assembly, &person, Some(failure));
+        return shown(&assembly, &person, Some(failure)).await;
     }
     let accept = match said.decision.as_str() {
         "accept" => true,
         "refuse" => false,
-        _ => return shown(&assembly, &person, Some(Failure::misuse("Say yes or no."))),
+        _ => return shown(&assembly, &person, Some(Failure::misuse("Say yes or no."))).await,
     };
     match assembly.decide(DecisionOrder { id: said.id, accept, why: String::new() }).await {
         Ok(_) => Redirect::to(PATH).into_response(),
-        Err(failure) => shown(&assembly, &person, Some(failure)),
+        Err(failure) => shown(&assembly, &person, Some(failure)).await,
     }
 }
 
-fn shown(assembly: &Assembly, person: &Person, trouble: Option<Failure>) -> Response {
-    let (reports, trouble) = match assembly.approvals() {
+async fn shown(assembly: &Arc<Assembly>, person: &Person, trouble: Option<Failure>) -> Response {
+    let (reports, trouble) = match assembly.approvals_read().await {
         Ok(reports) => (reports, trouble),
         Err(failure) => (Vec::new(), Some(failure)),
     };
@@ -187,6 +197,7 @@ fn view(report: ApprovalReport) -> ApprovalView {
         url: of(|wanted| Some(wanted.url.clone())).unwrap_or_default(),
         media_type: of(|wanted| wanted.media_type.clone()),
         bytes: wanted.as_ref().map_or(0, |wanted| wanted.bytes as u64),
+        sha256: of(|wanted| Some(wanted.sha256.clone())).unwrap_or_default(),
         begins: of(|wanted| wanted.begins.clone()),
         described: of(|wanted| wanted.described.clone()),
     }

@@ -37,6 +37,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// The most jobs whose payments back are remembered for reports.
 const REMEMBERED: usize = 4_096;
 
+/// How much of an order's words goes with its deposit, in characters: the market takes 1,024 bytes.
+const WORDS_TOLD: usize = 160;
+
 /// What hires of this process share.
 #[derive(Default)]
 pub struct Hires {
@@ -52,6 +55,27 @@ struct Wanted {
     files: Vec<Attached>,
     budget: Amount,
     wish: Wish,
+}
+
+/// What a deposit is for, as its owner reads it and in a line: budget, files, check, the digest of all that
+/// the order says but its name, and its words, cut. It is part of what the owner's word is for.
+fn purpose(order: &HireOrder, wanted: &Wanted) -> String {
+    let inputs = wanted.inputs.iter();
+    let files: Vec<_> =
+        inputs.map(|it| (&it.name, &it.media_type, it.digest.to_string())).collect();
+    let HireOrder { words, check, confidence_ppm, person_within_ms, .. } = order;
+    let budget = wanted.budget;
+    let whole = (words, budget.to_string(), check, confidence_ppm, person_within_ms, &files);
+    let digest = Digest::of(format!("{whole:?}").as_bytes());
+    let check = check.as_deref().unwrap_or("the cheapest that is sure enough");
+    let check: String = check.chars().take(40).collect();
+    let (shown, more): (String, _) =
+        (words.chars().take(WORDS_TOLD).collect(), words.chars().nth(WORDS_TOLD));
+    let cut = if more.is_some() { "…" } else { "" };
+    format!(
+        "for a hire with a budget of {budget}, {} files, check: {check}, order {digest}: {shown}{cut}",
+        files.len()
+    )
 }
 
 impl Assembly {
@@ -91,6 +115,7 @@ impl Assembly {
         }
         let mut prepared = self.prepare(&order, &wanted).await?;
         let plan = self.told(&prepared, wanted.budget);
+        let purpose = purpose(&order, &wanted);
         let mut files = wanted.files;
         if let Some(labelling) = prepared.labelling {
             // The same order under the same name hides the same.
@@ -104,7 +129,7 @@ impl Assembly {
         if self.is_hired(&prepared.terms)? {
             return Ok(self.started(prepared.terms.id, plan));
         }
-        self.pay_in(wanted.budget).await?;
+        self.pay_in(wanted.budget, purpose).await?;
         let job = self.hiring().open(prepared, files).await?;
         Ok(self.started(job, plan))
     }
@@ -126,14 +151,15 @@ impl Assembly {
         Err(Failure::misuse("another order has this name").hint("give this one a name of its own"))
     }
 
-    /// Pays in what is missing of a budget, within the mandate.
-    async fn pay_in(&self, budget: Amount) -> Result<(), Failure> {
+    /// Pays in what is missing of a budget, within the mandate. If that asks the owner, it asks for this
+    /// [`purpose`] and no other.
+    async fn pay_in(&self, budget: Amount, purpose: String) -> Result<(), Failure> {
         let free = self.market().desk().holding(self.cast.shopper.party()).free;
         let missing = budget.checked_sub(free)?;
         // What lies at the market already is spent under the mandate too.
         self.may_spend(budget, missing)?;
         if missing.is_positive() {
-            self.market().deposit(&self.buyer, missing).await?;
+            self.market().deposit_for(&self.buyer, missing, purpose).await?;
         }
         Ok(())
     }
@@ -162,7 +188,7 @@ impl Assembly {
         let asked = self.ask_person(order, &wanted, within_ms)?;
         let (id, plan) = (asked.terms.id, self.told_of_person(&asked, wanted.budget));
         if !self.is_hired(&asked.terms)? {
-            self.pay_in(wanted.budget).await?;
+            self.pay_in(wanted.budget, purpose(order, &wanted)).await?;
             self.hiring().open_asked(asked, wanted.files).await?;
         }
         Ok(self.started(id, plan))
@@ -314,6 +340,16 @@ impl Assembly {
                 mandate.per_payment, left.daily, left.lifetime
             ))
             .hint("take a smaller --budget, or let its owner grant more: `machina grant 5.00 --per-payment 1.00`"));
+        }
+        // What is paid in asks by itself, for this order. Money that lies at the market asks nobody, so it
+        // must not make a hire of more than goes unasked look like less.
+        let asks = |amount| self.mandates.asks_about(shopper, amount);
+        if asks(budget) && !asks(missing) {
+            let unasked = mandate.unasked.map_or(Amount::zero(budget.asset()), |it| it.per_payment);
+            return Err(Failure::new(format!(
+                "the budget is {budget}, the mandate lets {unasked} go without its owner's word, and only {missing} would be paid in, which does not ask for it: the rest lies at the market"
+            ))
+            .hint("take that back first (the tool `withdraw` of `machina mcp`), and the same order asks for all of it; or take a smaller --budget"));
         }
         Ok(())
     }

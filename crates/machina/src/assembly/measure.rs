@@ -1,7 +1,8 @@
 //! From the journal to the national accounts: which entries are trades, and what they add up to.
 //!
 //! A trade stands in up to two books under one reference. It counts once, when the first of them
-//! has it for good: `payer pays payee this much for this kind of use`. A reader may type it anew
+//! has it for good: `payer pays payee this much for this kind of use`. Sales of one voucher total, of
+//! which the first did not charge all, have one reference: each counts. A reader may type a trade anew
 //! ([`overrides`]); the journal has that too, so the same journal gives the same accounts.
 
 use std::collections::{BTreeSet, HashMap};
@@ -61,6 +62,8 @@ pub struct Measure {
     /// All trades in the order in which they began, and whether each was counted.
     order: Vec<Reference>,
     places: HashMap<Reference, usize>,
+    /// The places of a reference's further sales, which are few.
+    further: HashMap<Reference, Vec<usize>>,
     counted: Vec<bool>,
     /// Places of trades that began and are not settled yet.
     begun: BTreeSet<usize>,
@@ -98,6 +101,7 @@ impl Measure {
             all: Compilation::new(registry, asset, UNIT_ROWS)?,
             order: Vec::new(),
             places: HashMap::new(),
+            further: HashMap::new(),
             counted: Vec::new(),
             begun: BTreeSet::new(),
             next: 0,
@@ -142,16 +146,23 @@ impl Measure {
     /// # Errors
     /// If it cannot be counted.
     pub fn look(&mut self, ledger: &Ledger, act: Reference) -> Result<Option<u64>, Failure> {
-        // A settled trade stays what it is.
-        if let Some(place) = self.places.get(&act)
-            && self.counted[*place]
+        // A settled trade stays what it is; another may have come under its name.
+        if let Some(place) = self.places.get(&act).copied()
+            && self.counted[place]
         {
-            return Ok(Some(*place as u64 + 1));
+            return self
+                .take_further(ledger, act)
+                .map(|further| further.or(Some(place as u64 + 1)));
         }
         match ledger.read(|state| glance(state, act)) {
             None => Ok(None),
             Some(Glance::Trade(trade)) => {
-                let place = self.take(ledger, &trade)?;
+                // Of several that are settled, the first.
+                let first = ledger.read(|state| settled(state, act).0).into_iter().next();
+                let mut place = self.take(ledger, first.as_ref().unwrap_or(&trade))?;
+                if trade.progress == Progress::Posted {
+                    place = self.take_further(ledger, act)?.unwrap_or(place);
+                }
                 // It may have been typed anew before this process heard of it.
                 self.take_overrides(ledger, act)?;
                 Ok(Some(place))
@@ -162,6 +173,41 @@ impl Measure {
                 Ok(self.place(trade))
             }
         }
+    }
+
+    /// Counts the settled sales of a reference after those that are counted. Returns the newest's place.
+    fn take_further(&mut self, ledger: &Ledger, of: Reference) -> Result<Option<u64>, Failure> {
+        let known = 1 + self.further.get(&of).map_or(0, Vec::len);
+        let (all, is_open) = ledger.read(|state| settled(state, of));
+        if let Some(place) = self.places.get(&of) {
+            match is_open {
+                true => self.begun.insert(*place),
+                false => self.begun.remove(place),
+            };
+        }
+        let mut newest = None;
+        for trade in all.iter().skip(known) {
+            let place = self.order.len();
+            self.count(ledger, trade, place)?;
+            self.order.push(of);
+            self.counted.push(true);
+            self.further.entry(of).or_default().push(place);
+            newest = Some(place as u64 + 1);
+        }
+        Ok(newest)
+    }
+
+    /// Counts a settled trade at this place.
+    fn count(&mut self, ledger: &Ledger, trade: &Trade, place: usize) -> Result<(), Failure> {
+        let counts = self.all.registry().read(&trade.flow)?.counted;
+        // What was bought matters for real GDP only.
+        let task = counts.is_final_use();
+        let task = task.then(|| tasks::of(ledger, trade, &self.known)).flatten();
+        let task = task.as_ref().map(tasks::Bought::task);
+        self.all.add(Entry { place: place as u64, flow: &trade.flow, task })?;
+        self.posted += 1;
+        self.mark(trade.flow.at);
+        Ok(())
     }
 
     fn take(&mut self, ledger: &Ledger, trade: &Trade) -> Result<u64, Failure> {
@@ -179,16 +225,9 @@ impl Measure {
                 self.begun.remove(&place);
             }
             Progress::Posted => {
-                let counts = self.all.registry().read(&trade.flow)?.counted;
-                // What was bought matters for real GDP only.
-                let task = counts.is_final_use();
-                let task = task.then(|| tasks::of(ledger, trade, &self.known)).flatten();
-                let task = task.as_ref().map(tasks::Bought::task);
-                self.all.add(Entry { place: place as u64, flow: &trade.flow, task })?;
+                self.count(ledger, trade, place)?;
                 self.begun.remove(&place);
                 self.counted[place] = true;
-                self.posted += 1;
-                self.mark(trade.flow.at);
             }
         }
         Ok(place as u64 + 1)
@@ -214,10 +253,12 @@ impl Measure {
         let all = ledger.read(|state| overrides::of(state, of));
         let known = self.overrides_of.get(&of).copied().unwrap_or(0);
         let Some(newest) = all.get(known..).and_then(<[Override]>::last) else { return Ok(()) };
-        let Some(trade) = ledger.read(|state| trade_of(state, of)) else { return Ok(()) };
-        let task = tasks::of(ledger, &trade, &self.known);
-        let task = task.as_ref().map(tasks::Bought::task);
-        self.all.retype(Entry { place: place as u64, flow: &trade.flow, task }, newest.to)?;
+        let places = std::iter::once(&place).chain(self.further.get(&of).into_iter().flatten());
+        for (trade, place) in ledger.read(|state| settled(state, of).0).iter().zip(places) {
+            let task = tasks::of(ledger, trade, &self.known);
+            let task = task.as_ref().map(tasks::Bought::task);
+            self.all.retype(Entry { place: *place as u64, flow: &trade.flow, task }, newest.to)?;
+        }
         self.overrides_of.insert(of, all.len());
         self.overrides.extend_from_slice(&all[known..]);
         Ok(())
@@ -289,7 +330,27 @@ fn glance(state: &State, act: Reference) -> Option<Glance> {
     overrides::trade_of(state, act).map(|trade| Glance::Override { trade })
 }
 
-/// The trade of a reference, if it is one.
+/// The settled trades of a reference as one of the two books has them, in the order in which they
+/// settled (mostly one), and whether either book waits for another.
+fn settled(state: &State, reference: Reference) -> (Vec<Trade>, bool) {
+    let (mut bought, mut sold, mut is_open) = (Vec::new(), Vec::new(), false);
+    for entry in state.by_reference(reference) {
+        let Some(trade) = side_of(state, entry) else { continue };
+        let book = state.account(&entry.transfer.debit).map(|account| account.book);
+        match trade.progress {
+            Progress::Held => is_open = true,
+            Progress::Ended => {}
+            Progress::Posted if book == Some(trade.flow.payer) => bought.push(trade),
+            Progress::Posted => sold.push(trade),
+        }
+    }
+    // A book whose home lost an answer has fewer.
+    let mut all = if bought.len() > sold.len() { bought } else { sold };
+    all.sort_by_key(|trade| trade.flow.at);
+    (all, is_open)
+}
+
+/// The trade of a reference, if it is one; of several the newest that came furthest.
 pub fn trade_of(state: &State, reference: Reference) -> Option<Trade> {
     let entries = state.by_reference(reference);
     let sides = entries.iter().filter_map(|entry| side_of(state, entry));
@@ -328,4 +389,62 @@ fn side_of(state: &State, entry: &TransferRecord) -> Option<Trade> {
         Flow { payer, payee, amount, kind: transfer.kind, at, reference: transfer.reference };
     let held = transfer.hold_until.map(|_| transfer.amount);
     Some(Trade { flow, progress, held })
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::{Operation, TransferId};
+    use mandates::books::Entry as Booked;
+    use money::{ManualClock, Party};
+
+    use super::*;
+
+    #[test]
+    fn sales_of_one_voucher_total_count_each_in_whatever_order_they_are_heard_of() {
+        let (seller, payer) = (Party::new([1; 20]), Party::new([2; 20]));
+        let unearned = Line::Unearned([3; 32]);
+        let ledger = Ledger::in_memory(Arc::new(ManualClock::at(Timestamp::from_secs(7))));
+        let enter = |operation: Operation| {
+            assert!(ledger.submit_blocking(operation.into()).unwrap().holds());
+        };
+        for line in [Line::Escrow, Line::Sales, unearned] {
+            enter(line.open(seller, Asset::MUSD));
+        }
+        let booked = |name: &str, debit, credit, minor, kind| Booked {
+            id: TransferId::derive(name, &[]),
+            book: seller,
+            debit,
+            credit,
+            amount: Amount::from_minor(Asset::MUSD, minor),
+            kind,
+            counterparty: payer,
+            reference: Reference::derive("test/voucher", &[]),
+            digest: [0; 32],
+            hold_until: Some(Timestamp::from_secs(u64::from(u32::MAX))),
+        };
+        let into = booked("in", Line::Escrow, unearned, 100, Kind::Financial);
+        let reference = Reference::derive("test/deposit", &[]);
+        enter(Booked { reference, hold_until: None, ..into }.transfer());
+        let measure = || {
+            let known = Known { market: Party::new([9; 20]), quality: Box::new(|_| None) };
+            Measure::of(&ledger, Arc::new(Registry::new()), Asset::MUSD, known).unwrap()
+        };
+        // One hears of each entry, one looks only now and then.
+        let (mut live, mut idle) = (measure(), measure());
+        // A part of what the first voucher promised is charged, and the second promises the same in all.
+        for (sold, (name, minor, charged)) in (1..).zip([("one", 10, 4), ("two", 6, 6)]) {
+            let sale = booked(name, unearned, Line::Sales, minor, Kind::FinalHousehold);
+            enter(sale.transfer());
+            live.look(&ledger, sale.reference).unwrap();
+            idle.catch_up(&ledger).unwrap();
+            let amount = Some(Amount::from_minor(Asset::MUSD, charged));
+            enter(Operation::Post { hold: sale.id, amount });
+            assert_eq!(live.look(&ledger, sale.reference).unwrap(), Some(sold));
+            assert_eq!(live.look(&ledger, sale.reference).unwrap(), Some(1), "nothing new");
+            idle.catch_up(&ledger).unwrap();
+            for measured in [&live, &idle, &measure()] {
+                assert_eq!((measured.posted(), measured.order.len() as u64), (sold, sold));
+            }
+        }
+    }
 }

@@ -8,12 +8,15 @@
 //! | what a stranger may try | what stands against it |
 //! |---|---|
 //! | guess the key | 256 bits, compared without an early end |
-//! | read the cookie in a page, or in a service behind a stall | `HttpOnly`, and its path is [`ROOT`]: no other path of this port, and no stall's service, ever gets it |
+//! | read the cookie in a page, or in a service behind a stall | `HttpOnly`, and its path is [`ROOT`]: no other path of this port, and so no stall's service, gets it from a browser |
 //! | have the person's browser send a form (another site, another port) | `SameSite=Strict`; a hidden word in each form ([`Person::form`]); `Sec-Fetch-Site` where the browser says it |
 //! | draw the page inside another | the frame policy of every page |
 //!
 //! What remains: a page served under the same host and port with scripts of its own, that is, by a
-//! service that this home sells at a stall, could act as the person's browser (`SECURITY.md`).
+//! service that this home sells at a stall, could act as the person's browser. And browsers send
+//! cookies to a host name whatever the port: another program's server under the same name, on any port,
+//! gets this one with each request below [`ROOT`] that the browser is led to make there, and may then ask
+//! for a page here, read the form's word in it, and decide (`SECURITY.md`).
 
 use std::sync::Arc;
 

@@ -101,8 +101,9 @@ impl ApprovalReport {
                     &format!("  with {} bytes ({kind}), sha256 {}\n", wanted.bytes, wanted.sha256);
             }
             if let Some(begins) = &wanted.begins {
-                let begins: String = begins.chars().take(200).collect();
-                text += &format!("  which begin: {}\n", say::plain(&begins));
+                let shown: String = begins.chars().take(280).collect();
+                let cut = if shown.len() < begins.len() { "…" } else { "" };
+                text += &format!("  which begin: {}{cut}\n", say::plain(&shown));
             }
         }
         match self.state.as_str() {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::support::{HTTP, Home, PATIENCE, Up, ask, at_photograph, minor};
+use crate::support::{HTTP, Home, PATIENCE, Up, ask, at_photograph, minor, photograph};
 
 /// A browser that shows where it is led to, instead of going there.
 static BROWSER: LazyLock<reqwest::Client> = LazyLock::new(|| {
@@ -86,6 +86,31 @@ fn a_purchase_waits_for_its_owner_and_is_made_once() {
     let why = home.run(&by_channel).refused();
     assert!(why.contains("owner's word"), "{why}");
     assert_eq!(moved(&up), 1);
+    up.stop();
+}
+
+#[test]
+fn a_word_for_one_hire_is_for_that_hire() {
+    let home = Home::new();
+    let up = home.up();
+    home.run(&["grant", "1", "--ask-above", "0.005"]).done();
+    let hire = |words: &str, picture: &str| {
+        let picture = photograph(picture).display().to_string();
+        let said = home.run(&["--json", "hire", words, &picture, "--budget", "0.05"]);
+        assert_eq!(said.status.code(), Some(1), "{}", said.text());
+        said.json()["error"]["approval"]["id"].as_str().expect("it waits").to_string()
+    };
+    let words = "what is in this picture?";
+    let one = hire(words, "coffee.png");
+    assert_eq!(hire(words, "coffee.png"), one, "the same order");
+    assert_ne!(hire(words, "rocket.jpg"), one, "for another picture");
+    assert_ne!(hire("name what this picture shows", "coffee.png"), one, "in other words");
+    let listed = home.json(&["approvals"]);
+    let listed = listed.as_array().expect("a list");
+    assert_eq!(listed.len(), 3);
+    let begins = listed.iter().find(|it| it["id"] == *one).map(|it| &it["wanted"]["begins"]);
+    let begins = begins.and_then(Value::as_str).expect("what it is for");
+    assert!(begins.contains(words) && begins.contains("a budget of 0.05"), "{begins}");
     up.stop();
 }
 

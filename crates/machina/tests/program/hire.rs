@@ -161,6 +161,11 @@ fn what_lies_at_the_market_is_spent_within_the_mandate_too() {
     let said = home.run(&["hire", ASKED, &path("coffee.png"), "--budget", "0.15"]);
     assert_eq!(said.status.code(), Some(1), "{}", said.err);
     assert!(said.err.contains("the mandate allows 0.10 MUSD for one payment"), "{}", said.err);
+    // Nor without the owner's word where the mandate asks, though nothing would be paid in.
+    home.run(&["grant", "1", "--ask-above", "0.02"]).done();
+    let said = home.run(&["hire", ASKED, &path("coffee.png"), "--budget", "0.05"]);
+    assert_eq!(said.status.code(), Some(1), "{}", said.err);
+    assert!(said.err.contains("without its owner's word"), "{}", said.err);
     assert_eq!(home.json(&["jobs"]).as_array().map(Vec::len), Some(0), "nothing was opened");
     up.stop();
 }

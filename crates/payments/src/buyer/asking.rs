@@ -48,7 +48,11 @@ pub struct Wanted {
 
 impl Wanted {
     fn of(purchase: &Purchase, quote: &PaymentRequired, terms: &PaymentRequirements) -> Wanted {
-        let cut = |text: &str| text.chars().take(LONGEST_SHOWN).collect::<String>();
+        // What is cut says so, or what follows would look like nothing.
+        let cut = |text: &str| match text.char_indices().nth(LONGEST_SHOWN) {
+            Some((end, _)) => format!("{}… (cut)", &text[..end]),
+            None => text.to_owned(),
+        };
         let mut url = purchase.url.clone();
         let _ = url.set_username("");
         let _ = url.set_password(None);
@@ -94,6 +98,15 @@ impl Buyer {
         terms: &PaymentRequirements,
         spend: &Spend,
     ) -> BuyError {
+        // A word is for the whole address, so all of it must be seen.
+        if purchase.url.as_str().chars().count() > LONGEST_SHOWN {
+            return BuyError::NoWayToPay {
+                url: shown(&purchase.url).chars().take(200).chain(['…']).collect(),
+                cause: format!(
+                    "the mandate lets it go only with its owner's word, who is not asked about an address of more than {LONGEST_SHOWN} characters"
+                ),
+            };
+        }
         let wanted = Wanted::of(purchase, quote, terms);
         let explain = |request| -> Vec<Evidence> {
             vec![documents::json(request, approval_stage::REQUEST, &wanted)]

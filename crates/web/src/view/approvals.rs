@@ -35,6 +35,8 @@ pub struct ApprovalView {
     pub media_type: Option<String>,
     /// How much of it.
     pub bytes: u64,
+    /// Its SHA-256, in hexadecimal digits.
+    pub sha256: String,
     /// How that begins, if it is text.
     pub begins: Option<String>,
     /// What the seller says of itself.

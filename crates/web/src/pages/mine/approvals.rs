@@ -40,6 +40,7 @@ fn card(one: &ApprovalView, form: &str) -> Markup {
                 p.of {
                     "It sends " (grouped(&one.bytes.to_string())) " bytes"
                     @if let Some(kind) = &one.media_type { " of " (plain(kind, NAME)) }
+                    ", sha256 " code { (plain(&one.sha256, 64)) }
                     @if one.begins.is_some() { ", which begin:" } @else { "." }
                 }
                 @if let Some(begins) = &one.begins { pre tabindex="0" { code { (plain(begins, SENTENCE)) } } }
