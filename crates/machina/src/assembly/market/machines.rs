@@ -548,6 +548,7 @@ impl Market {
             media_type: None,
             body: Default::default(),
             max: Some(amount),
+            agent: None,
         };
         let bought = buyer.buy(&purchase).await?;
         let paid = bought.paid.ok_or_else(|| Failure::new("the market took no deposit"))?;
