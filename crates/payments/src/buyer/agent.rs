@@ -502,7 +502,10 @@ mod tests {
 
     #[test]
     fn only_a_receipt_of_moved_money_is_one() {
-        let receipt = |success: bool, transaction: &str| json!({ "success": success, "transaction": transaction, "network": "eip155:1" });
+        let receipt = |success: bool, hash: &str| {
+            let network = "eip155:1";
+            json!({ "success": success, "transaction": hash, "network": network })
+        };
         let told = |receipts: Value| {
             let message = json!({ "metadata": { RECEIPTS: receipts } });
             let status = json!({ "state": "TASK_STATE_COMPLETED", "message": message });
