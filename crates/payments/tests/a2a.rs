@@ -398,7 +398,8 @@ async fn an_agents_task_is_bought_once_and_stands_in_both_books() {
 async fn however_an_agents_answer_is_lost_the_same_payment_is_sent_again_and_worked_for_once() {
     let (town, _shop, agent, _) = scene().await;
     let buyer = town.buyer(0x23, musd(WALLET)).await;
-    let faults: [(&str, fn(usize) -> Do, usize); 6] = [
+    type Fault = fn(usize) -> Do;
+    let faults: [(&str, Fault, usize); 6] = [
         ("lost", |turn| if turn < 3 { Do::Lose } else { Do::Answer }, 3),
         ("busy", |turn| if turn < 3 { Do::Busy } else { Do::Answer }, 3),
         ("stumbling", |turn| if turn < 3 { Do::Stumble } else { Do::Answer }, 3),
