@@ -399,6 +399,17 @@ pub struct PayOrder {
     /// The scheme to pay by; without it the buyer chooses.
     #[serde(default)]
     pub scheme: Option<String>,
+    /// That an agent is asked there, by A2A 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentOrder>,
+}
+
+/// What is asked of an agent besides the body, which goes along as a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentOrder {
+    /// What is said to it.
+    pub words: Option<String>,
 }
 
 /// One of the shopper's payment channels.

@@ -14,6 +14,8 @@
 //! The gate is the same as for HTTP, so a task is paid once, and its answer is withheld until the
 //! payment is settled. Everything here is JSON: how A2A is spoken is somebody else's affair.
 //!
+//! The other side, a purchase that travels so, is in [`crate::buyer`].
+//!
 //! Bounds: a payment by [`crate::wire::MAX_HEADER`], an answer by what [`outcome`] is told.
 
 use axum::body::Body;
@@ -232,6 +234,21 @@ pub fn whole_numbers(value: Value) -> Value {
     }
 }
 
+/// How many values a text of JSON has, at most: one more than its commas and brackets outside of texts.
+pub fn values(body: &[u8]) -> usize {
+    let (mut found, mut in_text, mut escaped) = (1, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => found += 1,
+            _ => {}
+        }
+    }
+    found
+}
+
 /// What a task says while its payment is checked and its work is done.
 pub fn submitted() -> Map<String, Value> {
     Map::from_iter([(STATUS.to_string(), Value::from("payment-submitted"))])
@@ -290,6 +307,14 @@ mod tests {
             json!({ "x402Version": 2, "a": [60, 0.5, 1e300, "1.0", null], "b": { "c": -3 } });
         assert_eq!(whole_numbers(sent), meant);
         assert_eq!(whole_numbers(json!(18_446_744_073_709_551_615u64)), json!(u64::MAX));
+    }
+
+    #[test]
+    fn values_are_counted_where_they_stand() {
+        for (text, most) in [("1", 1), ("{}", 2), (r#"{"a":[1,2],"b":{}}"#, 6)] {
+            assert_eq!(values(text.as_bytes()), most, "{text}");
+        }
+        assert_eq!(values(br#""[,{\",[\\""#), 1, "what stands in a text is none");
     }
 
     #[test]

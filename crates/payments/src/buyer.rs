@@ -15,6 +15,7 @@
 //! A seller who fails after it got the signature can still use it until it expires, so the hold
 //! stays until then; [`crate::reconcile`] resolves it.
 
+mod agent;
 mod answer;
 mod asking;
 mod error;
@@ -34,9 +35,9 @@ use money::{Amount, Clock, Party};
 use serde::Serialize;
 use serde_json::{Value, json};
 use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthorization};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
+pub use self::agent::AgentRequest;
 pub use self::answer::receipt;
 pub(crate) use self::answer::{blame, may_be_repeated, shown, summary};
 use self::answer::{is_free, root_cause};
@@ -120,6 +121,8 @@ pub struct Purchase {
     pub body: Bytes,
     /// The most that it may cost; without it only the mandate decides.
     pub max: Option<Amount>,
+    /// Asks an agent of A2A 1.0, at this address; without it this is a request of HTTP.
+    pub agent: Option<AgentRequest>,
 }
 
 /// What was bought.
@@ -200,7 +203,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// 32 random bytes at each call: a payment's nonce.
     pub entropy: Arc<dyn Fn() -> [u8; 32] + Send + Sync>,
-    /// How it asks.
+    /// How it asks. To agents nothing goes where a redirect leads: this had better follow none.
     pub http: reqwest::Client,
     /// What bounds it.
     pub limits: BuyerLimits,
@@ -211,6 +214,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The task that an agent made.
+    pub(crate) task: Option<String>,
 }
 
 impl Buyer {
@@ -275,10 +280,24 @@ impl Buyer {
     ) -> Result<Bought, BuyError> {
         let first = self.ask(purchase, None).await?;
         let Some(quote) = self.read_quote(purchase, &first)? else {
-            let Answer { status, headers, body } = first;
+            let Answer { status, headers, body, .. } = first;
             return Ok(Bought { status, headers, body, paid: None });
         };
-        if let Some(offered) = self.channel_for(purchase, &quote, scheme)? {
+        let of_task;
+        let purchase = match &purchase.agent {
+            None => purchase,
+            Some(_) => {
+                of_task = purchase.of_task(&first);
+                &of_task
+            }
+        };
+        let scheme = self.scheme_for(purchase, &quote, scheme)?;
+        // An agent's tasks are not paid from channels.
+        let offered = match &purchase.agent {
+            None => self.channel_for(purchase, &quote, scheme)?,
+            Some(_) => None,
+        };
+        if let Some(offered) = offered {
             self.below_maximum(purchase, offered.amount)?;
             match self.try_channel(purchase, &quote, offered).await {
                 // Nothing was signed, and there is another way.
@@ -355,12 +374,12 @@ impl Buyer {
         purchase: &Purchase,
         payment: Option<&PaymentPayload>,
     ) -> Result<Answer, BuyError> {
-        let url = shown(&purchase.url);
-        let unreachable = |cause: String| BuyError::Unreachable { url: url.clone(), cause };
+        if let Some(agent) = &purchase.agent {
+            return self.ask_agent(purchase, agent, payment).await;
+        }
         let mut request = self
             .http
             .request(purchase.method.clone(), purchase.url.clone())
-            .timeout(self.limits.request_wait)
             .body(purchase.body.clone());
         if let Some(media_type) = &purchase.media_type {
             request = request.header(header::CONTENT_TYPE, media_type);
@@ -368,7 +387,23 @@ impl Buyer {
         if let Some(payment) = payment {
             request = request.header(wire::PAYMENT_SIGNATURE, wire::encode(payment));
         }
+        self.send(purchase, request).await
+    }
+
+    /// Sends a request of a purchase, and reads its answer.
+    async fn send(
+        &self,
+        purchase: &Purchase,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Answer, BuyError> {
+        let url = shown(&purchase.url);
+        let unreachable = |cause: String| BuyError::Unreachable { url: url.clone(), cause };
+        let request = request.timeout(self.limits.request_wait);
         let response = request.send().await.map_err(|e| unreachable(root_cause(&e)))?;
+        if purchase.agent.is_some() && shown(response.url()) != url {
+            let cause = "it leads elsewhere, and what is said to an agent goes to nobody else";
+            return Err(BuyError::Agent { url, cause: cause.into() });
+        }
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         let mut stream = response.bytes_stream();
@@ -379,7 +414,7 @@ impl Buyer {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, headers, body: body.into() })
+        Ok(Answer { status, headers, body: body.into(), task: None })
     }
 
     pub(crate) fn read_quote(
@@ -506,7 +541,7 @@ impl Buyer {
         purchase: &Purchase,
         quote: &PaymentRequired,
         choice: &Choice,
-    ) -> Result<(Order, Held, B256), BuyError> {
+    ) -> Result<(Order, Held, Option<B256>), BuyError> {
         let Choice { terms, amount, payee, by, .. } = choice;
         let (amount, payee) = (*amount, *payee);
         let now = self.clock.now();
@@ -519,7 +554,8 @@ impl Buyer {
         // The payment's number is made from the request, so that it can buy nothing else.
         let salt = B256::from((self.entropy)());
         let request = bound_to(purchase, quote, terms);
-        let nonce = match binding::is_declared(quote) {
+        let binds = binding::is_declared(quote) && purchase.agent.is_none();
+        let nonce = match binds {
             true => binding::nonce(salt, request),
             false => binding::unmarked_nonce(salt, request),
         };
@@ -550,7 +586,7 @@ impl Buyer {
         let before = self.mandates.left(self.party());
         let decision = json!({
             "url": shown(&purchase.url),
-            "method": purchase.method.as_str(),
+            "method": purchase.verb(),
             "bytes": purchase.body.len(),
             "amount": amount,
             "payee": payee,
@@ -577,7 +613,7 @@ impl Buyer {
             }
             held => held?,
         };
-        Ok((order, held, salt))
+        Ok((order, held, binds.then_some(salt)))
     }
 
     /// Signs, and keeps the signed payment before anybody else has it.
@@ -587,7 +623,7 @@ impl Buyer {
         choice: Choice,
         order: &mut Order,
         held: &Held,
-        salt: B256,
+        salt: Option<B256>,
     ) -> Result<PaymentPayload, BuyError> {
         let mut extensions = None;
         match order {
@@ -618,7 +654,7 @@ impl Buyer {
             payload: order.payload(),
             extensions: extensions::with(
                 extensions::with(extensions::echo(quote, held.spend().reference), extensions),
-                binding::is_declared(quote).then(|| binding::with_salt(quote, salt)),
+                salt.map(|salt| binding::with_salt(quote, salt)),
             ),
         };
         let reference = held.spend().reference;
@@ -742,7 +778,7 @@ impl Buyer {
                             transaction: Some(transaction),
                             left,
                         };
-                        let Answer { status, headers, body } = answer;
+                        let Answer { status, headers, body, .. } = answer;
                         Ok(Bought { status, headers, body, paid: Some(paid) })
                     }
                     answer => {
@@ -772,7 +808,7 @@ impl Buyer {
                 if !evidence.is_empty() {
                     let _ = self.ledger.submit(Write::evidence(evidence)).await;
                 }
-                let Answer { status, headers, body } = answer?;
+                let Answer { status, headers, body, .. } = answer?;
                 Ok(Bought { status, headers, body, paid: None })
             }
             (Ok(AuthorizationState::Unused), answer)
@@ -820,11 +856,11 @@ pub(crate) fn bound_to(
     binding::Bound {
         terms,
         resource: &quote.resource.url,
-        method: purchase.method.as_str(),
+        method: purchase.verb(),
         path: purchase.url.path(),
         query: purchase.url.query().unwrap_or_default(),
         media_type: purchase.media_type.as_deref().unwrap_or_default().as_bytes(),
-        body: Sha256::digest(&purchase.body).into(),
+        body: purchase.content_digest(),
     }
     .digest()
 }

@@ -39,7 +39,7 @@ pub mod sponsoring;
 pub mod wire;
 
 pub use auth_capture::EscrowTerms;
-pub use buyer::{Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
+pub use buyer::{AgentRequest, Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
 pub use escrow::EscrowAgent;
 pub use extensions::Extras;
 pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};

@@ -2,17 +2,21 @@
 
 use crate::town;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::{Request, StatusCode};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
 use mandates::Key;
+use mandates::books::Line;
 use payments::a2a::{self, Call, ERROR, Intent, Outcome, PAYLOAD, RECEIPTS, REQUIRED, STATUS};
 use payments::wire::{PaymentPayload, PaymentRequired};
-use payments::{Gate, Offer};
+use payments::{AgentRequest, BuyError, BuyerLimits, Gate, Offer, Purchase};
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use town::shop::Shop;
@@ -168,4 +172,401 @@ async fn a_payment_for_one_task_buys_no_other_and_failed_work_costs_nothing() {
     assert_eq!(said(&failed, &mut Vec::new())[STATUS], "payment-failed");
     assert_eq!((agent.count(), town.owns(seller()).await), (2, i128::from(PRICE)));
     town.is_whole(&[seller()]).await;
+}
+
+// ---- buying ----------------------------------------------------------------------------------
+
+/// What becomes of a message, or of its answer.
+enum Do {
+    /// It is answered as an agent does.
+    Answer,
+    /// It is done, and the answer is lost on the way.
+    Lose,
+    /// It is done, and the agent says that it is busy.
+    Busy,
+    /// It is done, and the agent says by JSON-RPC that it stumbled.
+    Stumble,
+    /// It is being worked on; whoever looks again finds it done.
+    Work,
+    /// The agent has forgotten all its tasks before it reads this.
+    Forget,
+    /// The agent says this, and does nothing.
+    Say(Response),
+}
+
+type Script = dyn Fn(usize, &Value) -> Do + Send + Sync;
+
+/// The agent as others talk to it, by JSON-RPC.
+struct Talk {
+    agent: Arc<Agent>,
+    script: Box<Script>,
+    heard: Mutex<Vec<Value>>,
+    /// Each task's work, and how it is.
+    tasks: Mutex<HashMap<String, (String, Value)>>,
+}
+
+struct Open {
+    talk: Arc<Talk>,
+    url: String,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn result(result: Value) -> Response {
+    axum::Json(json!({ "jsonrpc": "2.0", "id": 1, "result": result })).into_response()
+}
+
+fn error(code: i64, message: &str) -> Response {
+    let error = json!({ "code": code, "message": message });
+    axum::Json(json!({ "jsonrpc": "2.0", "id": 1, "error": error })).into_response()
+}
+
+fn task(id: &str, state: &str, metadata: Value) -> Value {
+    let message = json!({ "parts": [{ "text": "so it is" }], "metadata": metadata });
+    json!({ "id": id, "status": { "state": state, "message": message } })
+}
+
+impl Talk {
+    async fn hear(&self, request: Value) -> Response {
+        let turn = {
+            let mut heard = self.heard.lock().unwrap();
+            heard.push(request.clone());
+            heard.len() - 1
+        };
+        let what = (self.script)(turn, &request);
+        match what {
+            Do::Say(response) => return response,
+            Do::Forget => self.tasks.lock().unwrap().clear(),
+            _ => {}
+        }
+        let answer = self.act(turn, &request).await;
+        match what {
+            Do::Lose => {
+                let cut = [Err::<Bytes, _>(std::io::Error::other("cut off"))];
+                Body::from_stream(futures_util::stream::iter(cut)).into_response()
+            }
+            Do::Busy => (StatusCode::SERVICE_UNAVAILABLE, error(-32603, "busy")).into_response(),
+            Do::Stumble => error(-32603, "it stumbled"),
+            Do::Work => {
+                let id = request["params"]["message"]["taskId"].as_str().unwrap();
+                result(json!({ "task": task(id, "TASK_STATE_WORKING", json!({})) }))
+            }
+            _ => answer,
+        }
+    }
+
+    async fn act(&self, turn: usize, request: &Value) -> Response {
+        let params = &request["params"];
+        if request["method"] == "GetTask" {
+            let tasks = self.tasks.lock().unwrap();
+            return result(tasks[params["id"].as_str().unwrap()].1.clone());
+        }
+        let message = &params["message"];
+        let (id, body) = match message["taskId"].as_str() {
+            None => {
+                let text = message["parts"][0]["text"].as_str().unwrap();
+                (format!("task-{turn}"), text.to_string())
+            }
+            Some(id) => match self.tasks.lock().unwrap().get(id) {
+                Some((body, _)) => (id.to_string(), body.clone()),
+                None => return error(-32001, "Task not found"),
+            },
+        };
+        let metadata = message.get("metadata").cloned().unwrap_or(json!({}));
+        let outcome = self.agent.outcome(&metadata, &body).await;
+        let state = match &outcome {
+            Outcome::Delivered { .. } => "TASK_STATE_COMPLETED",
+            Outcome::Failed { .. } => "TASK_STATE_FAILED",
+            _ => "TASK_STATE_INPUT_REQUIRED",
+        };
+        let mut told = task(&id, state, said(&outcome, &mut Vec::new()));
+        if let Outcome::Delivered { media_type, body, .. } = &outcome {
+            let data: Value = serde_json::from_slice(body).unwrap();
+            told["artifacts"] = json!([{ "parts": [{ "data": data, "mediaType": media_type }] }]);
+        }
+        self.tasks.lock().unwrap().insert(id, (body, told.clone()));
+        result(json!({ "task": told }))
+    }
+}
+
+impl Open {
+    async fn of(
+        agent: &Arc<Agent>,
+        script: impl Fn(usize, &Value) -> Do + Send + Sync + 'static,
+    ) -> Open {
+        let talk = Arc::new(Talk {
+            agent: agent.clone(),
+            script: Box::new(script),
+            heard: Mutex::default(),
+            tasks: Mutex::default(),
+        });
+        let hears = talk.clone();
+        let app = Router::new().fallback(move |request: Request<Body>| {
+            let talk = hears.clone();
+            async move {
+                if request.method() != Method::POST {
+                    return "somewhere else".into_response();
+                }
+                assert_eq!(request.headers()["a2a-version"], "1.0");
+                assert!(request.headers()["a2a-extensions"].to_str().unwrap().contains("a2a-x402"));
+                let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+                talk.hear(serde_json::from_slice(&body).unwrap()).await
+            }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/m/work/a2a", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Open { talk, url, server }
+    }
+
+    fn purchase(&self, words: &str) -> Purchase {
+        Purchase {
+            method: Method::POST,
+            url: self.url.parse().unwrap(),
+            media_type: None,
+            body: Bytes::new(),
+            max: None,
+            agent: Some(AgentRequest { words: Some(words.into()), task: None }),
+        }
+    }
+
+    fn heard(&self) -> Vec<Value> {
+        self.talk.heard.lock().unwrap().clone()
+    }
+
+    /// The payments that came, in their order.
+    fn payments(&self) -> Vec<Value> {
+        let heard = self.heard();
+        let messages = heard.iter().map(|request| &request["params"]["message"]["metadata"]);
+        messages.filter_map(|metadata| metadata.get(PAYLOAD).cloned()).collect()
+    }
+}
+
+const WALLET: i128 = 1_000_000;
+
+#[tokio::test]
+async fn an_agents_task_is_bought_once_and_stands_in_both_books() {
+    let (town, _shop, agent, _) = scene().await;
+    let buyer = town.buyer(0x23, musd(WALLET)).await;
+    let open = Open::of(&agent, |_, _| Do::Answer).await;
+    let quote = buyer.quote(&open.purchase("hello")).await.unwrap().unwrap();
+    assert_eq!(quote.accepts[0].amount, PRICE.to_string());
+    assert_eq!((agent.count(), open.payments().len()), (0, 0));
+
+    let bought = buyer.buy(&open.purchase("hello")).await.unwrap();
+    assert_eq!((bought.status.as_u16(), &bought.body[..]), (200, &br#"{"did":"hello"}"#[..]));
+    assert_eq!(bought.headers["content-type"], "application/json");
+    let receipt = payments::buyer::receipt(&bought.headers).unwrap();
+    let paid = bought.paid.unwrap();
+    assert_eq!((paid.amount, paid.payee), (musd(PRICE.into()), seller()));
+    assert_eq!(Some(receipt.transaction), paid.transaction.map(|hash| hash.to_string()));
+    let price = i128::from(PRICE);
+    assert_eq!(town.line(buyer.party(), Line::Purchases), (price, 0));
+    assert_eq!(town.line(seller(), Line::Sales), (price, 0));
+    assert_eq!((agent.count(), town.owns(buyer.party()).await), (1, WALLET - price));
+
+    let heard = open.heard();
+    let [_, first, second] = heard.as_slice() else { panic!("{heard:?}") };
+    let (first, second) = (&first["params"]["message"], &second["params"]["message"]);
+    assert_eq!((&first["parts"], first.get("taskId")), (&json!([{ "text": "hello" }]), None));
+    assert_eq!(
+        (&second["taskId"], &second["metadata"][STATUS]),
+        (&json!("task-1"), &json!("payment-submitted"))
+    );
+    assert_ne!(first["messageId"], second["messageId"]);
+
+    // Work that fails costs nothing, and so do words.
+    let failed = buyer.buy(&open.purchase("no")).await.unwrap_err();
+    let BuyError::NotDelivered { cause, .. } = &failed else { panic!("{failed}") };
+    assert!(cause.contains("failed"), "{cause}");
+    let talks = Open::of(&agent, |_, _| {
+        Do::Say(result(json!({ "message": { "parts": [{ "text": "I sell work." }] } })))
+    })
+    .await;
+    let free = buyer.buy(&talks.purchase("who are you?")).await.unwrap();
+    assert_eq!((&free.body[..], free.paid.is_none()), (&b"I sell work."[..], true));
+    assert_eq!(town.owns(buyer.party()).await, WALLET - price);
+    town.is_whole(&[buyer.party(), seller()]).await;
+}
+
+#[tokio::test]
+async fn however_an_agents_answer_is_lost_the_same_payment_is_sent_again_and_worked_for_once() {
+    let (town, _shop, agent, _) = scene().await;
+    let buyer = town.buyer(0x23, musd(WALLET)).await;
+    type Fault = fn(usize) -> Do;
+    let faults: [(&str, Fault, usize); 6] = [
+        ("lost", |turn| if turn < 3 { Do::Lose } else { Do::Answer }, 3),
+        ("busy", |turn| if turn < 3 { Do::Busy } else { Do::Answer }, 3),
+        ("stumbling", |turn| if turn < 3 { Do::Stumble } else { Do::Answer }, 3),
+        ("working", |turn| if turn == 1 { Do::Work } else { Do::Answer }, 1),
+        ("forgetful", |turn| if turn == 1 { Do::Forget } else { Do::Answer }, 2),
+        (
+            "lost, then forgetful",
+            |turn| match turn {
+                1 => Do::Lose,
+                2 => Do::Forget,
+                _ => Do::Answer,
+            },
+            3,
+        ),
+    ];
+    for (number, (name, fault, sent)) in faults.into_iter().enumerate() {
+        // The turns after the quote.
+        let open =
+            Open::of(&agent, move |turn, _| if turn == 0 { Do::Answer } else { fault(turn) }).await;
+        let bought = buyer.buy(&open.purchase(name)).await.unwrap();
+        let did: Value = serde_json::from_slice(&bought.body).unwrap();
+        assert_eq!(did, json!({ "did": name }));
+        let payments = open.payments();
+        assert_eq!(payments.len(), sent, "{name}");
+        assert!(payments.iter().all(|payment| *payment == payments[0]), "{name}");
+        let times = number + 1;
+        let price = i128::from(PRICE) * i128::try_from(times).unwrap();
+        assert_eq!((agent.count(), town.owns(seller()).await), (times, price), "{name}");
+        assert_eq!(town.line(buyer.party(), Line::Purchases), (price, 0), "{name}");
+    }
+    town.is_whole(&[buyer.party(), seller()]).await;
+}
+
+/// What an agent that means no good might say instead of `id`'s answer.
+fn nonsense(id: &str) -> Vec<(&'static str, Response)> {
+    let text = |text: String| text.into_response();
+    let quoteless = json!({ STATUS: "payment-required" });
+    let broken =
+        json!({ STATUS: "payment-required", REQUIRED: { "x402Version": 2, "accepts": 7 } });
+    let old = json!({ STATUS: "payment-required", REQUIRED: { "x402Version": 1, "accepts": [] } });
+    let huge = json!({ STATUS: "payment-required", REQUIRED: { "x402Version": 2, "x": "y".repeat(50_000) } });
+    let asks =
+        |metadata| result(json!({ "task": task(id, "TASK_STATE_INPUT_REQUIRED", metadata) }));
+    let elsewhere = [("location", "/m/other/a2a")];
+    vec![
+        ("not JSON", text("<html>".into())),
+        ("nothing", text(String::new())),
+        ("deep", text("[".repeat(100_000))),
+        ("values", text(format!("[{}0]", "0,".repeat(300_000)))),
+        ("larger than is read", text("x".repeat(1_100_000))),
+        (
+            "no JSON-RPC",
+            axum::Json(json!({ "task": task(id, "TASK_STATE_COMPLETED", json!({})) }))
+                .into_response(),
+        ),
+        (
+            "another number",
+            axum::Json(json!({ "jsonrpc": "2.0", "id": 2, "result": {} })).into_response(),
+        ),
+        ("an error", error(-32602, "I do not like it")),
+        (
+            "version 0.3",
+            result(json!({ "kind": "task", "id": id, "status": { "state": "completed" } })),
+        ),
+        ("no state", result(json!({ "task": { "id": id } }))),
+        ("a number that is none", result(json!({ "task": { "id": 7, "status": {} } }))),
+        ("rejected", result(json!({ "task": task(id, "TASK_STATE_REJECTED", json!({})) }))),
+        ("who are you", result(json!({ "task": task(id, "TASK_STATE_AUTH_REQUIRED", json!({})) }))),
+        ("asks for more", asks(json!({}))),
+        ("asks for money without a quote", asks(quoteless)),
+        ("asks by a quote that is none", asks(broken)),
+        ("asks by version 1", asks(old)),
+        ("asks by too long a quote", asks(huge)),
+        ("leads elsewhere", (StatusCode::FOUND, elsewhere, "").into_response()),
+        ("404", (StatusCode::NOT_FOUND, "no such agent").into_response()),
+        ("402 of HTTP", (StatusCode::PAYMENT_REQUIRED, "pay").into_response()),
+    ]
+}
+
+fn hasty() -> BuyerLimits {
+    BuyerLimits {
+        request_wait: std::time::Duration::from_secs(5),
+        max_answer: 1_000_000,
+        attempts: 2,
+        ..BuyerLimits::default()
+    }
+}
+
+#[tokio::test]
+async fn an_agents_nonsense_is_told_and_nothing_is_signed_for_it() {
+    let (town, _shop, agent, _) = scene().await;
+    let buyer = town.buyer_with(0x23, musd(WALLET), musd(WALLET), hasty()).await;
+    let before = town.digest();
+    for (number, (name, _)) in nonsense("t").into_iter().enumerate() {
+        let open = Open::of(&agent, move |_, _| Do::Say(nonsense("t").swap_remove(number).1)).await;
+        let failed = buyer.buy(&open.purchase("hello")).await.unwrap_err().to_string();
+        assert!(failed.contains("/m/work/a2a"), "{name}: {failed}");
+        assert!(failed.len() < 700, "{name}: {failed}");
+        assert_eq!((town.digest(), open.payments().len()), (before, 0), "{name}");
+    }
+    // What asks for a payment that is not made to agents is not paid.
+    let open = Open::of(&agent, |_, _| Do::Answer).await;
+    for scheme in ["upto", "batch-settlement", "auth-capture"] {
+        let failed = buyer.buy_by(&open.purchase("hello"), Some(scheme)).await.unwrap_err();
+        assert!(
+            matches!(&failed, BuyError::NoWayToPay { cause, .. } if cause.contains(scheme)),
+            "{failed}"
+        );
+    }
+    let changes: [fn(&mut Value); 4] = [
+        |quote| quote["accepts"][0]["scheme"] = "upto".into(),
+        |quote| quote["accepts"] = json!([]),
+        |quote| quote["accepts"][0]["payTo"] = "nobody".into(),
+        |quote| {
+            quote["extensions"] =
+                json!({ "request-binding": { "info": { "version": "1", "required": true } } })
+        },
+    ];
+    for change in changes {
+        let mut quote = json!(agent.offer.quote(None));
+        change(&mut quote);
+        let metadata = json!({ STATUS: "payment-required", REQUIRED: quote });
+        let asks = json!({ "task": task("t", "TASK_STATE_INPUT_REQUIRED", metadata) });
+        let open = Open::of(&agent, move |_, _| Do::Say(result(asks.clone()))).await;
+        let failed = buyer.buy(&open.purchase("hello")).await.unwrap_err();
+        assert!(matches!(&failed, BuyError::NoWayToPay { .. }), "{failed}");
+    }
+    assert_eq!((town.digest(), agent.count(), town.owns(seller()).await), (before, 0, 0));
+}
+
+#[tokio::test]
+async fn an_agents_nonsense_about_a_payment_moves_no_money_and_gets_no_other_payment() {
+    let (town, _shop, agent, _) = scene().await;
+    let buyer = town.buyer_with(0x23, musd(WALLET), musd(WALLET), hasty()).await;
+    let mut all = nonsense("task-0");
+    let dearer = || {
+        let mut quote = json!(agent.offer.quote(Some("pay_me_more".into())));
+        quote["accepts"][0]["amount"] = "20000".into();
+        let metadata = json!({ STATUS: "payment-failed", REQUIRED: quote });
+        result(json!({ "task": task("task-0", "TASK_STATE_INPUT_REQUIRED", metadata) }))
+    };
+    let receipt = json!({ "success": true, "transaction": "0x00", "network": "eip155:402402" });
+    let lies = json!({ STATUS: "payment-completed", RECEIPTS: [receipt] });
+    all.push(("dearer", dearer()));
+    all.push((
+        "another task",
+        result(json!({ "task": task("task-1", "TASK_STATE_COMPLETED", json!({})) })),
+    ));
+    all.push(("words", result(json!({ "message": { "parts": [{ "text": "thank you" }] } }))));
+    all.push(("a lie", result(json!({ "task": task("task-0", "TASK_STATE_COMPLETED", lies) }))));
+    let count = all.len();
+    for (name, response) in all {
+        let once = Mutex::new(Some(response));
+        let open = Open::of(&agent, move |turn, _| match turn {
+            0 => Do::Answer,
+            _ => Do::Say(once.lock().unwrap().take().expect("a refusal is not repeated")),
+        })
+        .await;
+        let failed = buyer.buy(&open.purchase("hello")).await.unwrap_err();
+        assert!(
+            matches!(failed, BuyError::NotDelivered { .. } | BuyError::Open { .. }),
+            "{name}: {failed}"
+        );
+        assert_eq!(open.payments().len(), 1, "{name}");
+    }
+    // Every signed payment stays held until it can move nothing any more.
+    let held = i128::from(PRICE) * i128::try_from(count).unwrap();
+    assert_eq!(town.line(buyer.party(), Line::Purchases), (0, held));
+    assert_eq!((agent.count(), town.owns(seller()).await), (0, 0));
 }

@@ -63,6 +63,7 @@ impl Seller {
             media_type: None,
             body: Bytes::new(),
             max: None,
+            agent: None,
         }
     }
 

@@ -155,6 +155,7 @@ impl Market {
             media_type: Some("text/plain".into()),
             body: Bytes::copy_from_slice(body.as_bytes()),
             max: None,
+            agent: None,
         }
     }
 

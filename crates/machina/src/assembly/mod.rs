@@ -56,8 +56,8 @@ use payments::channel::{Collect, TillLimits};
 use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
 use payments::{
-    Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateChannels, GateParts,
-    Mpp, Offer, Purchase,
+    AgentRequest, Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateChannels,
+    GateParts, Mpp, Offer, Purchase,
 };
 use settlement::{SenderLimits, SendingKeys, Settlement};
 
@@ -734,7 +734,9 @@ impl Assembly {
             STANDARD.decode(&order.body).map_err(|_| Failure::misuse("the body is not base64"))?;
         let asset = self.chain.token().asset;
         let max = order.max.as_deref().map(|text| positive(asset, text)).transpose()?;
-        Ok(Purchase { method, url, media_type: order.media_type, body: body.into(), max })
+        let media_type = order.media_type;
+        let agent = order.agent.map(|agent| AgentRequest { words: agent.words, task: None });
+        Ok(Purchase { method, url, media_type, body: body.into(), max, agent })
     }
 
     /// Makes play dollars for somebody.

@@ -88,6 +88,7 @@ async fn trade(
             body: STANDARD.encode(&picture),
             max: None,
             scheme: Some("exact".into()),
+            agent: None,
         };
         let report = access.pay(order).await?;
         let bought = read(photograph, report)?;

@@ -1,4 +1,4 @@
-//! `machina pay URL`: buys an answer, under the shopper's mandate.
+//! `machina pay URL`: buys an answer, or with `--a2a` an agent's task, under the shopper's mandate.
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::access::Access;
 use crate::cli::{Arguments, Pay};
 use crate::failure::Failure;
-use crate::report::{PayOrder, PayReport};
+use crate::report::{AgentOrder, PayOrder, PayReport};
 use crate::say;
 
 /// The largest body that is sent, in bytes.
@@ -29,8 +29,12 @@ pub async fn run(arguments: &Arguments, pay: &Pay) -> Result<(), Failure> {
 /// The order that the command line describes.
 ///
 /// # Errors
-/// If the data cannot be read, or is too large.
+/// If the data cannot be read, or is too large, or an agent is asked nothing.
 pub fn order(pay: &Pay) -> Result<PayOrder, Failure> {
+    if pay.a2a && pay.words.is_none() && pay.data.is_none() {
+        return Err(Failure::misuse("nothing is asked of the agent")
+            .hint("write what it is to be told after the address, or give it a file by `--data`"));
+    }
     let (body, name) = match pay.data.as_deref() {
         None => (Vec::new(), None),
         Some("@-") => (read("standard input", std::io::stdin().lock())?, None),
@@ -46,7 +50,7 @@ pub fn order(pay: &Pay) -> Result<PayOrder, Failure> {
     let method = pay
         .method
         .clone()
-        .unwrap_or_else(|| if pay.data.is_some() { "POST" } else { "GET" }.to_string());
+        .unwrap_or_else(|| if pay.a2a || pay.data.is_some() { "POST" } else { "GET" }.to_string());
     let media_type = pay
         .content_type
         .clone()
@@ -58,6 +62,7 @@ pub fn order(pay: &Pay) -> Result<PayOrder, Failure> {
         body: STANDARD.encode(body),
         max: pay.max.clone(),
         scheme: pay.scheme.clone(),
+        agent: pay.a2a.then(|| AgentOrder { words: pay.words.clone() }),
     })
 }
 

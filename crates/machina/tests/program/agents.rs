@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{HTTP, Home, Up, ask, party, photograph, until};
+use crate::support::{HTTP, Home, Up, ask, at_photograph, minor, party, photograph, until};
 
 const REGISTRY: &str = "0x8004A169FB4a3325136EB29fA0ceB6D2e539a432";
 const NAMES: [&str; 3] = ["vision", "seller", "shopper"];
@@ -161,5 +161,45 @@ fn an_agent_is_asked_for_a_price_and_told_no_by_name() {
         .collect();
     assert_eq!(call("GetTask", json!({ "id": id }))["result"]["id"], *id);
     drop(slow);
+    up.stop();
+}
+
+#[test]
+fn an_agents_work_is_bought_by_a_command() {
+    let home = Home::new();
+    let up = home.up();
+    let agent = up.url("/m/vision/a2a");
+    let picture = at_photograph("chelsea.png");
+    // Who only talks is told what is sold, and pays nothing.
+    let said = home.run(&["pay", "--a2a", &agent, "What do you do?"]).done();
+    assert!(String::from_utf8_lossy(&said.out).contains("0.01 MUSD"), "{}", said.err);
+    assert!(said.err.contains("free"), "{}", said.err);
+    let why = home
+        .run(&["pay", "--a2a", &agent, "What is this?", "-d", &picture, "--max", "0.009"])
+        .refused();
+    assert!(why.contains("0.01 MUSD") && why.contains("0.009 MUSD"), "{why}");
+    for wrong in [
+        &["pay", "--a2a", &agent][..],
+        &["pay", &agent, "What is this?"],
+        &["pay", "--a2a", &agent, "x", "-X", "GET"],
+    ] {
+        home.run(wrong).misused();
+    }
+    let why = home.run(&["pay", "--a2a", &up.counter(), "x"]).refused();
+    assert!(why.contains("402"), "{why}");
+    let trades = || up.transfers().into_iter().filter(|moved| moved.minor == 10_000);
+    assert_eq!(trades().count(), 0);
+
+    let report = home.json(&["pay", "--a2a", &agent, "What is this?", "-d", &picture]);
+    assert_eq!(
+        (&report["status"], &report["mediaType"]),
+        (&json!(200), &json!("application/json"))
+    );
+    assert_eq!(minor(&report["paid"]["amount"]), 10_000);
+    assert_eq!(minor(&report["paid"]["mandateLeft"]), 990_000);
+    let body = STANDARD.decode(report["body"].as_str().expect("a text")).expect("base64");
+    assert!(String::from_utf8_lossy(&body).contains("cat"), "{report}");
+    let payers: Vec<_> = trades().map(|moved| moved.from).collect();
+    assert_eq!(payers, [party(&up.info, "shopper").to_lowercase()]);
     up.stop();
 }

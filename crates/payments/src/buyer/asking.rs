@@ -36,7 +36,7 @@ pub struct Wanted {
     pub bytes: usize,
     /// The body's SHA-256, in hexadecimal digits.
     pub sha256: String,
-    /// How the body begins, if it is text.
+    /// How the body begins, if it is text; or what is said to an agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins: Option<String>,
     /// What the seller says that it sells. Nobody has checked it.
@@ -67,12 +67,17 @@ impl Wanted {
             Err(_) => None,
         };
         Wanted {
-            method: purchase.method.to_string(),
+            method: purchase.verb().to_string(),
             url: cut(url.as_str()),
             media_type: purchase.media_type.as_deref().map(cut),
             bytes: purchase.body.len(),
             sha256: alloy_primitives::hex::encode(Sha256::digest(&purchase.body)),
-            begins: begins.filter(|text| !text.is_empty()).map(cut),
+            begins: purchase
+                .agent
+                .as_ref()
+                .and_then(|agent| agent.words.as_deref())
+                .or(begins.filter(|text| !text.is_empty()))
+                .map(cut),
             described: quote.resource.description.as_deref().map(cut),
             scheme: cut(&terms.scheme),
         }
@@ -81,12 +86,20 @@ impl Wanted {
 
 /// What a purchase is, so that a word for one is no word for another.
 pub(super) fn digest(purchase: &Purchase) -> [u8; 32] {
-    documents::digest(&[
+    let mut parts = vec![
         purchase.method.as_str().as_bytes(),
         purchase.url.as_str().as_bytes(),
         purchase.media_type.as_deref().unwrap_or_default().as_bytes(),
-        &purchase.body,
-    ])
+        &purchase.body[..],
+    ];
+    // Which task an agent makes of it is not what is bought.
+    let agent = purchase.agent.as_ref();
+    parts.extend(
+        agent
+            .into_iter()
+            .flat_map(|agent| [&b"a2a"[..], agent.words.as_deref().unwrap_or_default().as_bytes()]),
+    );
+    documents::digest(&parts)
 }
 
 impl Buyer {

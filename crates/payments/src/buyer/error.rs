@@ -45,6 +45,15 @@ pub enum BuyError {
         /// What differs.
         cause: String,
     },
+    /// An agent said something else than its price or its work. Nothing was signed, or what was is told
+    /// by the chain.
+    #[error("{url} does not deal as an agent of A2A 1.0 does: {cause}")]
+    Agent {
+        /// Where.
+        url: String,
+        /// What it said, or what is wrong with that.
+        cause: String,
+    },
     /// The mandate, or the caller's maximum, said no. Nothing was signed.
     #[error(transparent)]
     Mandate(#[from] MandateError),

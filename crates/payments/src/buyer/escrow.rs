@@ -181,7 +181,7 @@ impl Buyer {
                     transaction: Some(transaction),
                     left,
                 });
-                let Answer { status, headers, body } = answer;
+                let Answer { status, headers, body, .. } = answer;
                 Ok(Bought { status, headers, body, paid })
             }
             answer => {

@@ -148,6 +148,12 @@ pub(crate) fn is_declared(quote: &PaymentRequired) -> bool {
     said.is_some_and(|version| version == "1")
 }
 
+/// Whether a quote says that its seller takes bound payments only.
+pub(crate) fn is_required(quote: &PaymentRequired) -> bool {
+    let said = quote.extensions.as_ref().and_then(|e| e.get(NAME)?.get("info")?.get("required"));
+    said.is_some_and(|required| required == true)
+}
+
 /// The extension of a payment by one order: what was declared, with the salt.
 pub(crate) fn with_salt(quote: &PaymentRequired, salt: B256) -> Map<String, Value> {
     said(quote, "salt", salt.to_string())

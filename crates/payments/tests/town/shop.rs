@@ -183,6 +183,7 @@ impl Shop {
             media_type: Some("text/plain".into()),
             body: Bytes::copy_from_slice(body.as_bytes()),
             max: None,
+            agent: None,
         }
     }
 

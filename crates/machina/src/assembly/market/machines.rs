@@ -584,6 +584,7 @@ impl Market {
             media_type: (!purpose.is_empty()).then(|| "text/plain; charset=utf-8".into()),
             body: purpose.into(),
             max: Some(amount),
+            agent: None,
         };
         let bought = buyer.buy(&purchase).await?;
         let paid = bought.paid.ok_or_else(|| Failure::new("the market took no deposit"))?;

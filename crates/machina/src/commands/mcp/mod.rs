@@ -322,6 +322,7 @@ impl Ask {
             body: STANDARD.encode(&body),
             max: self.max,
             scheme: None,
+            agent: None,
         })
     }
 }

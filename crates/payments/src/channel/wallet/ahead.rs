@@ -255,7 +255,7 @@ impl Buyer {
         let url = shown(&purchase.url);
         match (answer, word) {
             (_, Word::Corrects(_)) if sent == 1 => Ok(None),
-            (Ok(Answer { status, headers, body }), _) if status.is_success() => {
+            (Ok(Answer { status, headers, body, .. }), _) if status.is_success() => {
                 let machine = self.party();
                 let left = self.mandates.left(machine);
                 let left = left.ok_or(MandateError::NoMandate { machine })?;

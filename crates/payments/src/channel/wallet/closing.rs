@@ -173,7 +173,7 @@ impl Buyer {
             },
         };
         let body = bytes::Bytes::new();
-        let purchase = Purchase { method, url, media_type: None, body, max: None };
+        let purchase = Purchase { method, url, media_type: None, body, max: None, agent: None };
         let quote = self
             .quote(&purchase)
             .await

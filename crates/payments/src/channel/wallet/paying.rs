@@ -544,7 +544,7 @@ impl Buyer {
         let url = shown(&purchase.url);
         match answer {
             Ok(answer) if answer.status.is_success() => {
-                let Answer { status, headers, body } = answer;
+                let Answer { status, headers, body, .. } = answer;
                 let left = self
                     .mandates
                     .left(self.party())
