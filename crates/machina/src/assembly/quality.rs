@@ -56,7 +56,7 @@ mod tests {
         Receipt {
             job: JobId::from_u128(job),
             at: Timestamp::from_secs(1),
-            skill: "vision/classify".parse().expect("a skill"),
+            skill: Skill::derive(&[b"vision/classify"]),
             client: Party::new([1; 20]),
             worker: Party::new([worker; 20]),
             price: amount,
