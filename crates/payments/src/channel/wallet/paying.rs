@@ -189,7 +189,7 @@ impl Buyer {
             BuyError::Channel { channel, cause }
         })?;
         let spend = self.voucher_for(purchase, offered, channel, cumulative)?;
-        if self.was_charged(&spend) {
+        if self.was_charged(&spend) || self.was_told(&spend)? {
             let cause = "this request was paid for with the same total before; pay for it by another scheme, or after the next purchase".into();
             return Err(BuyError::Channel { channel, cause });
         }
@@ -204,6 +204,17 @@ impl Buyer {
             let mut same = state.by_reference(spend.reference).into_iter();
             same.any(|r| r.transfer.digest == spend.digest && r.posted().is_some())
         })
+    }
+
+    /// Whether this very request was delivered for this very voucher while the book lacked its deposit,
+    /// or could not take the charge: then it is charged, whatever the book has by now.
+    fn was_told(&self, spend: &VoucherSpend) -> Result<bool, BuyError> {
+        let documents = self.ledger.evidence(spend.reference)?;
+        let mut told = documents
+            .iter()
+            .filter(|d| d.evidence.stage.starts_with(CHARGED))
+            .filter_map(|d| serde_json::from_slice::<Told>(&d.evidence.body).ok());
+        Ok(told.any(|told| told.charged.is_positive() && told.spend.digest == spend.digest))
     }
 
     /// Whether this very voucher was signed for this very request before. It may have run ahead, and
@@ -531,6 +542,14 @@ impl Buyer {
         if let Err(error) = settled {
             tracing::error!(%reference, %error, "a charge could not be booked yet");
             channel.known.book_later(&unbooked);
+            if let (Word::Charged(_), Some(charged)) = (&word, charged) {
+                let told = Told { spend: spend.clone(), charged };
+                let stage = numbered(CHARGED, spend.attempt);
+                if let Err(error) = self.keep(vec![documents::json(reference, &stage, &told)]).await
+                {
+                    tracing::error!(%reference, %error, "nor could it be noted");
+                }
+            }
         }
         if let Word::Lie(why) = &word {
             self.stop(channel.id, &channel.known, why).await?;
