@@ -183,20 +183,34 @@ fn buyer_gate_facilitator_and_chain_die_in_turn_and_every_payment_is_made_once()
     });
     all[shopper].kill();
     all[shopper].start();
-    let [host, facilitator, seller, buyer] = &all;
 
     // One more purchase from the channel tells what answers were lost; then all that is left in it
     // comes back, and each home's books are equal to the chain.
     let picture = support::at_photograph("coffee.png");
     let last = ["--json", "pay", &counter, "-d", &picture, "--scheme", "batch-settlement"];
-    paid.push(buyer.home.run(&last).done().json()["paid"].clone());
-    for channel in buyer.json(&["channels"]).as_array().expect("a list") {
-        assert!(channel["stopped"].is_null(), "nobody lied: {channel}");
-        buyer.home.run(&["channels", "--close", channel["id"].as_str().expect("a name")]).done();
+    paid.push(all[shopper].home.run(&last).done().json()["paid"].clone());
+    for start in 1.. {
+        let [host, .., buyer] = &all;
+        for channel in buyer.json(&["channels"]).as_array().expect("a list") {
+            assert!(channel["stopped"].is_null(), "nobody lied: {channel}");
+            let id = channel["id"].as_str().expect("a name");
+            let said = buyer.home.run(&["--json", "channels", "--close", id]).done().json();
+            println!("{channel} is closed: {said}");
+        }
+        for place in &all {
+            until("its books are equal to the chain", || is_equal(place));
+        }
+        // A deposit that its facilitator had in hand when it died may come to the chain only now. Until
+        // its time is over it is its buyer's to resolve, and who starts again does so at once.
+        let owner = party(&buyer.up().info, "shopper").to_lowercase();
+        if host.up().on_chain(&owner) == line(&book(buyer, "shopper"), "cash") {
+            break;
+        }
+        assert!(start <= 2, "what the chain has taken is not in the books");
+        all[shopper].kill();
+        all[shopper].start();
     }
-    for place in [host, facilitator, seller, buyer] {
-        until("its books are equal to the chain", || is_equal(place));
-    }
+    let [host, facilitator, seller, buyer] = &all;
 
     let (bought, sold) = (book(buyer, "shopper"), book(seller, "vision"));
     let purchases = entries(&bought, "purchases", "", "posted");
