@@ -12,6 +12,12 @@ CARGO    ?= cargo
 RELEASE  := --release --locked
 EXAMPLE  := --example gallery
 MACHINA  := target/release/machina
+
+# Tested as they are written, not optimised: crates that wait for disks, sockets and each other, and that
+# take a quarter of an hour to optimise with their tests. What computes is tested as it is shipped, and
+# so is the whole program, by `make interop`.
+UNOPTIMISED := $(foreach crate,foreman machina mandates payments protocol settlement web,\
+  --config profile.release.package.$(crate).opt-level=0)
 CONTRACT_TOOLS := contracts/node_modules/.package-lock.json
 
 ##@ Use
@@ -35,7 +41,7 @@ build: ## build the program: target/release/machina
 test: $(CONTRACT_TOOLS) ## run every test: contracts, crates, pages in a real browser
 	@tools/need rust cc python chromium
 	@cd contracts && npm test --silent
-	@$(CARGO) test $(RELEASE) --workspace --no-fail-fast
+	@$(CARGO) test $(RELEASE) $(UNOPTIMISED) --workspace --no-fail-fast
 
 .PHONY: check
 check: $(CONTRACT_TOOLS) ## formats, lints, documents, contract bytes, the map and the floors
@@ -44,7 +50,7 @@ check: $(CONTRACT_TOOLS) ## formats, lints, documents, contract bytes, the map a
 	@cd contracts && npm run --silent check
 	@$(CARGO) clippy $(RELEASE) --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(RELEASE) --workspace --no-deps --quiet --lib --bins $(EXAMPLE)
-	@$(CARGO) test $(RELEASE) --quiet --workspace --test house
+	@$(CARGO) test $(RELEASE) $(UNOPTIMISED) --quiet --workspace --test house
 
 .PHONY: interop
 interop: build ## let outside clients from npm, PyPI and crates.io trade with a running economy
