@@ -63,59 +63,56 @@ const WITHIN_OWNER_BESIDES: usize = Counted::ALL.len();
 /// Of each sector, and of none.
 const SECTORS: usize = Sector::ALL.len() + 1;
 
-const FINAL_USES: [usize; 4] = [
-    Counted::FinalHousehold.index(),
-    Counted::FinalCollective.index(),
-    Counted::CapitalFormation.index(),
-    Counted::Export.index(),
-];
-const SALES: [usize; 5] = [
-    Counted::Intermediate.index(),
-    Counted::FinalHousehold.index(),
-    Counted::FinalCollective.index(),
-    Counted::CapitalFormation.index(),
-    Counted::Export.index(),
-];
-const WORK: [usize; 6] = [
-    Counted::Intermediate.index(),
-    Counted::FinalHousehold.index(),
-    Counted::FinalCollective.index(),
-    Counted::CapitalFormation.index(),
-    Counted::Export.index(),
-    Counted::Wage.index(),
-];
-const INCOMES: [usize; 8] = [
-    Counted::Intermediate.index(),
-    Counted::FinalHousehold.index(),
-    Counted::FinalCollective.index(),
-    Counted::CapitalFormation.index(),
-    Counted::Export.index(),
-    Counted::Wage.index(),
-    Counted::Tax.index(),
-    Counted::Subsidy.index(),
-];
-const PURCHASES: [usize; 6] = [
-    Counted::Intermediate.index(),
-    Counted::FinalHousehold.index(),
-    Counted::FinalCollective.index(),
-    Counted::CapitalFormation.index(),
-    Counted::Export.index(),
-    Counted::WithinOwner.index(),
-];
-const WITHIN_OWNER: [usize; 2] = [Counted::WithinOwner.index(), WITHIN_OWNER_BESIDES];
-const PAYMENTS: [usize; 11] = [
-    Counted::Intermediate.index(),
-    Counted::FinalHousehold.index(),
-    Counted::FinalCollective.index(),
-    Counted::CapitalFormation.index(),
-    Counted::Export.index(),
-    Counted::Wage.index(),
-    Counted::Tax.index(),
-    Counted::Subsidy.index(),
-    Counted::NotProduction.index(),
-    Counted::WithinOwner.index(),
-    WITHIN_OWNER_BESIDES,
-];
+/// Purchases for final use: what GDP by expenditure is made of.
+const FINAL: [Counted; 4] =
+    [Counted::FinalHousehold, Counted::FinalCollective, Counted::CapitalFormation, Counted::Export];
+const FINAL_USES: [usize; 4] = places(&[&FINAL], &[]);
+const SALES: [usize; 5] = places(&[&[Counted::Intermediate], &FINAL], &[]);
+const WORK: [usize; 6] = places(&[&[Counted::Intermediate], &FINAL, &[Counted::Wage]], &[]);
+const INCOMES: [usize; 8] = places(
+    &[&[Counted::Intermediate], &FINAL, &[Counted::Wage, Counted::Tax, Counted::Subsidy]],
+    &[],
+);
+const PURCHASES: [usize; 6] =
+    places(&[&[Counted::Intermediate], &FINAL, &[Counted::WithinOwner]], &[]);
+const WITHIN_OWNER: [usize; 2] = places(&[&[Counted::WithinOwner]], &[WITHIN_OWNER_BESIDES]);
+const PAYMENTS: [usize; 11] = places(
+    &[
+        &[Counted::Intermediate],
+        &FINAL,
+        &[
+            Counted::Wage,
+            Counted::Tax,
+            Counted::Subsidy,
+            Counted::NotProduction,
+            Counted::WithinOwner,
+        ],
+    ],
+    &[WITHIN_OWNER_BESIDES],
+);
+
+/// The places of these kinds among the lists, and these besides; `N` is how many they are.
+const fn places<const N: usize>(kinds: &[&[Counted]], besides: &[usize]) -> [usize; N] {
+    let (mut found, mut so_far) = ([0; N], 0);
+    let mut group = 0;
+    while group < kinds.len() {
+        let mut kind = 0;
+        while kind < kinds[group].len() {
+            found[so_far] = kinds[group][kind].index();
+            so_far += 1;
+            kind += 1;
+        }
+        group += 1;
+    }
+    let mut other = 0;
+    while other < besides.len() {
+        found[so_far] = besides[other];
+        so_far += 1;
+        other += 1;
+    }
+    assert!(so_far == N, "as many places as kinds");
+    found
+}
 
 /// Of which lists a figure is made.
 #[derive(Clone, Copy)]
