@@ -546,6 +546,16 @@ pub enum Refusal {
     /// A delivery or report has the wrong form.
     #[error("the check compares another form of report, of at most {MAX_LABELS} labels")]
     ReportOfWrongForm,
+    /// What is delivered is not at the desk, or somebody else handed it in.
+    #[error(
+        "{by} has not handed in what it delivers, {document}: hand in the bytes first, then deliver or open them"
+    )]
+    NotHandedIn {
+        /// The worker.
+        by: Party,
+        /// What it names.
+        document: Digest,
+    },
     /// The party has no seat on the panel.
     #[error("{party} has no seat on this panel")]
     NotSeated {
@@ -606,6 +616,7 @@ impl Refusal {
                 | Refusal::PoolTooSmall { .. }
                 | Refusal::RoundFull
                 | Refusal::ChildrenOpen { .. }
+                | Refusal::NotHandedIn { .. }
                 | Refusal::StakeLocked { .. }
                 | Refusal::TooManyOffers { .. }
                 | Refusal::WrongStage { .. }

@@ -294,6 +294,15 @@ impl Report {
         }
     }
 
+    /// The document that this says the answer is: a vote says none.
+    pub fn digest(&self) -> Option<Digest> {
+        match self {
+            Report::Digest(digest) => Some(*digest),
+            Report::Labels(_) => self.document().map(|document| Digest::of(&document)),
+            Report::Vote(_) => None,
+        }
+    }
+
     /// What is kept of it when its job has ended: of labels, their document's digest.
     pub(crate) fn shortened(&self) -> Report {
         match self.document() {

@@ -184,6 +184,56 @@ fn a_job_goes_its_way_on_an_open_page_and_on_the_market_s() {
 }
 
 #[test]
+fn a_bid_arrives_a_record_grows_and_a_worker_s_page_says_what_it_can_on_a_phone() {
+    let stage = Stage::of(Fixture::with_trades(3));
+    let mut browser = Chromium::start();
+    browser.dress(390, "light");
+    stage.fixture.bid(0, true);
+    browser.open(&stage.at("/market"));
+    browser.wait("document.getElementById('lamp-says').textContent === 'Live'");
+    // Who reloads loses this mark.
+    browser.wait("(window.mark = 'not reloaded') !== ''");
+    let says = |place: &str, told: &str| {
+        format!(
+            "window.mark === 'not reloaded' && document.querySelector('{place}').textContent.includes('{told}')"
+        )
+    };
+    browser.wait(&says("#jobs .round", "no bid yet"));
+    browser.wait(&says("#jobs .round", "0.4 s left"));
+    stage.fixture.bid(1, true);
+    browser.wait(&says("#jobs .round", "1 sealed bid"));
+    stage.fixture.bid(3, true);
+    browser.wait(&says("#jobs .round", "3 sealed bids"));
+    stage.fixture.bid(3, false);
+    browser.wait(&says("#jobs .round", "3 open bids"));
+    stage.fixture.work(JobStageView::Working, JobStageView::Working);
+    browser.wait("window.mark === 'not reloaded' && !document.querySelector('#jobs .round')");
+    // An offer's record grows on the same page.
+    browser.wait(&says("#offers .record", "of 42 pieces of evidence"));
+    stage.fixture.pass(42);
+    browser.wait(&says("#offers .record", "of 43 pieces of evidence"));
+    browser.wait("document.documentElement.scrollWidth <= 390");
+    // And the worker's own page: skill, model, record with its interval, earnings, uptime.
+    browser.open(&stage.at("/m/Iris"));
+    for (place, told) in [
+        (".skills .skill", "vision/classify"),
+        (".skills .skill", "EfficientNet-Lite0"),
+        (".skills .record", "Passes at least 87.7"),
+        (".skills .record", "expected 95"),
+        (".skills li", "41 jobs passed and paid"),
+        (".skills li", "0.10168"),
+        (".skills li", "half of them within 1.4 s"),
+        ("#machine .uptime", "Up without a break since"),
+    ] {
+        browser.wait(&format!("document.querySelector('{place}').textContent.includes('{told}')"));
+    }
+    browser
+        .wait("document.querySelector('.skills .interval rect.full').width.baseVal.value === 117");
+    browser.wait("document.documentElement.scrollWidth <= 390");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
 fn the_economy_s_figures_follow_a_trade_without_a_reload() {
     let stage = Stage::of(Fixture::with_trades(3));
     let mut browser = Chromium::start();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ::market::desk::{Desk, Document};
 use ::market::reputation::{Counts, beta};
 use ::market::{
-    BidState, Check, Job, JobId, Offer, OfferId, Party, Pricing, Report, Skill, Stage, State,
+    Bid, BidState, Check, Job, JobId, Offer, OfferId, Party, Pricing, Report, Skill, Stage, State,
 };
 use ::money::{Amount, Timestamp};
 use bytes::Bytes;
@@ -19,8 +19,8 @@ use tokio::sync::broadcast;
 use web::{
     AnswerView, BidView, CheckView, DrawnView, InputView, JobLineView, JobStageView, JobView,
     LabourView, MandateView, MarketFiguresView, MarketOfferView, MarketQuestion, MarketView,
-    MoneyView, MoneyWay, PAGE_OFFERS, PanelView, Picture, RecordView, RoundView, SeatView,
-    SkillView,
+    MoneyView, MoneyWay, OpenRoundView, PAGE_OFFERS, PanelView, Picture, RecordView, RoundView,
+    SeatView, SkillView,
 };
 
 use super::cast::Cast;
@@ -214,7 +214,29 @@ impl Hall {
                 Service::of(job.terms.skill),
                 Some(Service::Classify | Service::Read)
             ) && self.is_ours(job.terms.id),
+            round: self.open_round(job),
         }
+    }
+
+    /// A job's round while it is open: how many bids stand, not what they say.
+    fn open_round(&self, job: &Job) -> Option<OpenRoundView> {
+        if !matches!(job.stage, Stage::Bidding | Stage::Revealing) {
+            return None;
+        }
+        let closes = job.deadline?;
+        let standing = |bid: &&Bid| matches!(bid.state, BidState::Told(_) | BidState::Sealed(_));
+        let is_sealed = |bid: &&Bid| matches!(bid.state, BidState::Sealed(_));
+        let count = |bids: usize| u32::try_from(bids).unwrap_or(u32::MAX);
+        let left = closes.since(self.market.now()).as_millis();
+        Some(OpenRoundView {
+            bids: count(job.bids.iter().filter(standing).count()),
+            sealed: count(job.bids.iter().filter(is_sealed).count()),
+            closes,
+            left: match u64::try_from(left) {
+                Ok(left @ 1..) => span(left),
+                _ => String::new(),
+            },
+        })
     }
 
     /// Jobs that no other hired, newest first.

@@ -72,6 +72,9 @@ fn page(up: &Up, id: &str) -> Answer {
     ask(HTTP.get(up.url(&format!("/jobs/{id}"))).header("accept", "text/html"))
 }
 
+/// What a cheat hands in.
+const NONSENSE: &[u8] = b"nonsense";
+
 /// What the client's own files are called.
 const OWN: &str = "mine.txt";
 
@@ -124,6 +127,8 @@ impl<'a> Cheat<'a> {
             !page.text().contains(OWN),
             "who works sees which items are the client's own: {page}"
         );
+        // What is not handed in is not delivered, nonsense neither.
+        self.worker.keep(report.document().unwrap_or(NONSENSE.to_vec()));
         let salt = Digest::of(b"salt");
         let by: Party = self.worker.party.parse().expect("an address");
         let of: JobId = id.parse().expect("a job");
@@ -151,7 +156,7 @@ fn work_that_is_wrong_is_found_by_each_check_and_not_paid() {
     let one = Cheat::of(&home, &up, "file/kind", 1);
     one.shopper.pay_in("0.10");
     let brief = one.shopper.keep(b"#!/bin/sh\necho hello\n".to_vec());
-    let wrong = Report::Digest(Digest::of(b"nonsense"));
+    let wrong = Report::Digest(Digest::of(NONSENSE));
     for (job, check) in [
         (10, json!({ "exact": { "executors": 1 } })),
         (11, json!({ "redundant": { "peers": 2 } })),
@@ -210,6 +215,118 @@ fn work_that_is_wrong_is_found_by_each_check_and_not_paid() {
         (item.status, &item.headers["content-type"]),
         (200, &"application/octet-stream".parse().unwrap())
     );
+    all_agrees(&home);
+    up.stop();
+}
+
+#[test]
+fn who_names_a_digest_without_handing_in_its_bytes_delivers_nothing_and_is_told_what_to_do() {
+    let home = Home::new();
+    let up = home.up();
+    let copier = Cheat::of(&home, &up, "file/kind", 1);
+    let (shopper, worker) = (&copier.shopper, &copier.worker);
+    shopper.pay_in("0.10");
+    let brief = shopper.keep(b"#!/bin/sh\necho hello\n".to_vec());
+    let id = |n: u8| format!("{n:032x}");
+    // An honest worker's job, whose answer's digest anybody can see when it is over.
+    shopper.hire(&id(1), &copier.skill, &brief, json!({}));
+    let told = ended(&up, &id(1))["opened"].clone();
+    let bytes = shopper.get(&format!("/market/jobs/{}/answer", id(1))).body;
+    assert_eq!(told, json!({ "digest": Digest::of(&bytes) }));
+    let report: Report = serde_json::from_value(told).expect("a report");
+    let refused = |operation: &Value| {
+        let said = worker.post("/market/operations", &json!([operation]));
+        assert_eq!(said.status, 409, "{said}");
+        assert_eq!(said.json()["error"], "no_deliverable", "{said}");
+        let why = said.json()["message"].as_str().unwrap_or_default().to_owned();
+        assert!(why.contains("POST its bytes to /market/documents"), "{why}");
+    };
+    let posted = |check: Value| json!({ "check": check, "pricing": { "posted": { "offer": copier.offer } }, "stake": musd(20_000) });
+    // The same work again: who copies the digest sealed cannot open it.
+    shopper.hire(&id(2), &copier.skill, &brief, posted(json!({ "exact": { "executors": 1 } })));
+    let (by, salt) = (worker.party.parse::<Party>().expect("an address"), Digest::of(b"salt"));
+    let sealed = report.commitment(id(2).parse().expect("a job"), by, &salt);
+    copier.does(json!({ "submit": { "job": id(2), "by": by, "delivery": { "sealed": sealed } } }));
+    until("the checkers have sealed", || {
+        up.get(&format!("/market/jobs/{}", id(2))).json()["stage"] == "reporting"
+    });
+    let reveal =
+        json!({ "reveal_report": { "job": id(2), "by": by, "report": report, "salt": salt } });
+    refused(&reveal);
+    // And what is delivered in the open is not delivered, also a digest that nobody ever saw.
+    let optimistic = json!({ "optimistic": { "window_ms": 3_000, "executors": 3 } });
+    shopper.hire(&id(3), &copier.skill, &brief, posted(optimistic));
+    let open = |report: &Report| json!({ "submit": { "job": id(3), "by": by, "delivery": { "open": report } } });
+    refused(&open(&report));
+    refused(&open(&Report::Digest(Digest::of(b"never handed in"))));
+    assert_eq!(up.get(&format!("/market/jobs/{}", id(3))).json()["stage"], "working");
+    // Who hands in the bytes is paid as anybody.
+    worker.keep(bytes.to_vec());
+    copier.does(reveal);
+    copier.does(open(&report));
+    for n in [2, 3] {
+        assert_eq!(ended(&up, &id(n))["stage"], "completed");
+        let answer = shopper.get(&format!("/market/jobs/{}/answer", id(n)));
+        assert_eq!(answer.body, bytes, "who paid has what it paid for");
+    }
+    all_agrees(&home);
+    up.stop();
+}
+
+#[test]
+fn of_two_clients_who_race_for_one_worker_one_has_it_and_the_other_its_money() {
+    let home = Home::new();
+    let up = home.up();
+    // A worker with one place at its posted price.
+    let offers = up.get("/market/offers?skill=file/kind").json();
+    let skill = &offers[0]["offer"]["skill"];
+    let (worker, offer) = (Client::of(&home, &up, "lite1"), format!("{:032x}", 1));
+    let does = |operation: Value| {
+        let said = worker.post("/market/operations", &json!([operation]));
+        assert_eq!(said.json()[0]["outcome"], "applied", "{said}");
+    };
+    does(json!({ "publish": {
+        "id": offer, "worker": worker.party, "skill": skill, "price": musd(1_000), "capacity": 1,
+        "most_stake": musd(50_000), "least_ms": 1_000, "most_mark": 1_000_000, "checks": ["exact"],
+    } }));
+    let clients = [Client::of(&home, &up, "lite2"), Client::of(&home, &up, "vision")];
+    let free = |client: &Client| {
+        minor(&up.get(&format!("/market/parties/{}", client.party)).json()["free"])
+    };
+    let before = clients.each_ref().map(free);
+    for race in 0..5u8 {
+        let start = std::sync::Barrier::new(clients.len());
+        let job = |n: usize| format!("{:032x}", 100 + 2 * usize::from(race) + n);
+        let outcomes: Vec<Value> = std::thread::scope(|scope| {
+            let racing: Vec<_> = clients.iter().enumerate().map(|(n, client)| {
+                let (start, skill, offer, id) = (&start, skill, &offer, job(n));
+                scope.spawn(move || {
+                    let brief = client.keep(format!("race {race} of {n}").into_bytes());
+                    let more = json!({ "pricing": { "posted": { "offer": offer } }, "stake": musd(500) });
+                    let terms = client.terms(&id, skill, &brief, more);
+                    start.wait();
+                    let both = json!([{ "open": terms }, { "fund": { "job": id } }]);
+                    let said = client.post("/market/operations", &both);
+                    assert_eq!(said.status, 200, "{said}");
+                    said.json()[1].clone()
+                })
+            }).collect();
+            racing.into_iter().map(|it| it.join().expect("a client")).collect()
+        });
+        let winner = outcomes.iter().position(|it| it["outcome"] == "applied").expect("one has it");
+        let loser = &outcomes[1 - winner];
+        assert_eq!(
+            (&loser["outcome"], &loser["mayRetry"]),
+            (&json!("refused"), &json!(true)),
+            "{loser}"
+        );
+        assert!(loser["message"].as_str().unwrap().contains("is busy"), "{loser}");
+        assert_eq!(free(&clients[1 - winner]), before[1 - winner], "nothing of it is set aside");
+        assert!(free(&clients[winner]) < before[winner]);
+        // The place is free again, and the money back.
+        does(json!({ "abandon": { "job": job(winner), "by": worker.party } }));
+        assert_eq!(clients.each_ref().map(free), before);
+    }
     all_agrees(&home);
     up.stop();
 }

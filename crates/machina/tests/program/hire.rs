@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::support::{HTTP, Home, ask, line, minor, photograph, until};
+use crate::support::{HTTP, Home, ask, line, minor, photograph, run, until};
 
 const ASKED: &str = "what is in these pictures?";
 
@@ -81,6 +81,55 @@ fn pictures_are_hired_for_on_a_fresh_home_and_the_books_are_the_chain() {
     for told in ["Who worked, of whom, and why", "came back unspent", "check: exact", "lite1"] {
         assert!(text.contains(told), "{told}: {text}");
     }
+}
+
+#[test]
+fn on_a_terminal_a_hire_shows_how_far_it_is_and_then_bids_choice_check_result_and_money() {
+    let home = Home::new();
+    let files = ["chelsea.png", "coffee.png", "rocket.jpg"].map(path);
+    let mut words = vec!["hire", ASKED];
+    words.extend(files.iter().map(String::as_str));
+    words.extend(["--budget", "0.05"]);
+    let said = run(home.on_a_terminal(&words)).done().text();
+    // Each line of progress is drawn over the one before, and taken away at the end.
+    assert!(said.contains('\r') && said.contains("\u{1b}[2K"), "lines are drawn over: {said:?}");
+    let plain = without_colours(&said);
+    let at = |told: &str| plain.find(told).unwrap_or_else(|| panic!("{told} is not told: {plain}"));
+    // What happens while it happens, before the report.
+    let report = at("Who worked, of whom, and why");
+    let progress: Vec<&str> = ["machines come to the market", "bidding", "at work", "checking"]
+        .into_iter()
+        .filter(|told| plain[..report].contains(told))
+        .collect();
+    assert!(progress.starts_with(&["machines come to the market", "bidding"]), "{plain}");
+    assert!(progress.len() > 2, "and what comes after the bids: {plain}");
+    // Then the whole of it: result, who bid, who was chosen and why, the check, and the money.
+    for told in [
+        "coffee.png",
+        "espresso",
+        "lite1",
+        "lite2",
+        "best score",
+        "check: exact",
+        "came back unspent",
+    ] {
+        at(told);
+    }
+    all_agrees(&home);
+}
+
+/// What a terminal was told, without the sequences that colour and move.
+fn without_colours(said: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = said.chars();
+    while let Some(next) = rest.next() {
+        match next {
+            // A control sequence ends with a letter.
+            '\u{1b}' => while rest.next().is_some_and(|c| !c.is_ascii_alphabetic()) {},
+            next => plain.push(next),
+        }
+    }
+    plain
 }
 
 #[test]

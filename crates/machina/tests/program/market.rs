@@ -63,7 +63,7 @@ impl Client<'_> {
     }
 
     /// The usual terms; those that are given go over them.
-    fn terms(&self, id: &str, skill: &Value, brief: &Value, more: Value) -> Value {
+    pub fn terms(&self, id: &str, skill: &Value, brief: &Value, more: Value) -> Value {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let deliver_by = u64::try_from(now.as_millis()).unwrap() + 60_000;
         let mut terms = json!({

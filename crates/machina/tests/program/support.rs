@@ -71,6 +71,20 @@ impl Home {
         command
     }
 
+    /// As [`Home::command`], on a terminal as a person has it: `script` of util-linux makes one, and its
+    /// standard output is what the terminal was told, control sequences and all.
+    pub fn on_a_terminal(&self, arguments: &[&str]) -> Command {
+        let inner = self.command(arguments);
+        let words = std::iter::once(inner.get_program()).chain(inner.get_args());
+        let quoted = |word: &std::ffi::OsStr| {
+            format!("'{}'", word.to_str().expect("text").replace('\'', r"'\''"))
+        };
+        let line: Vec<String> = words.map(quoted).collect();
+        let mut command = bare(Command::new("script"));
+        command.args(["-qfec", &line.join(" "), "/dev/null"]).env("TERM", "xterm");
+        command
+    }
+
     /// As [`Home::command`], at ports that an earlier process of this home had.
     pub fn command_at(&self, (port, rpc_port): (u16, u16), arguments: &[&str]) -> Command {
         let mut command = program();

@@ -23,7 +23,10 @@
 //! *Who may.* The desk believes that an operation comes from the party that it names: whoever calls
 //! has made sure. Who may read a brief or a deliverable it decides itself ([`Desk::brief`],
 //! [`Desk::answer`]). Digests are public, so to name one gives no right to its bytes: a client has work
-//! done only on what it has handed in ([`Desk::may_use`]), and a worker delivers only that.
+//! done only on what it has handed in ([`Desk::may_use`]), and a worker delivers only that: what it delivers in the
+//! open, or opens, is refused until it has handed in the bytes ([`Refusal::NotHandedIn`]).
+//!
+//! [`Refusal::NotHandedIn`]: crate::Refusal::NotHandedIn
 
 mod error;
 mod journal;
@@ -51,7 +54,7 @@ use crate::job::Job;
 use crate::operation::{Effect, Operation, Outcome, Stage};
 use crate::rules::Rules;
 use crate::state::{Holding, State};
-use crate::terms::{Check, Offer, Report};
+use crate::terms::{Check, Delivery, Offer};
 use journal::Head;
 use writer::{Task, Writer};
 
@@ -485,11 +488,7 @@ impl Desk {
     pub fn delivered(&self, job: JobId) -> Result<Option<Document>, DeskError> {
         let told = self.read(|state| {
             let job = state.job(job)?;
-            match job.answer() {
-                Some(Report::Digest(digest)) => Some((*digest, job.worker?)),
-                Some(labels) => Some((Digest::of(&labels.document()?), job.worker?)),
-                None => None,
-            }
+            Some((job.answer()?.digest()?, job.worker?))
         });
         let Some((digest, worker)) = told else { return Ok(None) };
         let reader = self.shared.reader.lock().expect("the store is sound");
@@ -506,6 +505,14 @@ impl Desk {
     pub fn holds(&self, digest: Digest, party: Party) -> Result<bool, DeskError> {
         let reader = self.shared.reader.lock().expect("the store is sound");
         journal::holds(&reader, digest, party)
+    }
+
+    /// The documents that these operations deliver, and whose hands they must be in for that: so a door can
+    /// say beforehand what would be refused ([`Refusal::NotHandedIn`]).
+    ///
+    /// [`Refusal::NotHandedIn`]: crate::Refusal::NotHandedIn
+    pub fn deliverables(&self, operations: &[Operation]) -> Vec<(Digest, Party)> {
+        self.read(|state| operations.iter().filter_map(|it| deliverable(state, it)).collect())
     }
 
     /// How many bytes a document has; `None` if nobody handed it in. Reads little of the disk.
@@ -612,6 +619,21 @@ impl Drop for Shared {
             tracing::error!("the market's writer had died");
         }
     }
+}
+
+/// The document that an operation of a job's worker delivers in the open, or opens, and that worker. Who pays
+/// for an answer must get it, and a digest alone can be named by whoever has seen it at an earlier job. What is
+/// sealed shows no digest yet: it is asked for when it is opened.
+fn deliverable(state: &State, operation: &Operation) -> Option<(Digest, Party)> {
+    let (job, by, report) = match operation {
+        Operation::Submit { job, by, delivery: Delivery::Open(report) } => (job, by, report),
+        Operation::RevealReport { job, by, report, .. } => (job, by, report),
+        _ => return None,
+    };
+    // Checkers open digests of what they found, which nobody pays to read; what is no answer at all is
+    // the market's to refuse.
+    let is_workers = state.job(*job).is_some_and(|job| job.worker == Some(*by));
+    if is_workers && report.is_bounded() { Some((report.digest()?, *by)) } else { None }
 }
 
 /// Whether jurors judge the work, or are drawn for it: nobody does it again, so nobody could copy it.

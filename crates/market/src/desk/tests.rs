@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::id::{MoveId, OfferId};
 use crate::operation::Refusal;
-use crate::terms::{Check, Delivery, Pricing, Terms};
+use crate::terms::{Check, Delivery, Pricing, Report, Terms};
 
 const SKILL: Skill = Skill::from_u128(1);
 const TREASURY: u8 = 200;
@@ -150,6 +150,44 @@ async fn a_worker_that_dies_is_ended_by_the_clock_alone() {
 }
 
 #[tokio::test]
+async fn what_is_delivered_late_is_not_taken_and_its_client_has_its_money_back() {
+    let clock = clock();
+    let desk = Desk::in_memory(settings(), clock.clone()).unwrap();
+    done(&desk, people()).await;
+    let (by, before) = (party(WORKER), desk.holding(party(WORKER)));
+    let answer = Report::Digest(desk.keep(document(WORKER, b"a cat")).await.unwrap());
+    let sealed =
+        |n| Delivery::Sealed(answer.commitment(JobId::from_u128(n), by, &Digest::of(b"s")));
+    // At the last moment it is taken, and from `deliver_by` on it is late, by however little.
+    for (n, ms, is_taken) in [(1, 59_999, true), (2, 60_000, false), (3, 3_600_000, false)] {
+        let job = JobId::from_u128(n);
+        let deliver_by = clock.now().plus(Duration::from_secs(60));
+        let asked = Terms { deliver_by, ..terms(n, Digest::default()) };
+        done(&desk, [Operation::Open(Box::new(asked)), Operation::Fund { job }]).await;
+        clock.advance(Duration::from_millis(ms));
+        let outcome =
+            desk.submit(Operation::Submit { job, by, delivery: sealed(n) }).await.unwrap();
+        if is_taken {
+            assert_eq!(outcome, Outcome::Applied);
+            // Nobody draws its checkers; it ends, and what was staked comes back.
+            clock.advance(Duration::from_secs(3_600));
+            done(&desk, [Operation::Tick]).await;
+        } else {
+            let stage = Stage::Expired;
+            assert_eq!(outcome, Outcome::Refused(Refusal::WrongStage { job, stage }));
+        }
+        assert_eq!(desk.job(job).unwrap().stage, Stage::Expired);
+        assert_eq!(desk.holding(party(CLIENT)).free, musd(100_000));
+        assert_eq!(desk.read(State::counted), desk.read(State::deposited));
+    }
+    assert!(
+        desk.holding(by).free.minor() < before.free.minor(),
+        "who did not deliver lost its stake"
+    );
+    desk.verify().unwrap();
+}
+
+#[tokio::test]
 async fn a_checker_that_never_answers_is_replaced_once_and_the_client_has_its_money_back() {
     let clock = clock();
     let desk = Desk::in_memory(settings(), clock.clone()).unwrap();
@@ -237,9 +275,12 @@ async fn who_names_a_digest_reads_only_bytes_that_it_had_and_so_does_who_it_hire
     let id = JobId::from_u128(2);
     let open = [Operation::Open(Box::new(optimistic)), Operation::Fund { job: id }];
     done(&desk, open).await;
-    done(&desk, [Operation::Submit { job: id, by: work, delivery }]).await;
-    assert!(reads(2) && desk.answer(id, work).unwrap().is_none());
+    let submit = Operation::Submit { job: id, by: work, delivery };
+    let refused = desk.submit(submit.clone()).await.unwrap();
+    assert_eq!(refused, Outcome::Refused(Refusal::NotHandedIn { by: work, document: known }));
+    assert!(reads(2) && desk.job(id).unwrap().delivery.is_none());
     desk.keep(document(WORKER, b"known to the client alone")).await.unwrap();
+    done(&desk, [submit]).await;
     assert!(desk.answer(id, work).unwrap().is_some());
     // A foreman passes on what its client's brief names, and nothing else of its client's.
     let named = desk.keep(document(CLIENT, b"a picture")).await.unwrap();
@@ -257,6 +298,46 @@ async fn who_names_a_digest_reads_only_bytes_that_it_had_and_so_does_who_it_hire
     // With the bytes themselves anybody may.
     desk.keep(document(CLIENT, b"nobody's business")).await.unwrap();
     assert!(reads(1));
+}
+
+#[tokio::test]
+async fn what_is_opened_must_have_been_handed_in_by_its_worker_and_labels_as_their_list() {
+    let desk = Desk::in_memory(settings(), clock()).unwrap();
+    done(&desk, people()).await;
+    let work = party(WORKER);
+    let of_another = desk.keep(document(CLIENT, b"a cat")).await.unwrap();
+    let salt = Digest::of(b"salt");
+    let labels = Report::Labels(vec![1, 2]);
+    let redundant = Check::Redundant { peers: 2 };
+    for (n, check, report, body) in [
+        (1, Check::Exact { executors: 1 }, Report::Digest(of_another), b"a cat".as_slice()),
+        (2, redundant, labels, b"[1,2]"),
+    ] {
+        let job = JobId::from_u128(n);
+        let asked = Terms { check, ..terms(n, Digest::default()) };
+        done(&desk, [Operation::Open(Box::new(asked)), Operation::Fund { job }]).await;
+        let sealed = Delivery::Sealed(report.commitment(job, work, &salt));
+        done(&desk, [Operation::Submit { job, by: work, delivery: sealed }]).await;
+        done(&desk, [Operation::Draw { job, entropy: Digest::of(b"later") }]).await;
+        let seats = desk.job(job).unwrap().panel().unwrap().seats.clone();
+        for seat in &seats {
+            let (by, commitment) = (seat.checker, report.commitment(job, seat.checker, &salt));
+            done(&desk, [Operation::CommitReport { job, by, commitment }]).await;
+        }
+        let reveal = |by| Operation::RevealReport { job, by, report: report.clone(), salt };
+        let document = report.digest().unwrap();
+        let refused = desk.submit(reveal(work)).await.unwrap();
+        assert_eq!(refused, Outcome::Refused(Refusal::NotHandedIn { by: work, document }), "{n}");
+        // Whoever checks hands nothing in.
+        for seat in &seats {
+            done(&desk, [reveal(seat.checker)]).await;
+        }
+        desk.keep(self::document(WORKER, body)).await.unwrap();
+        done(&desk, [reveal(work)]).await;
+        assert_eq!(desk.job(job).unwrap().stage, Stage::Completed);
+        assert!(desk.answer(job, party(CLIENT)).unwrap().is_some());
+    }
+    desk.verify().unwrap();
 }
 
 #[tokio::test]

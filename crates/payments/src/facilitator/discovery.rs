@@ -17,6 +17,10 @@
 //! nothing, and does not list. What this cannot see is a seller who pays itself from many strangers'
 //! addresses; on a chain where gas costs something that costs something.
 //!
+//! **What has gone is not shown**: an offer is listed for [`LISTED_FOR`] after its last settled payment. What
+//! was counted stays, so the next payment brings it back where it was. Nobody's address is asked whether it
+//! answers: whoever names one in a payment would have this program knock at any door.
+//!
 //! **It lasts** in a file of its own: a line for each settled payment that counts, folded at the
 //! start by the same function that counts them, and rewritten as a summary when it has grown. It is
 //! a catalogue and no book: lines are not synced one by one, and a torn last one is dropped.
@@ -29,6 +33,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::routing::get;
@@ -43,6 +48,9 @@ use crate::wire::{self, PaymentPayload, PaymentRequirements, SettleResponse};
 
 /// How many offers are listed.
 pub const MOST_ENTRIES: usize = 4096;
+/// How long an offer is listed after its last settled payment: a week. Who is paid was there; what is
+/// never asked of strangers' addresses here is whether they are still.
+pub const LISTED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How many payers of one offer are told apart.
 pub const MOST_PAYERS: usize = 1024;
 /// How many lines may be added before the file is rewritten, beside four for each entry.
@@ -276,9 +284,11 @@ impl Catalogue {
     /// A page of what passes the filter, the best first, and how many there are.
     fn page(&self, filter: &Filter, from: usize, most: usize) -> (Vec<Value>, usize) {
         let shelf = self.shelf.lock().expect("nothing panics under this lock");
+        let now = self.clock.now();
         let mut found: Vec<(usize, u64, Timestamp, &[u8; 32], &Listed)> = shelf
             .entries
             .iter()
+            .filter(|(_, listed)| now.since(listed.outcomes.last) <= LISTED_FOR)
             .filter(|(_, listed)| filter.passes(&listed.entry))
             .filter_map(|(key, listed)| {
                 let words = filter.words.iter().filter(|w| listed.text.contains(*w)).count();

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::frame::{Live, Place, frame};
 use super::is_job;
 use crate::digits::{NAME, TITLE, count, grouped, money, name, plain, time_of_day};
-use crate::view::{Economy, JobLineView, JobStageView};
+use crate::view::{Economy, JobLineView, JobStageView, OpenRoundView};
 
 /// Jobs on a page of `/jobs`.
 pub const PAGE_JOBS: usize = 50;
@@ -68,8 +68,25 @@ pub fn row(job: &JobLineView) -> Markup {
                     (time_of_day(job.at)) " · " (plain(&job.service, NAME))
                     @if job.children > 0 { " · hired " (grouped(&job.children.to_string())) }
                 }
+                @if let Some(round) = &job.round { (open_round(round)) }
             }
             div.price { (price(job)) (stage(job.stage)) }
+        }
+    }
+}
+
+/// A round as it goes: how many have bid, what of that can be seen, and how long there is.
+fn open_round(round: &OpenRoundView) -> Markup {
+    html! {
+        p.when.round {
+            @match (round.bids, round.sealed) {
+                (0, _) => { "no bid yet" }
+                (bids, 0) => { (count(bids.into(), "open bid", "open bids")) }
+                (bids, sealed) if bids == sealed => { (count(bids.into(), "sealed bid", "sealed bids")) }
+                (bids, sealed) => { (count(bids.into(), "bid", "bids")) ", " (grouped(&sealed.to_string())) " sealed" }
+            }
+            " · until " (time_of_day(round.closes))
+            @if !round.left.is_empty() { ", " (plain(&round.left, NAME)) " left" }
         }
     }
 }

@@ -155,6 +155,21 @@ pub struct JobLineView {
     pub children: u32,
     /// What it is about, if that is a picture that may be shown: its job's id.
     pub pictured: bool,
+    /// Its round, while one is open.
+    pub round: Option<OpenRoundView>,
+}
+
+/// A round in which bids come in or are opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRoundView {
+    /// How many bids stand.
+    pub bids: u32,
+    /// How many of them are still sealed.
+    pub sealed: u32,
+    /// When this part of the round ends by itself.
+    pub closes: Timestamp,
+    /// How long that is from now, in words: `0.4 s`; empty when it is over.
+    pub left: String,
 }
 
 /// A job, whole.

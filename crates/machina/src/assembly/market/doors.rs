@@ -125,6 +125,9 @@ struct Page {
     skill: Option<String>,
     /// What is looked for, in words.
     like: Option<String>,
+    /// Also the offers of those who are not there, with why they are left out.
+    #[serde(default)]
+    all: bool,
 }
 
 fn usual() -> usize {
@@ -152,10 +155,16 @@ async fn offers(State(doors): State<Doors>, Query(page): Query<Page>) -> Respons
             Err(error) => broken(error),
         };
     }
-    let desk = doors.market.desk();
-    let found = desk.offers(skill, page.skip, page.limit);
-    let list: Vec<Value> =
-        desk.read(|state| found.iter().map(|offer| views::offer(state, offer)).collect());
+    let market = &doors.market;
+    let list: Vec<Value> = market.desk().read(|state| {
+        let offers = state.offers().rev().filter(|o| skill.is_none_or(|skill| o.skill == skill));
+        let there = offers.filter_map(|offer| {
+            let silent = market.silent_since(offer.worker);
+            (page.all || silent.is_none()).then_some((offer, silent))
+        });
+        let shown = there.skip(page.skip).take(page.limit.min(MAX_PAGE));
+        shown.map(|(offer, silent)| views::offer(state, offer, silent)).collect()
+    });
     axum::Json(list).into_response()
 }
 
@@ -263,6 +272,10 @@ impl Doors {
             let why = format!("at most {MOST_IN_A_WHILE} operations in ten seconds: wait a little");
             return Err(Box::new(say(StatusCode::TOO_MANY_REQUESTS, "too_many", why)));
         }
+        // Keys cost nothing: of those who have nothing here nothing is remembered.
+        if self.market.desk().read(|state| state.takes_part(party)) {
+            self.market.heard.note(party, self.market.parts.clock.now());
+        }
         Ok(party)
     }
 
@@ -327,20 +340,24 @@ async fn operations(State(doors): State<Doors>, request: Request) -> Response {
         );
         return say(StatusCode::TOO_MANY_REQUESTS, "too_many", why);
     }
-    let (reading, briefs) = (desk.clone(), briefs(desk, &asked));
+    let reading = desk.clone();
+    let briefs = briefs(desk, &asked).into_iter().map(|brief| ("brief", brief));
+    // The desk refuses these itself; here it is said with its own code, before anything is done.
+    let deliverables = desk.deliverables(&asked).into_iter().map(|(it, _)| ("deliverable", it));
+    let needed: BTreeSet<(&str, Digest)> = briefs.chain(deliverables).collect();
     let missing = move || {
-        briefs.into_iter().find_map(|brief| match reading.holds(brief, by) {
+        needed.into_iter().find_map(|(what, document)| match reading.holds(document, by) {
             Ok(true) => None,
-            found => Some(found.map(|_| brief)),
+            found => Some(found.map(|_| (what, document))),
         })
     };
     match tokio::task::spawn_blocking(missing).await {
         Ok(None) => {}
-        Ok(Some(Ok(brief))) => {
+        Ok(Some(Ok((what, document)))) => {
             let why = format!(
-                "you have not handed in the brief {brief}: POST it to /market/documents first"
+                "you have not handed in the {what} {document}: POST its bytes to /market/documents first, then send this again"
             );
-            return say(StatusCode::CONFLICT, "no_brief", why);
+            return say(StatusCode::CONFLICT, &format!("no_{what}"), why);
         }
         Ok(Some(Err(error))) => return broken(error),
         Err(error) => return broken(error),

@@ -15,6 +15,7 @@ mod clerk;
 mod counters;
 mod doors;
 mod feedback;
+mod heard;
 pub mod labelling;
 mod machines;
 mod models;
@@ -107,6 +108,7 @@ pub struct Market {
     workshop: OnceLock<Arc<Workshop>>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     bounds: doors::Bounds,
+    heard: heard::Heard,
     hires: Hires,
     /// When channels were last claimed because a payout was more than the market's cash.
     claimed_at: Mutex<Timestamp>,
@@ -148,6 +150,7 @@ impl Market {
             parts.clock.clone(),
         );
         Ok(Arc::new(Market {
+            heard: heard::Heard::new(parts.cast.booked(), parts.clock.now()),
             parts,
             desk,
             cashier,
@@ -286,6 +289,11 @@ impl Market {
             })
             .await
             .copied()
+    }
+
+    /// When a worker was last heard of, if it is not there now: its offers are in no list.
+    pub fn silent_since(&self, worker: Party) -> Option<Timestamp> {
+        self.heard.silent_since(worker, self.parts.clock.now())
     }
 
     /// Waits until the machines of this home have begun to work.

@@ -188,7 +188,7 @@ impl Market {
         self.desk.read(|state| times(state).get(&(worker, skill)).copied())
     }
 
-    /// The offers that suit a text, or all without one, best first: after so many that are left out, at
+    /// The offers that suit a text, or all without one, of workers that are there, best first: after so many that are left out, at
     /// most so many. `name` is what parties are called. Blocks: it may compute.
     pub fn search(
         &self,
@@ -208,6 +208,7 @@ impl Market {
         let (offers, times) = self.desk.read(|state| {
             let offers: Vec<(Offer, Counts, u32)> = state
                 .offers()
+                .filter(|offer| self.silent_since(offer.worker).is_none())
                 .take(SEARCHED)
                 .map(|o| (o.clone(), state.record(o.worker, o.skill), state.busy(o.id)))
                 .collect();

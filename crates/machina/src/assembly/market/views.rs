@@ -1,16 +1,22 @@
 //! What programs are told of offers, jobs and parties.
 
 use ::market::{Bid, BidState, Job, Offer, Panel, Party, Skill, State};
-use ::money::Amount;
+use ::money::{Amount, Timestamp};
 use serde_json::{Value, json};
 
-/// An offer, with what checks have shown of its worker.
-pub fn offer(state: &State, offer: &Offer) -> Value {
-    json!({
+/// An offer, with what checks have shown of its worker; if that is not there now, since when.
+pub fn offer(state: &State, offer: &Offer, silent: Option<Timestamp>) -> Value {
+    let mut view = json!({
         "offer": offer,
         "busy": state.busy(offer.id),
         "record": record(state, offer.worker, offer.skill),
-    })
+    });
+    if let Some(since) = silent {
+        let why =
+            "its worker has signed nothing here for ten minutes: it is in no list until it does";
+        view["hidden"] = json!({ "lastHeardOf": since, "why": why });
+    }
+    view
 }
 
 /// What checks have shown of a party's work of one kind.
