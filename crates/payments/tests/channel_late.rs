@@ -36,6 +36,8 @@ struct Late {
     /// Of ten settlements so many are late; which ones the dice say.
     often: u64,
     dice: Mutex<Dice>,
+    /// A permit for each settlement that was handed in.
+    reached: Semaphore,
     /// A permit for each late settlement that may go on.
     may_go: Arc<Semaphore>,
 }
@@ -43,7 +45,8 @@ struct Late {
 impl Late {
     fn before(real: Arc<dyn Facilitator>, often: u64, seed: u64) -> Arc<Late> {
         let dice = Mutex::new(Dice::of(seed));
-        Arc::new(Late { real, often, dice, may_go: Arc::new(Semaphore::new(0)) })
+        let (reached, may_go) = (Semaphore::new(0), Arc::new(Semaphore::new(0)));
+        Arc::new(Late { real, often, dice, reached, may_go })
     }
 
     /// All that is late goes on, and nothing is late any more.
@@ -67,6 +70,7 @@ impl Facilitator for Late {
         requirements: &'a PaymentRequirements,
     ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
         let is_late = self.dice.lock().unwrap().roll(10) < self.often;
+        self.reached.add_permits(1);
         let (real, may_go) = (self.real.clone(), self.may_go.clone());
         let (payment, requirements) = (payment.clone(), requirements.clone());
         let carrying = tokio::spawn(async move {
@@ -132,7 +136,7 @@ async fn what_a_later_deposit_was_told_is_booked_with_the_one_that_paid_for_it()
     let buyer = town.buyer_with(0x41, musd(100 * COST), musd(1_000 * COST), patient).await;
     let party = buyer.party();
     let lost = begin(buyer);
-    sent(1).await;
+    late.reached.acquire().await.unwrap().forget();
     lost.abort();
     assert!(lost.await.is_err());
     let second = begin(town.same_buyer(0x41, patient));
@@ -142,6 +146,7 @@ async fn what_a_later_deposit_was_told_is_booked_with_the_one_that_paid_for_it()
     assert_eq!(between.totals(), [PRICE.into(), PRICE.into()], "the same voucher twice");
     assert_eq!(shop.work.count(), 1);
     // The first deposit is in the channel, and the second never was.
+    assert_eq!(town::canal::in_channels(&town).await, 3 * COST);
     town.bookkeeper(&[party]).reconcile(true).await.unwrap();
     let buyer = town.same_buyer(0x41, patient);
     let third = buyer.buy_by(&between.purchase(&shop, "job:same"), CHANNEL).await.unwrap();
