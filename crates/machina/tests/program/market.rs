@@ -239,6 +239,35 @@ fn what_the_market_is_asked_wrongly_is_refused_with_the_reason() {
 }
 
 #[test]
+fn work_that_nobody_could_check_is_refused_before_any_money_moves() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let offers = up.get("/market/offers?skill=file/kind").json();
+    let known = offers[0]["offer"]["skill"].clone();
+    shopper.pay_in("0.05");
+    let brief = shopper.keep(b"#!/bin/sh\necho hello\n".to_vec());
+    let unknown = json!("77".repeat(16));
+    for (n, check) in
+        [(1, json!({ "exact": { "executors": 1 } })), (2, json!({ "juror": { "jurors": 1 } }))]
+    {
+        let id = format!("{n:032x}");
+        let terms = shopper.terms(&id, &unknown, &brief, json!({ "check": check }));
+        let operations = json!([{ "open": terms }, { "fund": { "job": id } }]);
+        let said = shopper.post("/market/operations", &operations).json();
+        assert_eq!(said[1]["outcome"], "refused", "{said}");
+        let why = said[1]["message"].as_str().unwrap_or_default();
+        assert!(why.contains("nobody could make this check"), "{said}");
+        assert_eq!(shopper.free(), 50_000, "nothing was set aside");
+    }
+    // What machines here do, their checkers check.
+    let id = format!("{:032x}", 3);
+    shopper.hire(&id, &known, &brief, json!({}));
+    assert_eq!(ended(&up, &id)["stage"], "completed");
+    up.stop();
+}
+
+#[test]
 fn a_power_failure_in_the_middle_of_jobs_leaves_nobodys_money_stuck() {
     let home = Home::new();
     let up = home.up();
