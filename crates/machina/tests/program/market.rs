@@ -389,7 +389,7 @@ fn who_waits_for_work_is_told_as_it_comes_and_misses_nothing() {
 
     // A brief and its job in one request, while the worker waits.
     let brief = b"as much as a brief may be";
-    let digest = format!("0x{}", hex::encode(sha2::Sha256::digest(brief)));
+    let digest = ::market::Digest::of(brief);
     let id = "0".repeat(31) + "9";
     let terms = shopper.terms(
         &id,
