@@ -101,6 +101,7 @@ impl Open {
         // Live streams would hold the doors open for ever: they end first.
         self.assembly.square.close();
         self.assembly.agents.close();
+        self.assembly.market().board().close();
         let _ = self.leave.send(true);
         for server in self.servers {
             let _ = server.await;
