@@ -136,6 +136,7 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
         router = router.merge(vision::counter(assembly, worker.clone()));
     }
     if let Some(openai) = &assembly.openai {
+        openai.host(&assembly.gate, &assembly.agents);
         router = router.merge(openai.router(&assembly.gate));
     }
     router
