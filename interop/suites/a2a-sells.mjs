@@ -97,7 +97,10 @@ function open(name, { streaming, endpoint = `${base}/${name}/rpc` }) {
   };
   const requestHandler = new DefaultRequestHandler(card, new InMemoryTaskStore(), executor);
   app.use(`/${name}/.well-known/agent-card.json`, agentCardHandler({ agentCardProvider: requestHandler }));
-  app.use(`/${name}/rpc`, express.json(), (request, _, next) => { seen.methods.push(request.body?.method); next(); },
+  app.use(`/${name}/rpc`, express.json(), (request, _, next) => {
+    if (request.method === "POST") seen.methods.push(request.body.method);
+    next();
+  },
     jsonRpcHandler({ requestHandler, userBuilder: UserBuilder.noAuthentication }));
 }
 open("streams", { streaming: true });
