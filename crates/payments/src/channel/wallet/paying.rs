@@ -481,10 +481,11 @@ impl Buyer {
         if state.charged_cumulative_amount.is_some_and(|said| !counts(said)) {
             return lie(format!("its seller counts another total than {total} minor units"));
         }
-        // The answer to a voucher that was tried before may be of before the newest deposit.
-        let first = !beside && spend.attempt == 0;
-        if first && state.balance.0 < units(book.balance) {
-            return lie(format!("its seller says that it holds less than {}", book.balance));
+        // Less than the book has is no lie: the answer may be of before the newest deposit, or that
+        // came after its seller had stopped waiting. But it sold on what it says it has not.
+        if state.balance.0 < total {
+            let said = state.balance.0;
+            return lie(format!("its seller holds {said} minor units, it says, and sold {total}"));
         }
         Ok(Word::Charged(charged))
     }
