@@ -8,8 +8,8 @@
 //! *Money.* It answers for what it hires with its own free money, as the market demands; a job that it
 //! cannot finish it gives up, and the client has all of its money back.
 //!
-//! *Bounds.* At most [`Settings::capacity`] jobs at a time, each with at most
-//! [`MAX_TRIES`] hires for one piece of work.
+//! *Bounds.* At most [`Settings::capacity`] jobs at a time, each with at most [`MAX_TRIES`] workers for one piece of
+//! work, and [`MAX_ROUNDS`] rounds for it in which nobody was hired.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::answer::{NO_BRIEF, refused};
 use crate::budget::Tariff;
+use crate::hiring::MAX_ROUNDS;
 use crate::order::Order;
 use crate::plan::{MAX_TRIES, Plan, Step, Work};
 use crate::pricing::{Known, prices};
@@ -276,11 +277,14 @@ impl Agent {
                 open -= 1;
                 continue;
             }
-            let lost = tries.iter().filter(|child| child.was_funded()).count();
-            let unhired = tries.iter().filter(|c| c.was_funded() && c.worker.is_none()).count();
+            let held = tries.iter().filter(|child| child.was_funded());
+            let (lost, unhired): (Vec<&&Job>, Vec<&&Job>) =
+                held.partition(|child| child.worker.is_some());
+            let (lost, unhired) = (lost.len(), unhired.len());
             // Who sells it is busy.
             let Some(price) = prices.get(&work.service).copied() else { return Ok(Next::Wait) };
-            if lost >= MAX_TRIES as usize {
+            // Who lost by lot did no bad work: its rounds are counted apart.
+            if lost >= MAX_TRIES as usize || unhired >= usize::from(MAX_ROUNDS) {
                 tracing::warn!(job = %job.terms.id, service = work.service.name(), "given up after so many tries");
                 return self.give_up(job).await;
             }

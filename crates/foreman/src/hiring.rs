@@ -37,6 +37,27 @@ pub const USUAL_MARGIN_BPS: u16 = 1_000;
 /// What the names of jobs begin with that are opened here: `hire`.
 const MARK: u128 = 0x6869_7265;
 
+/// The most rounds that are held for one order. A lone newcomer goes unhired in one of a few hundred, since its
+/// quality is drawn by lot: in as many one after another practically never, unless its record says why.
+pub const MAX_ROUNDS: u8 = 4;
+/// The lowest bits of a name tell the round.
+const ROUND: u128 = 0xff;
+
+/// The name of the first round's job.
+fn first_named(derived: u128) -> JobId {
+    JobId::from_u128((MARK << 96 | derived >> 32) & !ROUND)
+}
+
+/// Which round for its order this job is, counted from 0.
+pub fn round_of(job: JobId) -> u8 {
+    (job.as_u128() & ROUND) as u8
+}
+
+/// The name of the next round's job, if there may be one.
+pub fn next_round(job: JobId) -> Option<JobId> {
+    (round_of(job) + 1 < MAX_ROUNDS).then(|| JobId::from_u128(job.as_u128() + 1))
+}
+
 /// A party that hires.
 #[derive(Clone)]
 pub struct Hiring {
@@ -181,13 +202,34 @@ impl Hiring {
     /// The name of the job that this party opens under a name of its own. It begins with a mark, so that
     /// what was opened here is known from what the party opened elsewhere.
     pub(crate) fn job_id(&self, name: &[u8]) -> JobId {
-        let derived = JobId::derive(&[b"hire", self.party.as_bytes(), name]).as_u128();
-        JobId::from_u128(MARK << 96 | derived >> 32)
+        first_named(JobId::derive(&[b"hire", self.party.as_bytes(), name]).as_u128())
     }
 
     /// Whether this party opened the job here.
     pub fn is_own(&self, job: &Job) -> bool {
         job.terms.client == self.party && job.terms.id.as_u128() >> 96 == MARK
+    }
+
+    /// Holds another round for an order whose last one came to nobody although there were bids: the lot was against
+    /// them. Its terms are the same but for its name: the same brief, check and budget, and to be delivered by the
+    /// same moment. Its budget is what the last round gave back, so that nothing is paid for twice. `None` if this
+    /// job gives no reason for another round, or if all rounds were held; the round that was held before if this is
+    /// asked again.
+    ///
+    /// # Errors
+    /// [`HireProblem::Refused`] if that money is no longer free or no time is left, [`HireProblem::Desk`].
+    pub async fn ask_again(&self, job: &Job) -> Result<Option<JobId>, HireProblem> {
+        let was_drawn = job.cleared_with.is_some() && job.worker.is_none();
+        let is_lost = job.stage == Stage::Expired && was_drawn && job.was_funded();
+        if !is_lost || !self.is_own(job) {
+            return Ok(None);
+        }
+        let Some(id) = next_round(job.terms.id) else { return Ok(None) };
+        if self.desk.job(id).is_some_and(|next| next.was_funded()) {
+            return Ok(Some(id));
+        }
+        let terms = Terms { id, ..(*job.terms).clone() };
+        self.open_job(terms, Vec::new(), Vec::new()).await.map(Some)
     }
 
     /// What a checker gets here: half a thousandth of the asset's unit, which is less than the cheapest
@@ -215,10 +257,17 @@ impl Hiring {
         let order = Order::new(words, inputs, &services);
         let plan = order.plan()?;
         let fee = self.checker_fee();
-        let checkers = self.desk.read(market::State::checkers);
         let works = plan.works();
         let alone = plan.alone();
         let labels = self.labels(&plan, &sold);
+        // Each piece of work is checked by those alone who say that they can.
+        let composed = alone.is_none().then_some(Service::Compose);
+        let checked: BTreeSet<Service> =
+            works.iter().copied().chain(labels.map(|(many, _)| many)).chain(composed).collect();
+        let checkers = self.desk.read(|state| {
+            let able = checked.iter().map(|service| state.checkers_of(service.skill()));
+            able.min().unwrap_or_default()
+        });
         let jobs = works.len() + usize::from(alone.is_none());
         let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
         let work = Checked { jobs, labels: labels.map(|(_, labels)| labels) };

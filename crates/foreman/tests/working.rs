@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foreman::agent::{self, Agent};
 use foreman::checking::Wish;
-use foreman::hiring::{Attached, HireProblem, Hiring};
+use foreman::hiring::{Attached, HireProblem, Hiring, MAX_ROUNDS};
 use foreman::pricing::Known;
 use foreman::{Composite, Input, Service};
 use market::desk::{Desk, Document, Settings};
@@ -317,6 +317,80 @@ async fn one_picture_is_one_job_without_a_foreman() {
     let id = town.hire(ASKED, &["cat"], 20_000).await.expect("it is hired for");
     let job = town.end(id).await;
     assert_eq!((job.stage, job.worker, job.children), (Stage::Completed, Some(party(3)), 0));
+    town.assert_sound();
+}
+
+/// Opens a job for one picture that its lone seer gets only if the draw of its quality is above a half, or never.
+async fn one_by_lot(town: &Town, worth: i128) -> Job {
+    let input = Input {
+        name: "cat.jpg".into(),
+        media_type: "image/jpeg".into(),
+        bytes: 3,
+        digest: Digest::of(b"cat"),
+    };
+    let wish = Wish { kind: None, confidence_ppm: 950_000 };
+    let prepared = town.hiring.prepare(ASKED, vec![input], musd(20_000), wish, b"by lot");
+    let mut prepared = prepared.expect("one sees");
+    prepared.terms.worth = musd(worth);
+    let file = Attached { media_type: "image/jpeg".into(), body: b"cat".to_vec() };
+    let id = town.hiring.open(prepared, vec![file]).await.expect("it is hired for");
+    town.end(id).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_by_the_draw_is_asked_again_within_bounds_and_nothing_is_paid_twice() {
+    let town = Town::of(&[seer(3, 2_000, Manner::Honest)]).await;
+    // Worth no more than its price: no draw is high enough, so all rounds are held.
+    let mut job = one_by_lot(&town, 2_000).await;
+    let mut held = 1;
+    loop {
+        assert_eq!((job.stage, job.worker), (Stage::Expired, None));
+        assert_eq!(town.free(CLIENT), MONEY, "each round gives all of it back");
+        let next = town.hiring.ask_again(&job).await.expect("its money is free");
+        let Some(next) = next else { break };
+        held += 1;
+        assert_eq!(town.hiring.ask_again(&job).await, Ok(Some(next)), "the same round again");
+        let before = job.terms.clone();
+        job = town.end(next).await;
+        assert_eq!(Terms { id: next, ..(*before).clone() }, *job.terms, "and nothing else differs");
+    }
+    assert_eq!(held, usize::from(MAX_ROUNDS));
+    assert_eq!(town.desk.jobs(0, 64).len(), held);
+    town.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_newcomer_is_hired_in_a_later_round_and_paid_once() {
+    for _ in 0..24 {
+        let town = Town::of(&[seer(3, 2_000, Manner::Honest)]).await;
+        let mut job = one_by_lot(&town, 4_000).await;
+        let mut held = 1;
+        while let Some(next) = town.hiring.ask_again(&job).await.expect("its money is free") {
+            job = town.end(next).await;
+            held += 1;
+        }
+        town.assert_sound();
+        if held > 1 && job.stage == Stage::Completed {
+            let spent = MONEY - town.free(CLIENT);
+            assert_eq!(spent, 20_000 - job.refunded, "one round's work and check, and no more");
+            assert_eq!(town.free(3) - MONEY, job.price - (job.price + 99) / 100);
+            return;
+        }
+    }
+    panic!("in 24 towns no lot was lost first and won later");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_back_before_anybody_is_hired_is_not_asked_again() {
+    let town = Town::of(&[]).await;
+    let offer =
+        Offer::standard(OfferId::from_u128(99), party(3), Service::Classify.skill(), musd(9));
+    let published = town.desk.submit(Operation::Publish(offer)).await;
+    assert_eq!(published, Ok(Outcome::Applied));
+    // Nobody bids, so no draw was lost: another round would be the same.
+    let job = one_by_lot(&town, 80_000).await;
+    assert_eq!((job.stage, job.cleared_with), (Stage::Expired, None));
+    assert_eq!(town.hiring.ask_again(&job).await, Ok(None));
     town.assert_sound();
 }
 

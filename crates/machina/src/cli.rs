@@ -134,7 +134,7 @@ pub enum Command {
     /// The economy's shopper machine pays, under its mandate. The answer goes to standard output,
     /// what was paid to standard error.
     #[command(
-        after_help = "Examples:\n  machina pay http://localhost:4020/m/vision/classify --data @cat.jpg --max 0.05\n  machina pay --a2a http://localhost:4020/m/vision/a2a \"What is this?\" --data @cat.jpg"
+        after_help = "Examples:\n  machina pay http://localhost:4020/m/vision/classify --data @cat.jpg --max 0.05\n  machina pay --a2a http://localhost:4020/m/vision \"What is this?\" --data @cat.jpg"
     )]
     Pay(Pay),
     /// Hire machines for a piece of work, and pay when it is checked.
@@ -226,7 +226,8 @@ pub struct Pay {
     /// With `--a2a`: what is said to the agent.
     #[arg(value_name = "TEXT", requires = "a2a")]
     pub words: Option<String>,
-    /// Ask an agent by A2A 1.0, where it answers: TEXT is said to it, and the data goes along as a file.
+    /// Ask an agent by A2A 1.0: TEXT is said to it, and the data goes along as a file. URL is the agent's
+    /// address, its card's, or where it answers.
     #[arg(long, conflicts_with = "method")]
     pub a2a: bool,
     /// The request's body: text, `@FILE`, or `@-` for standard input. Makes it a POST.

@@ -460,7 +460,8 @@ impl Mandates {
     }
 
     /// The chain shows a deposit: it becomes an entry, and the voucher that went with it is held
-    /// from then on. Repeating it changes nothing.
+    /// from then on, if it is the channel's next still: else its total was charged under another
+    /// hold, or can be charged no more. Repeating it changes nothing.
     ///
     /// # Errors
     /// [`MandateError::Ledger`] if the hold is gone, [`MandateError::Store`].
@@ -476,7 +477,7 @@ impl Mandates {
             Operation::Post { hold: names.purchase, amount: None },
         ];
         let deposited = chain.len();
-        if let Some(voucher) = voucher {
+        if let Some(voucher) = voucher.filter(|voucher| self.check_next(voucher, None).is_ok()) {
             let kind = self.purpose(voucher.machine).map_or(Kind::Intermediate, |p| p.kind());
             chain.push(voucher.entry(kind).transfer());
         }
@@ -525,6 +526,25 @@ impl Mandates {
             }
         }
         Ok(())
+    }
+
+    /// Books what a seller charged for a voucher that was signed and is not held: its deposit came
+    /// to the book without it. It needs no leave again, since it was let go when it was signed.
+    ///
+    /// # Errors
+    /// [`MandateError::NotHeld`] if it is not the channel's next, [`MandateError::Ledger`] if the
+    /// channel has less, [`MandateError::Store`].
+    pub async fn charge_voucher(
+        &self,
+        voucher: &VoucherSpend,
+        charged: Amount,
+        evidence: Vec<Evidence>,
+    ) -> Result<(), MandateError> {
+        self.check_next(voucher, None)?;
+        let kind = self.purpose(voucher.machine).map_or(Kind::Intermediate, |p| p.kind());
+        let steps = vec![voucher.entry(kind).transfer(), resolution(voucher.hold_id(), charged)];
+        let operation = Some(Operation::Linked(steps));
+        done(self.ledger.submit(Write { operation, evidence }).await?)
     }
 
     /// Takes over a channel that the chain knows and this journal does not, or only in part: after

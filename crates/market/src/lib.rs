@@ -110,8 +110,8 @@ pub use operation::{
     Effect, Movement, OfferLimit, Operation, Outcome, Pot, Refusal, Stage, TermsProblem,
 };
 pub use rules::{
-    MAX_APPEALS, MAX_BIDS, MAX_BIDS_EVER, MAX_CHILDREN, MAX_CHOICES, MAX_DEPTH, MAX_DURATION_MS,
-    MAX_LABELS, MAX_MINOR, MAX_OFFERS, MAX_SEATS, MILLION, Rules,
+    MAX_APPEALS, MAX_BIDS, MAX_BIDS_EVER, MAX_CHECKED_SKILLS, MAX_CHILDREN, MAX_CHOICES, MAX_DEPTH,
+    MAX_DURATION_MS, MAX_LABELS, MAX_MINOR, MAX_OFFERS, MAX_SEATS, MILLION, Rules,
 };
 pub use state::{Holding, State};
 pub use terms::{Check, Delivery, GoldKey, Offer, Pricing, Report, Terms, bid_commitment};

@@ -2,16 +2,18 @@
 //!
 //! Everything here is a value. Deciding is [`State::apply`](crate::State::apply)'s work.
 
+use std::collections::BTreeSet;
+
 use money::{Amount, Asset, Party, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::checks::choose::Kind;
 use crate::checks::peer::MAX_RATERS;
-use crate::id::{Digest, JobId, MoveId, OfferId};
+use crate::id::{Digest, JobId, MoveId, OfferId, Skill};
 use crate::rules::{
-    MAX_APPEALS, MAX_BIDS, MAX_BIDS_EVER, MAX_CHILDREN, MAX_DEPTH, MAX_LABELS, MAX_OFFERS,
-    MAX_SEATS,
+    MAX_APPEALS, MAX_BIDS, MAX_BIDS_EVER, MAX_CHECKED_SKILLS, MAX_CHILDREN, MAX_DEPTH, MAX_LABELS,
+    MAX_OFFERS, MAX_SEATS,
 };
 use crate::terms::{Delivery, GoldKey, Offer, Report, Terms};
 
@@ -55,6 +57,14 @@ pub enum Operation {
         party: Party,
         /// What its stake is from now on, in all.
         stake: Amount,
+    },
+    /// A checker says which work it can check, and is drawn for no other from now on. Seats that it has
+    /// stay. Who leaves the pool and comes again says it again.
+    Qualify {
+        /// Who.
+        party: Party,
+        /// For which skills; `None` for any, as who never said.
+        skills: Option<BTreeSet<Skill>>,
     },
     /// A party leaves the pool with its stake.
     Leave {
@@ -482,6 +492,19 @@ pub enum Refusal {
         /// How many are needed.
         needs: u32,
     },
+    /// There are checkers enough, but too few of them say that they can check such work.
+    #[error(
+        "nobody could make this check: it needs {needs} checkers who say that they can check this kind of work, and {has} of the pool do. Ask for work of another kind, or bring checkers for it (`enlist`, `qualify`)"
+    )]
+    NobodyChecks {
+        /// How many say so, without those who have a part in the job.
+        has: u32,
+        /// How many are needed.
+        needs: u32,
+    },
+    /// A checker says that it checks too many kinds of work.
+    #[error("a checker names at most {MAX_CHECKED_SKILLS} skills: leave them out to check any")]
+    TooManySkills,
     /// The worker has as many jobs as it takes.
     #[error("offer {offer} is busy: it takes {capacity} jobs at a time")]
     OfferBusy {
@@ -614,6 +637,7 @@ impl Refusal {
             Refusal::Unfunded { .. }
                 | Refusal::OfferBusy { .. }
                 | Refusal::PoolTooSmall { .. }
+                | Refusal::NobodyChecks { .. }
                 | Refusal::RoundFull
                 | Refusal::ChildrenOpen { .. }
                 | Refusal::NotHandedIn { .. }

@@ -10,6 +10,9 @@ pub const MAX_MINOR: i128 = 1 << 96;
 /// One, in millionths: qualities, confidences and shares are counted so.
 pub const MILLION: u32 = 1_000_000;
 
+/// The most skills that one checker says it can check.
+pub const MAX_CHECKED_SKILLS: usize = 256;
+
 /// The most bids in one round that stand.
 pub const MAX_BIDS: usize = 64;
 

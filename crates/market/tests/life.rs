@@ -307,6 +307,75 @@ fn a_challenge_that_finds_no_panel_lets_the_silence_stand() {
 }
 
 #[test]
+fn who_says_what_it_checks_is_drawn_for_nothing_else() {
+    let mut town = Town::new();
+    let qualify = |n, skills: Option<&[Skill]>| Operation::Qualify {
+        party: party(n),
+        skills: skills.map(|skills| skills.iter().copied().collect()),
+    };
+    let other = Skill::from_u128(77);
+    // All but four check other work; nobody else is ever drawn for this.
+    let able: Vec<u8> = CHECKERS.take(4).collect();
+    for n in CHECKERS.skip(4) {
+        town.done(qualify(n, Some(&[other])));
+        assert_eq!(town.act(&qualify(n, Some(&[other]))), Outcome::Exists);
+    }
+    assert_eq!((town.market.checkers_of(SKILL), town.market.checkers_of(other)), (4, 20));
+    let executors = |n, executors| Terms { check: Check::Exact { executors }, ..terms(n) };
+    for n in 1..=20 {
+        town.hire(executors(n, 1));
+        town.deliver(n, WORKER, answer(1));
+        town.judge(n, Some((WORKER, answer(1))), &[Some(answer(1))]);
+        assert!(able.iter().any(|able| town.seats(n) == [party(*able)]), "{:?}", town.seats(n));
+        assert_eq!(town.stage(n), Stage::Completed);
+    }
+    // Client and worker may be two of the four: three seats could stay empty, which is told before any money moves.
+    town.done(Operation::Open(Box::new(executors(21, 3))));
+    let before = town.free(CLIENT);
+    let nobody = Refusal::NobodyChecks { has: 2, needs: 3 };
+    assert_eq!(town.refused(Operation::Fund { job: job(21) }), nobody);
+    assert_eq!(town.free(CLIENT), before);
+    assert!(nobody.can_retry(), "checkers may come");
+    // They come: the same can be hired for.
+    for n in [14, 15] {
+        town.done(qualify(n, Some(&[SKILL, other])));
+    }
+    town.done(Operation::Fund { job: job(21) });
+    // Who changed its mind while the job was under way is not drawn; the panel waits for others.
+    town.deliver(21, WORKER, answer(1));
+    for n in [13, 14, 15] {
+        town.done(qualify(n, Some(&[])));
+    }
+    for n in [10, 11] {
+        town.done(Operation::Leave { party: party(n) });
+    }
+    let draw = Operation::Draw { job: job(21), entropy: digest(9) };
+    assert_eq!(town.refused(draw.clone()), Refusal::NobodyChecks { has: 1, needs: 3 });
+    // Who leaves and comes again checks anything, as at first.
+    for n in [14, 15] {
+        town.done(Operation::Leave { party: party(n) });
+        town.done(Operation::Enlist { party: party(n), stake: musd(10_000) });
+        assert_eq!(town.market.checked_by(party(n)), None);
+    }
+    town.done(draw);
+    let mut seats = town.seats(21);
+    seats.sort_unstable();
+    assert_eq!(seats, [party(12), party(14), party(15)]);
+    town.check();
+    // What is said is bounded, and by checkers alone.
+    let many = (0..=MAX_CHECKED_SKILLS as u128).map(Skill::from_u128).collect::<Vec<_>>();
+    assert_eq!(town.refused(qualify(14, Some(&many))), Refusal::TooManySkills);
+    town.done(qualify(14, Some(&many[1..])));
+    let stranger = Refusal::NotEnlisted { party: party(WORKER) };
+    assert_eq!(town.refused(qualify(WORKER, None)), stranger);
+    let mut again = State::new(rules()).unwrap();
+    for (at, operation) in &town.journal {
+        let _ = again.apply(*at, operation, &mut Vec::new());
+    }
+    assert_eq!(again.digest(), town.market.digest(), "a journal gives it again");
+}
+
+#[test]
 fn an_appeal_that_turns_the_verdict_is_paid_by_those_who_were_wrong() {
     let mut town = Town::new();
     let before = town.clone();

@@ -37,7 +37,7 @@ use serde_json::{Value, json};
 use settlement::{AuthorizationState, Settlement, SettlementError, SignedAuthorization};
 use tokio::sync::Mutex;
 
-pub use self::agent::AgentRequest;
+pub use self::agent::{AgentNews, AgentRequest, FoundAgent, Watch};
 pub use self::answer::receipt;
 pub(crate) use self::answer::{blame, may_be_repeated, shown, summary};
 use self::answer::{is_free, root_cause};
@@ -396,14 +396,37 @@ impl Buyer {
         purchase: &Purchase,
         request: reqwest::RequestBuilder,
     ) -> Result<Answer, BuyError> {
+        let response = self.open(purchase, request).await?;
+        self.drain(purchase, response).await
+    }
+
+    /// Sends a request of a purchase: what begins to answer it.
+    async fn open(
+        &self,
+        purchase: &Purchase,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, BuyError> {
         let url = shown(&purchase.url);
-        let unreachable = |cause: String| BuyError::Unreachable { url: url.clone(), cause };
         let request = request.timeout(self.limits.request_wait);
-        let response = request.send().await.map_err(|e| unreachable(root_cause(&e)))?;
+        let response = request.send().await.map_err(|e| {
+            let (url, cause) = (url.clone(), root_cause(&e));
+            BuyError::Unreachable { url, cause }
+        })?;
         if purchase.agent.is_some() && shown(response.url()) != url {
             let cause = "it leads elsewhere, and what is said to an agent goes to nobody else";
             return Err(BuyError::Agent { url, cause: cause.into() });
         }
+        Ok(response)
+    }
+
+    /// All that answers a request, as far as it is read.
+    async fn drain(
+        &self,
+        purchase: &Purchase,
+        response: reqwest::Response,
+    ) -> Result<Answer, BuyError> {
+        let url = shown(&purchase.url);
+        let unreachable = |cause: String| BuyError::Unreachable { url: url.clone(), cause };
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         let mut stream = response.bytes_stream();

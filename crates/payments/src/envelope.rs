@@ -108,7 +108,10 @@ fn told(offer: &Offer, parts: &http::response::Parts, body: Bytes) -> Told {
         return Told::Delivered { media_type: media_type.unwrap_or("").into(), body };
     }
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let code = said.get("error").and_then(Value::as_str).unwrap_or("failed");
+    let error = said.get("error");
+    // OpenAI's form says more of an error inside of it.
+    let inner = |name: &str| error.and_then(|error| error.get(name)).and_then(Value::as_str);
+    let code = error.and_then(Value::as_str).or_else(|| inner("code")).unwrap_or("failed");
     // A payment that is no good, or that did not settle: the quote again, with the reason.
     let by_the_gate = parts.extensions.get::<Refused>().is_some();
     let is_about_payment = matches!(
@@ -118,7 +121,7 @@ fn told(offer: &Offer, parts: &http::response::Parts, body: Bytes) -> Told {
     if by_the_gate && is_about_payment {
         return Told::Refused { code: code.into(), quote: Box::new(timeless(offer, code)) };
     }
-    let message = match said.get("message").and_then(Value::as_str) {
+    let message = match said.get("message").and_then(Value::as_str).or_else(|| inner("message")) {
         Some(message) => message.to_string(),
         None => String::from_utf8_lossy(&body).chars().take(1000).collect(),
     };

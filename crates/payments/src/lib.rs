@@ -39,7 +39,10 @@ pub mod sponsoring;
 pub mod wire;
 
 pub use auth_capture::EscrowTerms;
-pub use buyer::{AgentRequest, Bought, BuyError, Buyer, BuyerLimits, Paid, Purchase};
+pub use buyer::{
+    AgentNews, AgentRequest, Bought, BuyError, Buyer, BuyerLimits, FoundAgent, Paid, Purchase,
+    Watch,
+};
 pub use escrow::EscrowAgent;
 pub use extensions::Extras;
 pub use facilitator::{EmbeddedFacilitator, Facilitator, FacilitatorError, RemoteFacilitator};

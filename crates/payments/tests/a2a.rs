@@ -11,12 +11,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{Method, Request, StatusCode};
 use mandates::Key;
 use mandates::books::Line;
 use payments::a2a::{self, Call, ERROR, Intent, Outcome, PAYLOAD, RECEIPTS, REQUIRED, STATUS};
 use payments::wire::{PaymentPayload, PaymentRequired};
-use payments::{AgentRequest, BuyError, BuyerLimits, Gate, Offer, Purchase};
+use payments::{AgentNews, AgentRequest, BuyError, BuyerLimits, Gate, Offer, Purchase, Watch};
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use town::shop::Shop;
@@ -192,6 +193,10 @@ enum Do {
     Forget,
     /// The agent says this, and does nothing.
     Say(Response),
+    /// It is done, and the stream of it breaks after so many events.
+    Cut(usize),
+    /// It is answered at once, though a stream was asked for.
+    Whole,
 }
 
 type Script = dyn Fn(usize, &Value) -> Do + Send + Sync;
@@ -256,13 +261,64 @@ impl Talk {
                 let id = request["params"]["message"]["taskId"].as_str().unwrap();
                 result(json!({ "task": task(id, "TASK_STATE_WORKING", json!({})) }))
             }
+            Do::Whole => answer,
+            _ if request["method"].as_str().unwrap().contains("Stream")
+                || request["method"] == "SubscribeToTask" =>
+            {
+                let cut = if let Do::Cut(after) = what { Some(after) } else { None };
+                self.stream(turn, &request, cut).unwrap_or(answer)
+            }
             _ => answer,
         }
     }
 
+    /// A task's way to where it is by now, as events; none if there is no task.
+    fn stream(&self, turn: usize, request: &Value, cut: Option<usize>) -> Option<Response> {
+        let params = &request["params"];
+        let named = params["message"]["taskId"].as_str().or(params["id"].as_str());
+        let id = named.map_or_else(|| format!("task-{turn}"), str::to_string);
+        let told = self.tasks.lock().unwrap().get(&id)?.1.clone();
+        let status = |status: Value| json!({ "statusUpdate": { "taskId": id, "contextId": "c", "status": status } });
+        let piece = |part: &Value, append: bool| {
+            let artifact = json!({ "artifactId": "work", "parts": [part] });
+            json!({ "artifactUpdate": { "taskId": id, "contextId": "c", "artifact": artifact, "append": append } })
+        };
+        let asked = json!({ STATUS: "payment-required", REQUIRED: self.agent.offer.quote(None) });
+        // Begun anew it tells the task as it is.
+        let is_anew = request["method"] == "SubscribeToTask";
+        let mut events = match told["artifacts"].as_array().filter(|_| !is_anew) {
+            None => vec![json!({ "task": told })],
+            Some(artifacts) => vec![
+                json!({ "task": task(&id, "TASK_STATE_INPUT_REQUIRED", asked) }),
+                status(json!({ "state": "TASK_STATE_WORKING" })),
+                piece(&json!({ "text": "to be replaced" }), false),
+                piece(&artifacts[0]["parts"][0], false),
+                status(told["status"].clone()),
+            ],
+        };
+        events.truncate(cut.unwrap_or(usize::MAX));
+        let mut text = ": hello\n\n".to_string();
+        for event in &events {
+            let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": event });
+            text += &format!("event: message\r\ndata: {answer}\r\n\r\n");
+        }
+        let pieces: Vec<Result<Bytes, std::io::Error>> =
+            text.as_bytes().chunks(97).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        // What was written has left by then.
+        let broken = futures_util::stream::once(async {
+            for _ in 0..16 {
+                tokio::task::yield_now().await;
+            }
+            Err(std::io::Error::other("cut off"))
+        });
+        let broken = broken.take(usize::from(cut.is_some()));
+        let body = Body::from_stream(futures_util::stream::iter(pieces).chain(broken));
+        Some(([("content-type", "text/event-stream")], body).into_response())
+    }
+
     async fn act(&self, turn: usize, request: &Value) -> Response {
         let params = &request["params"];
-        if request["method"] == "GetTask" {
+        if matches!(request["method"].as_str(), Some("GetTask" | "SubscribeToTask")) {
             let tasks = self.tasks.lock().unwrap();
             return result(tasks[params["id"].as_str().unwrap()].1.clone());
         }
@@ -309,6 +365,10 @@ impl Open {
         let app = Router::new().fallback(move |request: Request<Body>| {
             let talk = hears.clone();
             async move {
+                if request.uri().path() == "/m/work/.well-known/agent-card.json" {
+                    let host = request.headers()["host"].to_str().unwrap();
+                    return axum::Json(card(&format!("http://{host}/m/work/a2a"))).into_response();
+                }
                 if request.method() != Method::POST {
                     return "somewhere else".into_response();
                 }
@@ -331,8 +391,22 @@ impl Open {
             media_type: None,
             body: Bytes::new(),
             max: None,
-            agent: Some(AgentRequest { words: Some(words.into()), task: None }),
+            agent: Some(AgentRequest { words: Some(words.into()), ..AgentRequest::default() }),
         }
+    }
+
+    /// As [`Open::purchase`], by a stream; what it tells is kept.
+    fn streamed(&self, words: &str) -> (Purchase, Arc<Mutex<Vec<AgentNews>>>) {
+        let news = Arc::<Mutex<Vec<AgentNews>>>::default();
+        let keeps = news.clone();
+        let watch = Watch::new(move |one| keeps.lock().unwrap().push(one));
+        let words = Some(words.into());
+        let agent = AgentRequest { words, task: None, streams: true, watch: Some(watch) };
+        (Purchase { agent: Some(agent), ..self.purchase("") }, news)
+    }
+
+    fn methods(&self) -> Vec<String> {
+        self.heard().iter().map(|request| request["method"].as_str().unwrap().into()).collect()
     }
 
     fn heard(&self) -> Vec<Value> {
@@ -345,6 +419,16 @@ impl Open {
         let messages = heard.iter().map(|request| &request["params"]["message"]["metadata"]);
         messages.filter_map(|metadata| metadata.get(PAYLOAD).cloned()).collect()
     }
+}
+
+fn card(endpoint: &str) -> Value {
+    json!({
+        "name": "work",
+        "capabilities": { "streaming": true },
+        "supportedInterfaces": [
+            { "url": endpoint, "protocolBinding": "JSONRPC", "protocolVersion": "1.0" },
+        ],
+    })
 }
 
 const WALLET: i128 = 1_000_000;
@@ -431,6 +515,193 @@ async fn however_an_agents_answer_is_lost_the_same_payment_is_sent_again_and_wor
         assert_eq!(town.line(buyer.party(), Line::Purchases), (price, 0), "{name}");
     }
     town.is_whole(&[buyer.party(), seller()]).await;
+}
+
+#[tokio::test]
+async fn an_agent_is_found_by_its_card_or_by_its_own_address() {
+    let (town, _shop, agent, _) = scene().await;
+    let buyer = town.buyer(0x23, musd(WALLET)).await;
+    let open = Open::of(&agent, |_, _| Do::Answer).await;
+    let at = |path: &str| open.url.replace("/m/work/a2a", path).parse::<reqwest::Url>().unwrap();
+    for (given, is_card) in [
+        ("/m/work", true),
+        ("/m/work/", true),
+        ("/m/work/.well-known/agent-card.json", true),
+        ("/m/work/a2a", false),
+    ] {
+        let found = buyer.find_agent(&at(given)).await.unwrap();
+        assert_eq!(found.endpoint.as_str(), open.url, "{given}");
+        assert_eq!((found.streams, found.name.is_some()), (is_card, is_card), "{given}");
+    }
+    // Where a card is named and there is none, that is said, and nothing else is asked.
+    for none in ["/m/other/.well-known/agent-card.json", "/.well-known/agent.json"] {
+        let failed = buyer.find_agent(&at(none)).await.unwrap_err();
+        assert!(matches!(&failed, BuyError::Agent { .. }), "{failed}");
+    }
+    assert!(open.heard().is_empty());
+    let gone = "http://127.0.0.1:1/".parse().unwrap();
+    let failed = buyer.find_agent(&gone).await.unwrap_err();
+    assert!(matches!(failed, BuyError::Unreachable { .. }), "{failed}");
+
+    // A card that is too large, or leads elsewhere, is none.
+    let long = format!("{{\"name\":\"{}\"}}", "x".repeat(300_000));
+    let evil = Router::new()
+        .route("/long/.well-known/agent-card.json", axum::routing::get(move || async { long }))
+        .route(
+            "/away/.well-known/agent-card.json",
+            axum::routing::get(|| async { axum::response::Redirect::to("/there") }),
+        )
+        .route(
+            "/else/.well-known/agent-card.json",
+            axum::routing::get(|| async { axum::Json(card("http://169.254.169.254/latest")) }),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, evil).await.unwrap() });
+    for (name, why) in [("long", "larger"), ("away", "leads elsewhere"), ("else", "another place")]
+    {
+        let url = format!("{base}/{name}/.well-known/agent-card.json").parse().unwrap();
+        let failed = buyer.find_agent(&url).await.unwrap_err().to_string();
+        assert!(failed.contains(why), "{name}: {failed}");
+    }
+    let failed = buyer.find_agent(&format!("{base}/else").parse().unwrap()).await.unwrap_err();
+    assert!(matches!(failed, BuyError::Agent { .. }), "a card is not passed by: {failed}");
+    server.abort();
+}
+
+#[tokio::test]
+async fn an_agents_work_comes_by_a_stream_and_is_bought_once() {
+    let (town, _shop, agent, _) = scene().await;
+    let buyer = town.buyer(0x23, musd(WALLET)).await;
+    let open = Open::of(&agent, |_, _| Do::Answer).await;
+    let (purchase, news) = open.streamed("hello");
+    let bought = buyer.buy(&purchase).await.unwrap();
+    assert_eq!((bought.status.as_u16(), &bought.body[..]), (200, &br#"{"did":"hello"}"#[..]));
+    assert!(payments::buyer::receipt(&bought.headers).is_some());
+    assert_eq!(bought.paid.unwrap().amount, musd(PRICE.into()));
+    assert_eq!(open.methods(), ["SendStreamingMessage", "SendStreamingMessage"]);
+    let states: Vec<String> = news
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|one| match one {
+            AgentNews::State { state, .. } => state.clone(),
+            AgentNews::Piece { parts, .. } => format!("{parts} part"),
+        })
+        .collect();
+    let told = ["input_required", "input_required", "working", "1 part", "1 part", "completed"];
+    assert_eq!(states, told);
+    let price = i128::from(PRICE);
+    assert_eq!(town.line(buyer.party(), Line::Purchases), (price, 0));
+    assert_eq!((agent.count(), town.owns(seller()).await), (1, price));
+    town.is_whole(&[buyer.party(), seller()]).await;
+}
+
+#[tokio::test]
+async fn however_a_stream_breaks_the_same_payment_is_sent_and_worked_for_once() {
+    let (town, _shop, agent, _) = scene().await;
+    let buyer = town.buyer(0x23, musd(WALLET)).await;
+    let unknown = || Do::Say(error(-32601, "no such method"));
+    let refuses = || Do::Say(error(-32004, "not that"));
+    type Fault = Box<dyn Fn(usize) -> Do + Send + Sync>;
+    let cut = |after: usize| -> Fault {
+        Box::new(move |turn| if turn == 1 { Do::Cut(after) } else { Do::Answer })
+    };
+    let (send, stream, anew, get) =
+        ("SendMessage", "SendStreamingMessage", "SubscribeToTask", "GetTask");
+    let faults: [(&str, Fault, Vec<&str>); 9] = [
+        ("before its first event", cut(0), vec![stream, stream, stream]),
+        ("after the task as it was", cut(1), vec![stream, stream, anew]),
+        ("while it works", cut(2), vec![stream, stream, anew]),
+        ("after a piece", cut(4), vec![stream, stream, anew]),
+        (
+            "and is not heard again",
+            Box::new(move |turn| match turn {
+                1 => Do::Cut(3),
+                2 => refuses(),
+                _ => Do::Answer,
+            }),
+            vec![stream, stream, anew, get],
+        ),
+        (
+            "and breaks again",
+            Box::new(|turn| match turn {
+                1 => Do::Cut(2),
+                2 => Do::Cut(0),
+                _ => Do::Answer,
+            }),
+            vec![stream, stream, anew, get],
+        ),
+        (
+            "or there is none",
+            Box::new(move |turn| if turn == 1 { unknown() } else { Do::Answer }),
+            vec![stream, stream, send],
+        ),
+        (
+            "or all comes at once",
+            Box::new(|turn| if turn == 1 { Do::Whole } else { Do::Answer }),
+            vec![stream, stream],
+        ),
+        (
+            "and the task is forgotten",
+            Box::new(|turn| match turn {
+                1 => Do::Cut(0),
+                2 => Do::Forget,
+                _ => Do::Answer,
+            }),
+            vec![stream, stream, stream, stream],
+        ),
+    ];
+    for (number, (name, fault, methods)) in faults.into_iter().enumerate() {
+        let open =
+            Open::of(&agent, move |turn, _| if turn == 0 { Do::Answer } else { fault(turn) }).await;
+        let bought = buyer.buy(&open.streamed(name).0).await.unwrap();
+        let did: Value = serde_json::from_slice(&bought.body).unwrap();
+        assert_eq!(did, json!({ "did": name }));
+        assert_eq!(open.methods(), methods, "{name}");
+        let payments = open.payments();
+        assert!(payments.iter().all(|payment| *payment == payments[0]), "{name}");
+        let times = number + 1;
+        let price = i128::from(PRICE) * i128::try_from(times).unwrap();
+        assert_eq!((agent.count(), town.owns(seller()).await), (times, price), "{name}");
+        assert_eq!(town.line(buyer.party(), Line::Purchases), (price, 0), "{name}");
+    }
+    town.is_whole(&[buyer.party(), seller()]).await;
+}
+
+#[tokio::test]
+async fn a_stream_of_nonsense_is_told_and_ends() {
+    let (town, _shop, agent, _) = scene().await;
+    let buyer = town.buyer_with(0x23, musd(WALLET), musd(WALLET), hasty()).await;
+    let before = town.digest();
+    let events = |results: Vec<Value>| {
+        let mut text = String::new();
+        for result in results {
+            text +=
+                &format!("data: {}\n\n", json!({ "jsonrpc": "2.0", "id": 1, "result": result }));
+        }
+        text
+    };
+    let works =
+        |id: &str| json!({ "task": { "id": id, "status": { "state": "TASK_STATE_WORKING" } } });
+    let many =
+        || vec![json!({ "statusUpdate": { "taskId": "t", "status": [0, 0, 0, 0] } }); 40_000];
+    for (name, text) in [
+        ("nothing", String::new()),
+        ("no JSON", "data: <html>\n\n".into()),
+        ("unknown events", events(vec![json!({ "kind": "status-update" })])),
+        ("a list", events(vec![json!([])])),
+        ("two tasks", events(vec![works("t"), works("u")])),
+        ("values", events(many())),
+        ("a line without an end", format!("data: {}", "x".repeat(1_100_000))),
+        ("an end without a quote", events(vec![task("t", "TASK_STATE_REJECTED", json!({}))])),
+    ] {
+        let say = move || ([("content-type", "text/event-stream")], text.clone()).into_response();
+        let open = Open::of(&agent, move |_, _| Do::Say(say())).await;
+        let failed = buyer.buy(&open.streamed("hello").0).await.unwrap_err().to_string();
+        assert!(failed.contains("/m/work/a2a") && failed.len() < 700, "{name}: {failed}");
+        assert_eq!((town.digest(), open.payments().len()), (before, 0), "{name}");
+    }
 }
 
 /// What an agent that means no good might say instead of `id`'s answer.

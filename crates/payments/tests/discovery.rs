@@ -4,10 +4,11 @@
 use crate::town;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mandates::Key;
 use money::Party;
-use payments::facilitator::Catalogue;
+use payments::facilitator::{Catalogue, discovery};
 use payments::wire::{FacilitatorRequest, PaymentPayload, Resource};
 use payments::{BuyerLimits, EmbeddedFacilitator};
 use serde_json::{Value, json};
@@ -179,6 +180,11 @@ async fn rank_is_by_different_payers_and_self_dealing_does_not_list() {
         listed(&url).await,
         ["https://liked.example/", "https://often.example/", "https://once.example/"]
     );
+    // What nobody paid for within a week is not shown,
+    town.clock.advance(discovery::LISTED_FOR - Duration::from_secs(60));
+    assert_eq!(listed(&url).await.len(), 3);
+    town.clock.advance(Duration::from_secs(120));
+    assert_eq!(listed(&url).await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod channel_buyer;
 mod channel_doubt;
 mod channel_facilitator;
 mod channel_histories;
+mod channel_late;
 mod channel_permits;
 mod channels;
 mod discovery;

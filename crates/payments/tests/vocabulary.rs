@@ -2,7 +2,8 @@
 //! what is not, each with the reason. `docs/payments.md` has the second list for people.
 //!
 //! Sources: `errors.ts` of `@x402/evm` 2.27 (`exact`, `upto`, `batch-settlement`), the tables of the
-//! specification's `scheme_*_evm.md`, and `x402-specification-v2.md`. Where SDK and specification have
+//! specification's `scheme_*_evm.md`, and `x402-specification-v2.md`; the resource server of `@x402/core`
+//! 2.27, and `sign-in-with-x/validate.ts` of `@x402/extensions` 2.27. Where SDK and specification have
 //! two words for one thing, the SDK's is said.
 
 use crate::town;
@@ -130,6 +131,12 @@ const SAID: &[&str] = &[
     "invalid_permit2_recipient_mismatch",
     "invalid_permit2_signature",
     "invalid_permit2_spender",
+    "invalid_siwx_domain_mismatch",
+    "invalid_siwx_expired",
+    "invalid_siwx_issued_at",
+    "invalid_siwx_issued_at_in_future",
+    "invalid_siwx_nonce",
+    "invalid_siwx_uri_mismatch",
     "invalid_upto_evm_network_mismatch",
     "invalid_upto_evm_payload_settlement_exceeds_amount",
     "invalid_upto_evm_scheme",
@@ -253,6 +260,17 @@ const NOT_SAID: &[(&str, &str)] = &[
     ("invalid_payment_requirements", "the scheme's own word is said, as the SDK does"),
     ("invalid_scheme", "the scheme's own word is said, as the SDK does"),
     ("invalid_transaction_state", "the scheme's own word is said, as the SDK does"),
+    (
+        "extension_echo_mismatch",
+        "what is echoed of an extension is read by that extension alone, which has its own words; all others count as left out, and the offer's terms are those that count",
+    ),
+    (
+        "invalid_siwx_expiration_time",
+        "a message is taken only as it was given: `invalid_siwx_message`",
+    ),
+    ("invalid_siwx_issued_at_too_old", "a challenge says when it ends: `invalid_siwx_expired`"),
+    ("invalid_siwx_not_before", "`invalid_siwx_message`: no challenge has one"),
+    ("invalid_siwx_not_yet_valid", "the same"),
 ];
 
 /// The text of all tests but this table's own.

@@ -69,15 +69,25 @@ pub(super) fn greedy(logits: &[f32]) -> Option<Token> {
     likeliest(logits).map(|(token, _)| token)
 }
 
+/// Logits that are looked at together: as many as a processor's widest registers hold.
+const TOGETHER: usize = 16;
+
 /// The first of the highest logits. Numbers that are none count nothing.
 fn likeliest(logits: &[f32]) -> Option<(Token, f32)> {
-    let mut best: Option<(Token, f32)> = None;
-    for (token, &x) in (0..).zip(logits) {
-        if x.is_finite() && best.is_none_or(|(_, max)| x > max) {
-            best = Some((token, x));
+    // Every token of every chat comes by here, with tens of thousands of logits. So the height is found
+    // first, in lanes that do not wait for each other, and then whose it is.
+    let higher = |most: f32, x: f32| if x.is_finite() && x > most { x } else { most };
+    let mut lanes = [f32::NEG_INFINITY; TOGETHER];
+    let (whole, rest) = logits.as_chunks::<TOGETHER>();
+    for chunk in whole {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = higher(*lane, x);
         }
     }
-    best
+    let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |most, &x| higher(most, x));
+    // Where no logit is a number, none is as high as this.
+    let first = logits.iter().position(|&x| x.is_finite() && x == max)?;
+    Some((Token::try_from(first).ok()?, max))
 }
 
 #[cfg(test)]
@@ -93,7 +103,22 @@ mod tests {
         let logits = [0.0, 3.0, f32::NAN, 3.0, -1.0];
         assert_eq!(sampler(0.0, 1.0, 0).choose(&logits), Some(1));
         assert_eq!(sampler(0.0, 1.0, 0).choose(&[f32::NAN]), None);
+        assert_eq!(sampler(0.0, 1.0, 0).choose(&[f32::INFINITY, f32::NEG_INFINITY]), None);
         assert_eq!(sampler(0.0, 1.0, 0).choose(&[]), None);
+    }
+
+    #[test]
+    fn the_likeliest_is_found_wherever_it_stands() {
+        for count in [1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 5 * TOGETHER + 3] {
+            for at in 0..count {
+                let mut logits = vec![-7.5; count];
+                logits[at] = -0.25;
+                // As high, and later; not a number, and earlier.
+                logits[at + 1..].iter_mut().step_by(3).for_each(|x| *x = -0.25);
+                logits[..at].iter_mut().step_by(2).for_each(|x| *x = f32::INFINITY);
+                assert_eq!(likeliest(&logits), Some((at as Token, -0.25)), "{at} of {count}");
+            }
+        }
     }
 
     #[test]

@@ -234,8 +234,9 @@ impl Agents {
                 tags: vec!["hiring".into()],
                 takes: vec!["text/plain".into()],
                 gives: vec!["text/plain".into()],
+                page: format!("/m/{}", machine.name),
                 target: String::new(),
-                numbers: Vec::new(),
+                reads: a2a::Reads::File { numbers: Vec::new() },
             };
             let clock = self.parts.clock.clone();
             let about = guide.clone();
@@ -505,7 +506,8 @@ async fn file(State(agents): State<Arc<Agents>>, Path(name): Path<String>) -> Re
 
 /// The card of the first machine that sells to who talks to it, for who knows no more than this address.
 async fn first_card(State(agents): State<Arc<Agents>>) -> Response {
-    match agents.state().hosted.iter().find(|hosted| hosted.agent.sells()) {
+    match agents.state().hosted.iter().find(|hosted| hosted.agent.sells() && hosted.agent.is_here())
+    {
         Some(hosted) => Json(hosted.agent.card()).into_response(),
         None => (StatusCode::NOT_FOUND, "no machine here takes messages\n").into_response(),
     }

@@ -402,7 +402,21 @@ impl Assembly {
         report.url = format!("http://localhost:{}/jobs/{}", self.place.port, report.id);
         let returned = self.market().hires().returned.lock();
         report.returned = returned.expect("nothing panics under this lock").get(&job).cloned();
+        let next = foreman::hiring::next_round(job);
+        let next = next.filter(|next| self.hiring_goes_on(job, *next));
+        report.next_round = next.map(|next| next.to_string());
+        report.round = match self.market().desk().job(job) {
+            Some(job) if self.hiring().is_own(&job) => foreman::hiring::round_of(job.terms.id),
+            _ => 0,
+        };
         Ok(report)
+    }
+
+    /// Whether `next` is the round after this job.
+    fn hiring_goes_on(&self, job: JobId, next: JobId) -> bool {
+        let (hiring, desk) = (self.hiring(), self.market().desk());
+        let is_ours = |id| desk.job(id).is_some_and(|job| hiring.is_own(&job) && job.was_funded());
+        is_ours(job) && is_ours(next)
     }
 
     /// The same, after something has changed in its tree or so much time has passed.
@@ -467,6 +481,25 @@ impl Assembly {
         [tokio::spawn(self.hiring().run()), settle]
     }
 
+    /// Whether the order of this job, which hired nobody, has another round: it is held now, or was before.
+    async fn asked_again(&self, hiring: &Hiring, job: JobId) -> bool {
+        let Some(ended) = self.market().desk().job(job) else { return false };
+        // A hire that counts on what is free must not take this money in between.
+        let _turn = self.market().hires().turn.lock().await;
+        let paid_back = MoveId::derive(&[b"hire/back", &job.as_u128().to_be_bytes()]);
+        let is_paid = self.market().desk().read(|state| state.withdrawal(paid_back).is_some());
+        if is_paid {
+            return false;
+        }
+        match hiring.ask_again(&ended).await {
+            Ok(next) => next.is_some(),
+            Err(problem) => {
+                tracing::warn!(%job, %problem, "no other round could be held");
+                false
+            }
+        }
+    }
+
     /// Pays out what came back from these jobs of the shopper's, or from the latest; tells of which it
     /// could not.
     async fn take_back(&self, jobs: Option<Vec<JobId>>) -> Vec<JobId> {
@@ -484,6 +517,9 @@ impl Assembly {
         let asset = self.chain.token().asset;
         let mut refused = Vec::new();
         for (job, minor) in ended {
+            if self.asked_again(&hiring, job).await {
+                continue; // Its money is the next round's.
+            }
             let id = MoveId::derive(&[b"hire/back", &job.as_u128().to_be_bytes()]);
             let party = self.cast.shopper.party();
             let amount = Amount::from_minor(asset, minor);
@@ -659,6 +695,8 @@ fn report(
         spent,
         back,
         returned: None,
+        next_round: None,
+        round: 0,
         mandate_left: view.mandate.map(|mandate| mandate.left),
         url: String::new(),
     }

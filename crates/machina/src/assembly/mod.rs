@@ -57,7 +57,7 @@ use payments::extensions::Doorman;
 use payments::facilitator::Catalogue;
 use payments::{
     AgentRequest, Bookkeeper, Buyer, BuyerLimits, EmbeddedFacilitator, Extras, Gate, GateChannels,
-    GateParts, Mpp, Offer, Purchase,
+    GateParts, Mpp, Offer, Purchase, Watch,
 };
 use settlement::{SenderLimits, SendingKeys, Settlement};
 
@@ -662,7 +662,7 @@ impl Assembly {
     /// money.
     pub async fn pay(&self, order: PayOrder) -> Result<PayReport, Failure> {
         let scheme = order.scheme.clone();
-        let purchase = self.purchase(order)?;
+        let purchase = self.found(self.purchase(order)?).await?;
         let bought = self.buyer.buy_by(&purchase, scheme.as_deref()).await?;
         Ok(PayReport {
             status: bought.status.as_u16(),
@@ -687,7 +687,7 @@ impl Assembly {
     /// # Errors
     /// If nobody answers there, or the quote cannot be read.
     pub async fn quote(&self, order: PayOrder) -> Result<QuoteReport, Failure> {
-        let purchase = self.purchase(PayOrder { max: None, ..order })?;
+        let purchase = self.found(self.purchase(PayOrder { max: None, ..order })?).await?;
         let Some(quote) = self.buyer.quote(&purchase).await? else {
             return Ok(QuoteReport { priced: false, description: None, ways: Vec::new() });
         };
@@ -716,6 +716,20 @@ impl Assembly {
         })
     }
 
+    /// The same purchase, where its agent answers, and by a stream if it streams.
+    async fn found(&self, mut purchase: Purchase) -> Result<Purchase, Failure> {
+        let Some(agent) = &mut purchase.agent else { return Ok(purchase) };
+        let found = self.buyer.find_agent(&purchase.url).await?;
+        agent.streams = found.streams;
+        if agent.streams {
+            let name = found.name.unwrap_or_default();
+            agent.watch =
+                Some(Watch::new(move |news| tracing::info!(agent = name, ?news, "an agent tells")));
+        }
+        purchase.url = found.endpoint;
+        Ok(purchase)
+    }
+
     /// A purchase as the buyer takes it.
     fn purchase(&self, order: PayOrder) -> Result<Purchase, Failure> {
         let url = reqwest::Url::parse(&order.url)
@@ -735,7 +749,8 @@ impl Assembly {
         let asset = self.chain.token().asset;
         let max = order.max.as_deref().map(|text| positive(asset, text)).transpose()?;
         let media_type = order.media_type;
-        let agent = order.agent.map(|agent| AgentRequest { words: agent.words, task: None });
+        let agent =
+            order.agent.map(|agent| AgentRequest { words: agent.words, ..AgentRequest::default() });
         Ok(Purchase { method, url, media_type, body: body.into(), max, agent })
     }
 

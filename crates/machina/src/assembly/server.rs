@@ -101,6 +101,7 @@ impl Open {
         // Live streams would hold the doors open for ever: they end first.
         self.assembly.square.close();
         self.assembly.agents.close();
+        self.assembly.market().board().close();
         let _ = self.leave.send(true);
         for server in self.servers {
             let _ = server.await;
@@ -135,6 +136,7 @@ fn people(assembly: &Arc<Assembly>, running: &Running) -> Router {
         router = router.merge(vision::counter(assembly, worker.clone()));
     }
     if let Some(openai) = &assembly.openai {
+        openai.host(&assembly.gate, &assembly.agents);
         router = router.merge(openai.router(&assembly.gate));
     }
     router

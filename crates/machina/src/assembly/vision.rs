@@ -132,7 +132,7 @@ pub fn counter(assembly: &Assembly, worker: Arc<VisionWorker>) -> Router {
     let talk = agent_offer(&assembly.offer, &base);
     let paid_talk = BoxCloneSyncService::new(gate.layer(talk.clone()).layer(service));
     let clock = assembly.clock.clone();
-    let sale = a2a::Sale { offer: talk, paid: paid_talk };
+    let sale = a2a::Sale { offer: talk, paid: paid_talk, is_here: None };
     let agent = a2a::Agent::seller(base, skill(), sale, clock, home::entropy);
     assembly.agents.host(NAME, agent, Router::new());
     Router::new()
@@ -150,8 +150,9 @@ fn skill() -> a2a::Skill {
         tags: ["vision", "images", "classification"].map(String::from).to_vec(),
         takes: ["image/jpeg", "image/png", "image/webp"].map(String::from).to_vec(),
         gives: vec!["application/json".into()],
+        page: format!("/m/{NAME}"),
         target: format!("/{}", mcp::CLASSIFY),
-        numbers: vec!["top".into()],
+        reads: a2a::Reads::File { numbers: vec!["top".into()] },
     }
 }
 

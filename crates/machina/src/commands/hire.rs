@@ -88,25 +88,34 @@ async fn go(
     }
 }
 
-/// Waits until the job has ended and its money is back.
+/// Waits until the job, or the last round that was held for it, has ended and its money is back.
 async fn follow(access: &Access, job: &str, progress: &Progress) -> Result<JobReport, Failure> {
-    let mut report = access.job(job, 0).await?;
-    while !report.over {
-        progress.now(&report.progress());
-        report = access.job(job, LOOK_MS).await?;
-    }
-    let is_back = |report: &JobReport| {
-        report.returned.is_some() || report.back.is_none_or(|back| back.is_zero())
-    };
-    progress.now("what is left comes back");
-    for _ in 0..RETURN_LOOKS {
-        if is_back(&report) {
-            break;
+    let mut job = job.to_owned();
+    // A round that hired nobody is followed by another, so often as the program allows.
+    'rounds: loop {
+        let mut report = access.job(&job, 0).await?;
+        while !report.over {
+            progress.now(&report.progress());
+            report = access.job(&job, LOOK_MS).await?;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        report = access.job(job, 0).await?;
+        let is_back = |report: &JobReport| {
+            report.returned.is_some() || report.back.is_none_or(|back| back.is_zero())
+        };
+        progress.now("what is left comes back");
+        for _ in 0..RETURN_LOOKS {
+            if let Some(next) = report.next_round {
+                progress.now("nobody was hired by the draw: the same money asks again");
+                job = next;
+                continue 'rounds;
+            }
+            if is_back(&report) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            report = access.job(&job, 0).await?;
+        }
+        return Ok(report);
     }
-    Ok(report)
 }
 
 /// The order that the command line describes.

@@ -202,6 +202,12 @@ pub struct JobReport {
     pub back: Option<Amount>,
     /// By which transaction that was paid out again.
     pub returned: Option<String>,
+    /// The job of the next round, where this one hired nobody although there were bids: its money went there.
+    #[serde(default)]
+    pub next_round: Option<String>,
+    /// How many rounds for the same order were held before this one.
+    #[serde(default)]
+    pub round: u8,
     /// What the client's mandate leaves, if it has one here.
     pub mandate_left: Option<Amount>,
     /// Its page.
@@ -333,6 +339,13 @@ impl HirePlan {
 impl JobReport {
     /// What a person sees while it goes on.
     pub fn progress(&self) -> String {
+        match self.round {
+            0 => self.progress_of_round(),
+            before => format!("round {}: {}", before + 1, self.progress_of_round()),
+        }
+    }
+
+    fn progress_of_round(&self) -> String {
         let hired: Vec<&JobBranch> = self.tree.iter().filter(|b| b.depth > 0).collect();
         let count = |stage: &str| hired.iter().filter(|b| b.stage == stage).count();
         if hired.is_empty() {
@@ -356,9 +369,29 @@ impl JobReport {
         };
         let mut text = format!("{}  {state}\n", say::strong(&self.title));
         text.push_str(&self.answer());
+        text.push_str(&self.rounds());
         text.push_str(&self.bids());
         text.push_str(&self.moneys());
         let _ = writeln!(text, "  {}", say::dim(&self.url));
+        text
+    }
+
+    /// What became of the rounds before and after this one.
+    fn rounds(&self) -> String {
+        let mut text = String::new();
+        if self.round > 0 {
+            let _ = writeln!(
+                text,
+                "  round {}: by the draw of unknown quality nobody was hired before, and the same money asked again",
+                self.round + 1
+            );
+        }
+        if let Some(next) = &self.next_round {
+            let _ = writeln!(
+                text,
+                "  nobody was hired in this round; its money went to the next: machina jobs {next}"
+            );
+        }
         text
     }
 

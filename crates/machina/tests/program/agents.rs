@@ -190,7 +190,9 @@ fn an_agents_work_is_bought_by_a_command() {
     let trades = || up.transfers().into_iter().filter(|moved| moved.minor == 10_000);
     assert_eq!(trades().count(), 0);
 
-    let report = home.json(&["pay", "--a2a", &agent, "What is this?", "-d", &picture]);
+    // The machine's own address, below which its card is: a card leads to its place and no other.
+    let found = up.url("/m/vision");
+    let report = home.json(&["pay", "--a2a", &found, "What is this?", "-d", &picture]);
     assert_eq!(
         (&report["status"], &report["mediaType"]),
         (&json!(200), &json!("application/json"))

@@ -239,6 +239,35 @@ fn what_the_market_is_asked_wrongly_is_refused_with_the_reason() {
 }
 
 #[test]
+fn work_that_nobody_could_check_is_refused_before_any_money_moves() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let offers = up.get("/market/offers?skill=file/kind").json();
+    let known = offers[0]["offer"]["skill"].clone();
+    shopper.pay_in("0.05");
+    let brief = shopper.keep(b"#!/bin/sh\necho hello\n".to_vec());
+    let unknown = json!("77".repeat(16));
+    for (n, check) in
+        [(1, json!({ "exact": { "executors": 1 } })), (2, json!({ "juror": { "jurors": 1 } }))]
+    {
+        let id = format!("{n:032x}");
+        let terms = shopper.terms(&id, &unknown, &brief, json!({ "check": check }));
+        let operations = json!([{ "open": terms }, { "fund": { "job": id } }]);
+        let said = shopper.post("/market/operations", &operations).json();
+        assert_eq!(said[1]["outcome"], "refused", "{said}");
+        let why = said[1]["message"].as_str().unwrap_or_default();
+        assert!(why.contains("nobody could make this check"), "{said}");
+        assert_eq!(shopper.free(), 50_000, "nothing was set aside");
+    }
+    // What machines here do, their checkers check.
+    let id = format!("{:032x}", 3);
+    shopper.hire(&id, &known, &brief, json!({}));
+    assert_eq!(ended(&up, &id)["stage"], "completed");
+    up.stop();
+}
+
+#[test]
 fn a_power_failure_in_the_middle_of_jobs_leaves_nobodys_money_stuck() {
     let home = Home::new();
     let up = home.up();
@@ -355,5 +384,93 @@ fn a_withdrawal_that_is_sent_again_is_the_same_and_dust_is_not_paid_out() {
     let market = Client::of(&home, &up, "market");
     assert_eq!(market.post("/market/withdrawals", &json!({})).status, 403);
     all_agrees(&home);
+    up.stop();
+}
+
+#[test]
+fn who_waits_for_work_is_told_as_it_comes_and_misses_nothing() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    shopper.pay_in("0.1");
+    // Whoever looks at the offers has the machines of the home pay in and begin.
+    assert_eq!(up.get("/market/offers").status, 200);
+    let vision = Client::of(&home, &up, "vision");
+    let (skill, offer) = ("0".repeat(31) + "1", "0".repeat(31) + "7");
+    let published = vision.post(
+        "/market/operations",
+        &json!([{ "publish": {
+            "id": offer, "worker": vision.party, "skill": skill,
+            "price": musd(100), "capacity": 9, "most_stake": musd(10_000), "least_ms": 1_000,
+            "checks": ["exact"], "most_mark": 800_000,
+        } }]),
+    );
+    assert_eq!(published.json()[0]["outcome"], "applied", "{published}");
+    let told = |client: &Client, query: &str| {
+        let answer = client.get(&format!("/market/work?{query}"));
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()
+    };
+    assert_eq!(up.get("/market/work?wait=0").status, 401, "who asks, says who it is");
+    let first = told(&vision, "wait=0");
+    assert_eq!((&first["whole"], &first["work"]), (&json!(true), &json!([])));
+    let after = first["after"].as_u64().unwrap();
+
+    // A brief and its job in one request, while the worker waits.
+    let brief = b"as much as a brief may be";
+    let digest = ::market::Digest::of(brief);
+    let id = "0".repeat(31) + "9";
+    let terms = shopper.terms(
+        &id,
+        &json!(skill),
+        &json!(digest),
+        json!({ "pricing": "quotes", "check": { "exact": { "executors": 1 } } }),
+    );
+    let document = |body: &str| json!({ "mediaType": "text/plain", "body": body });
+    let whole = |body: &str| {
+        json!({
+            "documents": [document(body)],
+            "operations": [{ "open": terms }, { "fund": { "job": id } }],
+        })
+    };
+    let broken = shopper.post("/market/operations", &whole("no base64!"));
+    assert_eq!(broken.status, 400, "{broken}");
+    let ordering = std::thread::scope(|threads| {
+        let waiting =
+            threads.spawn(|| told(&vision, &format!("after={after}&wait=30&briefs=true")));
+        let opened = shopper.post("/market/operations", &whole(&STANDARD.encode(brief)));
+        assert_eq!(opened.status, 200, "{opened}");
+        for outcome in opened.json().as_array().unwrap() {
+            assert_eq!(outcome["outcome"], "applied", "{opened}");
+        }
+        waiting.join().unwrap()
+    });
+    assert_eq!(ordering["whole"], false, "{ordering}");
+    let asked = &ordering["work"][0];
+    assert_eq!((&asked["job"], &asked["asks"]), (&json!(id), &json!("bid")), "{ordering}");
+    assert_eq!(asked["brief"]["body"], STANDARD.encode(brief), "{ordering}");
+
+    // It quotes, the client takes the quote, and the worker hears that it was chosen.
+    let bid = json!([{ "bid": { "job": id, "offer": offer, "price": musd(90) } }]);
+    let bid = vision.post("/market/operations", &bid);
+    assert_eq!(bid.json()[0]["outcome"], "applied", "{bid}");
+    let accept = json!([{ "accept": { "job": id, "offer": offer, "by": shopper.party } }]);
+    let accepted = shopper.post("/market/operations", &accept);
+    assert_ne!(accepted.json()[0]["outcome"], "refused", "{accepted}");
+    let heard = ordering["after"].as_u64().unwrap();
+    let hired = told(&vision, &format!("after={heard}&wait=30"));
+    assert_eq!(hired["work"][0]["asks"], "work", "{hired}");
+    assert_eq!(hired["work"].as_array().unwrap().len(), 1, "{hired}");
+
+    // Who comes back hears only what still waits; who has been told of another run looks at all.
+    let again = told(&vision, &format!("after={after}&wait=0"));
+    assert_eq!((&again["work"], &again["after"]), (&hired["work"], &hired["after"]));
+    up.stop();
+    let up = home.up();
+    let vision = Client::of(&home, &up, "vision");
+    let heard = hired["after"].as_u64().unwrap();
+    let begun = vision.get(&format!("/market/work?after={heard}&wait=30")).json();
+    assert_eq!(begun["whole"], true, "{begun}");
+    assert_eq!(begun["work"], hired["work"]);
     up.stop();
 }

@@ -237,6 +237,48 @@ fn an_agent_finds_hires_waits_takes_back_and_takes_out_within_the_mandate() {
     up.stop();
 }
 
+#[test]
+fn an_agent_buys_from_another_agent() {
+    let home = Home::new();
+    let up = home.up();
+    let mut agent = Agent::of(&home);
+    let picture = STANDARD.encode(std::fs::read(photograph("coffee.png")).expect("a sample"));
+    let (address, endpoint) = (up.url("/m/vision"), up.url("/m/vision/a2a"));
+    let card = up.url("/m/vision/.well-known/agent-card.json");
+    let file = |url: &str| json!({ "url": url, "words": "What is this?", "body_base64": picture });
+    // By its address, by its card, and where it answers; a card needs no word more.
+    for url in [&address, &card, &endpoint] {
+        let quote = agent.told("quote", file(url));
+        assert_eq!((&quote["priced"], minor(&quote["ways"][0]["price"])), (&json!(true), 10_000));
+    }
+    let quote = agent.told("quote", json!({ "url": card, "body_base64": picture }));
+    assert_eq!(quote["priced"], true);
+    for wrong in [
+        json!({ "url": card }),
+        json!({ "url": address, "a2a": true }),
+        json!({ "url": address, "words": "x", "a2a": false }),
+        json!({ "url": address, "words": "x", "method": "GET" }),
+        json!({ "url": address, "words": "x".repeat(70_000) }),
+    ] {
+        agent.refused("quote", wrong);
+    }
+    let mut order = file(&address);
+    order["max"] = "0.009".into();
+    let why = agent.refused("pay", order.clone());
+    assert!(why.contains("0.009 MUSD"), "{why}");
+    assert_eq!(minor(&agent.told("mandate", json!({}))["lifetimeLeft"]), 1_000_000);
+
+    order["max"] = "0.02".into();
+    let paid = agent.told("pay", order);
+    assert_eq!((&paid["status"], minor(&paid["paid"]["amount"])), (&json!(200), 10_000));
+    assert!(paid["body"].as_str().is_some_and(|body| body.contains("labels")), "{paid}");
+    assert_eq!(minor(&agent.told("mandate", json!({}))["lifetimeLeft"]), 990_000);
+    let trades = up.transfers().into_iter().filter(|moved| moved.minor == 10_000);
+    assert_eq!(trades.count(), 1);
+    agent.leave();
+    up.stop();
+}
+
 /// One call of `/mcp`, as a client without a session makes it.
 fn tool_call(up: &Up, method: &str, parameters: Value) -> Value {
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });

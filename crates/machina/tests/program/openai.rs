@@ -193,6 +193,92 @@ fn what_is_refused_is_told_as_openai_does_and_costs_nothing() {
 }
 
 #[test]
+fn other_agents_hire_both_machines_with_words_or_with_the_same_requests() {
+    fetched();
+    let home = Home::new();
+    let up = home.up();
+    for (machine, skill, price) in
+        [("language", "language/chat", "0.002048"), ("embeddings", "meaning/embed", "0.00082")]
+    {
+        let card = up.get(&format!("/m/{machine}/.well-known/agent-card.json")).json();
+        let url = format!("http://localhost:{}/m/{machine}/a2a", up.port);
+        assert_eq!((&card["name"], &card["skills"][0]["id"]), (&json!(machine), &json!(skill)));
+        assert_eq!(card["supportedInterfaces"][0]["url"], url);
+        let about = card["skills"][0]["description"].as_str().expect("words");
+        assert!(about.contains(price), "{about}");
+    }
+    let call = |machine: &str, method: &str, params: Value| {
+        let request = json!({ "jsonrpc": "2.0", "id": "x", "method": method, "params": params });
+        let post = HTTP.post(up.url(&format!("/m/{machine}/a2a"))).header("a2a-version", "1.0");
+        ask(post.json(&request)).json()
+    };
+    let send = |machine: &str, task: Option<&Value>, parts: Value| {
+        let mut message = json!({ "messageId": "m", "role": "ROLE_USER", "parts": parts });
+        if let Some(task) = task {
+            message["taskId"] = task.clone();
+        }
+        call(machine, "SendMessage", json!({ "message": message }))
+    };
+    // Words and data make a task, which asks for the price of `/v1`.
+    let asks = |answer: &Value, amount: &str| {
+        let status = &answer["result"]["task"]["status"];
+        assert_eq!(status["state"], "TASK_STATE_INPUT_REQUIRED", "{answer}");
+        let quote = &status["message"]["metadata"]["x402.payment.required"];
+        let ways = quote["accepts"].as_array().expect("ways");
+        assert!(ways.iter().all(|way| way["amount"] == amount), "{quote}");
+        let schemes: Vec<_> = ways.iter().filter_map(|way| way["scheme"].as_str()).collect();
+        assert!(schemes.contains(&"exact") && schemes.contains(&"upto"), "{schemes:?}");
+    };
+    let words = send("language", None, json!([{ "text": "What is the capital of France?" }]));
+    asks(&words, "2048");
+    let data = json!([{ "data": { "messages": [{ "role": "user", "content": "Hi." }], "max_tokens": 4.0 } }]);
+    asks(&send("language", None, data), "2048");
+    asks(&send("embeddings", None, json!([{ "data": { "input": ["cat", "kitten"] } }])), "820");
+    // With a task's number words are talk: what was asked for stays.
+    let task = &words["result"]["task"]["id"];
+    let talk = send("language", Some(task), json!([{ "text": "Never mind, say something else." }]));
+    asks(&talk, "2048");
+    assert_eq!(talk["result"]["task"]["id"], *task);
+    let told = send("language", None, json!([{ "text": " " }]));
+    assert!(told["result"]["message"].to_string().contains("0.002048"), "{told}");
+    for parts in [
+        json!([{ "data": ["messages"] }]),
+        json!([{ "data": {} }, { "data": {} }]),
+        json!([{ "data": {} }, { "raw": "e30=" }]),
+        json!([{ "raw": "e30=" }, { "raw": "e30=" }]),
+    ] {
+        assert_eq!(send("language", None, parts.clone())["error"]["code"], -32602, "{parts}");
+    }
+    assert_eq!(sales(&home), 0);
+
+    let hire = |machine: &str, words: &str| {
+        let url = up.url(&format!("/m/{machine}/a2a"));
+        let report = home.json(&["pay", "--a2a", &url, words, "--max", "0.01"]);
+        let answer = STANDARD.decode(report["body"].as_str().expect("a body")).expect("base64");
+        (report, serde_json::from_slice::<Value>(&answer).expect("JSON"))
+    };
+    let (report, answer) = hire("language", "What is the capital of France?");
+    let said = &answer["choices"][0]["message"]["content"];
+    assert_eq!(said, "The capital of France is Paris.", "{answer}");
+    assert_eq!(minor(&report["paid"]["amount"]), 2_048);
+    assert_eq!(report["paid"]["payee"], party(&up.info, "seller"));
+    let (report, answer) = hire("embeddings", "cat");
+    assert_eq!(answer["data"][0]["embedding"].as_array().map(Vec::len), Some(384));
+    assert_eq!(minor(&report["paid"]["amount"]), 820);
+    assert_eq!(sales(&home), 2_868);
+
+    // What cannot be done is told in its own words, and costs nothing.
+    let mut long = home.command(&["--json", "pay", "--max", "0.01", "--a2a"]);
+    long.args([&up.url("/m/language/a2a"), &"rain ".repeat(3_000)]);
+    let refused = run(long);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.err);
+    let why = refused.json()["error"]["message"].to_string();
+    assert!(why.contains("tokens") && !why.contains("invalid_request_error"), "{why}");
+    assert_eq!(sales(&home), 2_868);
+    up.stop();
+}
+
+#[test]
 fn without_their_models_nothing_of_them_is_for_sale_and_the_economy_starts() {
     let home = Home::new();
     let cache = tempfile::tempdir().expect("room");
@@ -223,6 +309,10 @@ fn without_their_models_nothing_of_them_is_for_sale_and_the_economy_starts() {
         assert_eq!(answer.status, 404, "{answer}");
         let said = answer.json()["error"]["message"].to_string();
         assert!(said.contains("machina models --fetch"), "{said}");
+    }
+    for machine in ["language", "embeddings"] {
+        let card = up.get(&format!("/m/{machine}/.well-known/agent-card.json"));
+        assert_eq!(card.status, 404, "{card}");
     }
     up.stop();
 }

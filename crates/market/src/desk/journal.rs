@@ -24,7 +24,13 @@ use crate::state::State;
 /// Marks the file as a market: "MaMk" in ASCII.
 const APPLICATION_ID: i64 = 0x4d61_4d6b;
 /// The schema that is written, and the latest that is read.
-const SCHEMA_VERSION: i64 = 2;
+///
+/// | version | since it |
+/// |---|---|
+/// | 1 | operations and documents |
+/// | 2 | who has had a document's bytes |
+/// | 3 | [`Operation::Qualify`] may stand in the journal, which who knows only version 2 cannot replay |
+const SCHEMA_VERSION: i64 = 3;
 /// The longest row, in bytes; what a group has beyond it goes into the next row.
 const MAX_ROW: usize = 4 << 20;
 
@@ -139,7 +145,7 @@ fn prepare(
     let transaction = connection.unchecked_transaction().map_err(&failed)?;
     transaction
         .execute_batch(if fresh { SCHEMA } else { "" })
-        .and_then(|()| transaction.execute_batch(HOLDERS))
+        .and_then(|()| transaction.execute_batch(if version < 2 { HOLDERS } else { "" }))
         .and_then(|()| transaction.pragma_update(None, "application_id", APPLICATION_ID))
         .and_then(|()| transaction.pragma_update(None, "user_version", SCHEMA_VERSION))
         .and_then(|()| transaction.commit())

@@ -358,6 +358,38 @@ async fn a_market_of_the_first_version_knows_its_authors_as_holders() {
 }
 
 #[tokio::test]
+async fn a_file_of_before_checkers_had_skills_gives_the_same_market_and_takes_new_words() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("market.sqlite");
+    let desk = Desk::open(&path, settings(), clock()).unwrap();
+    done(&desk, people()).await;
+    let brief = desk.keep(document(CLIENT, b"what is this?")).await.unwrap();
+    done(&desk, hired(1, brief)).await;
+    let before = desk.read(State::digest);
+    desk.close().await.unwrap();
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("PRAGMA user_version = 2;").unwrap();
+    drop(file);
+    let desk = Desk::open(&path, settings(), clock()).unwrap();
+    assert_eq!(desk.read(State::digest), before);
+    assert!(desk.brief(JobId::from_u128(1), party(CLIENT)).unwrap().is_some());
+    let checker = desk.read(|state| {
+        let everybody = (0..=255).map(party);
+        everybody.into_iter().find(|party| state.holding(*party).stake.is_positive())
+    });
+    let checker = checker.expect("somebody is in the pool");
+    let skills = Some([Skill::from_u128(7)].into());
+    done(&desk, [Operation::Qualify { party: checker, skills: skills.clone() }]).await;
+    let told = desk.read(State::digest);
+    assert_ne!(told, before);
+    desk.close().await.unwrap();
+    let desk = Desk::open(&path, settings(), clock()).unwrap();
+    assert_eq!(desk.read(State::digest), told);
+    assert_eq!(desk.read(|state| state.checked_by(checker).cloned()), skills);
+    desk.verify().unwrap();
+}
+
+#[tokio::test]
 async fn documents_are_bounded_and_kept_once() {
     let desk = Desk::in_memory(settings(), clock()).unwrap();
     let long = vec![0; MAX_DOCUMENT + 1];

@@ -371,6 +371,7 @@ fn job_of(operation: &Operation) -> Option<JobId> {
         | Operation::Publish(_)
         | Operation::Retire { .. }
         | Operation::Enlist { .. }
+        | Operation::Qualify { .. }
         | Operation::Leave { .. } => None,
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use money::{Party, Timestamp};
 
+use super::hiring::too_few;
 use super::{Decision, State, Step};
 use crate::checks::{Tally, exact, gold, juror, peer, redundant};
 use crate::entropy::Draws;
@@ -116,9 +117,23 @@ impl State {
     fn pool_has(&self, at: usize, size: u8) -> Result<(), Refusal> {
         let needs = u32::from(size);
         let least = self.deposit_for(&self.jobs[at].terms).max(1);
+        self.none_or_too_few(at, needs, least)
+    }
+
+    fn none_or_too_few(&self, at: usize, needs: u32, least: i128) -> Result<(), Refusal> {
+        let has = self.pool.able(needs, least, |place| !self.may_sit(at, place));
+        if has >= needs {
+            return Ok(());
+        }
         let is_involved = |place: usize| self.is_involved(at, self.holders[place].party);
-        let has = self.pool.able(needs, least, is_involved);
-        if has < needs { Err(Refusal::PoolTooSmall { has, needs }) } else { Ok(()) }
+        Err(too_few(has, self.pool.able(needs, least, is_involved), needs))
+    }
+
+    /// Whether whoever is at this place of the pool could be drawn for a job: it has no part in it, and says that it
+    /// can check such work.
+    fn may_sit(&self, at: usize, place: usize) -> bool {
+        let skill = self.jobs[at].terms.skill;
+        self.can_check(place, skill) && !self.is_involved(at, self.holders[place].party)
     }
 
     pub(super) fn draw(&mut self, job: JobId, entropy: Digest) -> Decision {
@@ -143,15 +158,15 @@ impl State {
         let drawn = pool.draw(
             usize::from(size),
             deposit.max(1),
-            |place| self.is_involved(at, self.holders[place].party),
+            |place| !self.may_sit(at, place),
             &mut draws,
         );
         self.pool = pool;
         let Some(drawn) = drawn else {
             let needs = u32::from(size);
-            let is_involved = |place: usize| self.is_involved(at, self.holders[place].party);
-            let has = self.pool.able(needs, deposit.max(1), is_involved);
-            return Err(Refusal::PoolTooSmall { has, needs });
+            // Drawing and counting go by the same rule.
+            let refused = self.none_or_too_few(at, needs, deposit.max(1));
+            return Err(refused.expect_err("nobody was drawn"));
         };
         let mut seats = Vec::with_capacity(drawn.len());
         for checker_at in drawn {

@@ -1,11 +1,13 @@
 //! Deposits, withdrawals, and the stakes of checkers.
 
+use std::collections::BTreeSet;
+
 use money::{Amount, Party};
 
 use super::{Decision, State, Step};
-use crate::id::MoveId;
+use crate::id::{MoveId, Skill};
 use crate::operation::{Movement, Pot, Refusal};
-use crate::rules::MAX_MINOR;
+use crate::rules::{MAX_CHECKED_SKILLS, MAX_MINOR};
 
 impl State {
     pub(super) fn deposit(&mut self, id: MoveId, party: Party, amount: Amount) -> Decision {
@@ -86,9 +88,32 @@ impl State {
         }
         let place = self.place(party);
         self.holders[place].stake = 0;
+        self.qualified.remove(&place);
         self.weigh(place);
         self.give(Movement::Release, None, Pot::Pool, party, party, stake);
         Ok(Step::Done)
+    }
+
+    pub(super) fn qualify(&mut self, party: Party, skills: Option<&BTreeSet<Skill>>) -> Decision {
+        if skills.is_some_and(|skills| skills.len() > MAX_CHECKED_SKILLS) {
+            return Err(Refusal::TooManySkills);
+        }
+        let place = self.holder_index.get(&party).copied();
+        let place = place.filter(|place| self.holders[*place].stake > 0);
+        let place = place.ok_or(Refusal::NotEnlisted { party })?;
+        if self.qualified.get(&place) == skills {
+            return Ok(Step::Existed);
+        }
+        match skills {
+            Some(skills) => self.qualified.insert(place, skills.clone()),
+            None => self.qualified.remove(&place),
+        };
+        Ok(Step::Done)
+    }
+
+    /// Whether a checker says that it can check such work. Who never said is drawn for any.
+    pub(super) fn can_check(&self, place: usize, skill: Skill) -> bool {
+        self.qualified.get(&place).is_none_or(|skills| skills.contains(&skill))
     }
 
     /// A checker's stake, and what of it is locked.

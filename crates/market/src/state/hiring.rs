@@ -283,10 +283,12 @@ impl State {
         }
         // Client and worker may be in the pool, and take no seats.
         let needs = u32::from(terms.check.seats());
-        let able = self.pool.able(needs + 2, self.deposit_for(terms).max(1), |_| false);
-        let outsiders = able.saturating_sub(2);
+        let least = self.deposit_for(terms).max(1);
+        let skilled = self.pool.able(needs + 2, least, |place| !self.can_check(place, terms.skill));
+        let outsiders = skilled.saturating_sub(2);
         if outsiders < needs {
-            return Err(Refusal::PoolTooSmall { has: outsiders, needs });
+            let any = self.pool.able(needs + 2, least, |_| false).saturating_sub(2);
+            return Err(too_few(outsiders, any, needs));
         }
         Ok(None)
     }
@@ -616,5 +618,14 @@ impl State {
         slot.stake = stake;
         let until = slot.terms.deliver_by;
         self.enter(job_at, Stage::Working, until);
+    }
+}
+
+/// Why no panel of so many could be drawn: `skilled` say that they can check such work, and of `any` skill there
+/// would be so many.
+pub(super) fn too_few(skilled: u32, any: u32, needs: u32) -> Refusal {
+    match any >= needs {
+        true => Refusal::NobodyChecks { has: skilled, needs },
+        false => Refusal::PoolTooSmall { has: any, needs },
     }
 }

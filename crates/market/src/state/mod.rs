@@ -7,7 +7,8 @@
 //! `reading` looks.
 //!
 //! Each operation takes time logarithmic in how many jobs, parties and deadlines there are, whatever
-//! names callers choose. Clearing takes about a hundred draws a bid.
+//! names callers choose. Clearing takes about a hundred draws a bid; hiring and drawing pass over those of the pool
+//! who say that they check other work, each of whom has a stake there.
 
 #![deny(clippy::float_arithmetic)]
 
@@ -53,6 +54,8 @@ pub struct State {
     /// All that was deposited and not withdrawn.
     deposited: i128,
     pool: Pool,
+    /// Which skills a checker says that it can check, by its place; who never said checks any.
+    qualified: Index<usize, BTreeSet<Skill>>,
     records: Index<(usize, Skill), Record>,
     receipts: Vec<Receipt>,
     /// When stages end, with the job's place. What was overtaken stays in until its time.
@@ -127,6 +130,7 @@ impl State {
             moves: Index::default(),
             deposited: 0,
             pool: Pool::default(),
+            qualified: Index::default(),
             records: Index::default(),
             receipts: Vec::new(),
             timers: BinaryHeap::new(),
@@ -175,6 +179,7 @@ impl State {
             Operation::Deposit { id, party, amount } => self.deposit(*id, *party, *amount),
             Operation::Withdraw { id, party, amount } => self.withdraw(*id, *party, *amount),
             Operation::Enlist { party, stake } => self.enlist(*party, *stake),
+            Operation::Qualify { party, skills } => self.qualify(*party, skills.as_ref()),
             Operation::Leave { party } => self.leave(*party),
             Operation::Publish(offer) => self.publish(offer),
             Operation::Retire { offer, by } => self.retire(*offer, *by),

@@ -1,5 +1,7 @@
 //! Looking at the market. Nothing here changes it.
 
+use std::collections::BTreeSet;
+
 use money::{Amount, Party, Timestamp};
 
 use super::State;
@@ -51,6 +53,7 @@ impl State {
             | Operation::Draw { .. } => None,
             Operation::Withdraw { party, .. }
             | Operation::Enlist { party, .. }
+            | Operation::Qualify { party, .. }
             | Operation::Leave { party } => Some(*party),
             Operation::Publish(offer) => Some(offer.worker),
             Operation::Open(terms) => Some(terms.client),
@@ -180,6 +183,17 @@ impl State {
         self.pool.members()
     }
 
+    /// How many checkers could be drawn who say that they can check work of this kind, or any. Takes time
+    /// linear in the pool.
+    pub fn checkers_of(&self, skill: Skill) -> u32 {
+        self.pool.able(u32::MAX, 1, |place| !self.can_check(place, skill))
+    }
+
+    /// Which work a checker says it can check; `None` if it never said: any.
+    pub fn checked_by(&self, party: Party) -> Option<&BTreeSet<Skill>> {
+        self.qualified.get(self.holder_index.get(&party)?)
+    }
+
     /// What is known of a party's work of this kind, as of now.
     pub fn record(&self, party: Party, skill: Skill) -> Counts {
         self.holder_index.get(&party).map_or(Counts::default(), |place| self.counts(*place, skill))
@@ -231,6 +245,8 @@ impl State {
         parts.extend(self.receipts.iter().map(|receipt| format!("{receipt:?}")));
         parts.extend(self.moves.iter().map(|entry| format!("{entry:?}")));
         parts.extend(self.records.iter().map(|entry| format!("{entry:?}")));
+        // Where nobody says so, the digest is as it was before anybody could.
+        parts.extend(self.qualified.iter().map(|entry| format!("{entry:?}")));
         let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
         hash("machina/market/state/1", &parts)
     }

@@ -350,6 +350,11 @@ impl Town {
                 let party = someone(draws);
                 return Operation::Enlist { party, stake: musd(n(draws, 12_000) as i128) };
             }
+            3 if draws.below(8) == 1 => {
+                let skills = (0..n(draws, 3)).map(Skill::from_u128).collect();
+                let skills = (draws.below(3) > 0).then_some(skills);
+                return Operation::Qualify { party: someone(draws), skills };
+            }
             3 if draws.below(8) == 0 => return Operation::Leave { party: someone(draws) },
             4 => return Operation::Open(Box::new(self.any_terms(draws, count))),
             6 if draws.below(10) == 0 => {

@@ -16,6 +16,10 @@
 //! | submitted, working | it is looked at again, until the wait is over |
 //! | words, without a task | 200 with the words; in answer to a payment, that it did not deliver |
 //!
+//! Where its card says that it streams (`card.rs`), the same messages go out by `SendStreamingMessage`,
+//! and what comes is told as it comes (`stream.rs`): a stream is another way for the same answer, so what
+//! was paid, and when, does not depend on it. An agent that streams nothing after all is asked without.
+//!
 //! Sources: A2A 1.0 (a2a-protocol.org), and those of [`crate::a2a`]. An agent is paid by `exact` only.
 //! How the agent's service reads a message is its own, so no payment is bound to that request
 //! ([`binding`]): as with any stock client, the first who sends it to this seller has its use.
@@ -23,6 +27,9 @@
 //! Bounds: an answer by [`super::BuyerLimits::max_answer`] and [`MOST_VALUES`], a task's number by
 //! [`LONGEST_ID`], all calls of one attempt together by [`super::BuyerLimits::request_wait`]. Nothing is
 //! sent where a redirect leads, and nothing is fetched that an artifact names.
+
+mod card;
+mod stream;
 
 use std::time::Duration;
 
@@ -33,6 +40,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+pub use self::card::FoundAgent;
+use self::stream::{ANEW, Listening};
+pub use self::stream::{AgentNews, Watch};
 use super::answer::blame;
 use super::{Answer, BuyError, Buyer, Purchase, shown};
 use crate::a2a::{ERROR, EXTENSIONS, PAYLOAD, RECEIPTS, REQUIRED, STATUS, values, whole_numbers};
@@ -53,14 +63,23 @@ const LAST_LOOK: Duration = Duration::from_secs(4);
 /// JSON-RPC's code for what went wrong inside, and A2A's for a task that is not there.
 const INTERNAL: i64 = -32603;
 const TASK_NOT_FOUND: i64 = -32001;
+/// JSON-RPC's code for a method that is not there, and A2A's for what an agent does not do.
+const METHOD_NOT_FOUND: i64 = -32601;
+const UNSUPPORTED: i64 = -32004;
+/// The number of each call.
+const NUMBER: u64 = 1;
 
 /// What is asked of an agent, besides the body, which goes along as a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct AgentRequest {
     /// What is said to it.
     pub words: Option<String>,
     /// The task that is bought; none for a new one.
     pub task: Option<String>,
+    /// It is asked to tell what it does as it does it; see [`FoundAgent::streams`].
+    pub streams: bool,
+    /// Who hears that.
+    pub watch: Option<Watch>,
 }
 
 /// What a call came to.
@@ -103,8 +122,8 @@ impl Purchase {
     /// The same purchase, of the task that an agent made of it.
     pub(super) fn of_task(&self, answer: &Answer) -> Purchase {
         let agent = self.agent.clone().map(|agent| AgentRequest {
-            task: answer.task.clone().or(agent.task),
-            words: agent.words,
+            task: answer.task.clone().or_else(|| agent.task.clone()),
+            ..agent
         });
         Purchase { agent, ..self.clone() }
     }
@@ -173,7 +192,7 @@ impl Buyer {
         let is_paid = payment.is_some();
         let mut expected = agent.task.clone();
         let sent = json!({ "message": self.message(purchase, agent, payment) });
-        let mut called = self.call(purchase, "SendMessage", sent).await?;
+        let mut called = self.say(purchase, agent, sent, expected.as_deref(), is_paid).await?;
         if is_paid
             && expected.is_some()
             && matches!(called, Called::Error { code: TASK_NOT_FOUND, .. })
@@ -181,7 +200,7 @@ impl Buyer {
             // It has forgotten the task: the work and the same payment again, in one message.
             let whole = AgentRequest { task: None, ..agent.clone() };
             let sent = json!({ "message": self.message(purchase, &whole, payment) });
-            called = self.call(purchase, "SendMessage", sent).await?;
+            called = self.say(purchase, agent, sent, None, is_paid).await?;
             expected = None;
         }
         let mut pause = FIRST_LOOK;
@@ -204,6 +223,13 @@ impl Buyer {
             };
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_LOOK);
+            if agent.streams
+                && let Some(heard) = self.listen_anew(purchase, agent, &task, is_paid).await
+            {
+                called = Called::Result(heard);
+                expected = Some(task);
+                continue;
+            }
             called = match self.call(purchase, "GetTask", json!({ "id": task })).await? {
                 Called::Result(task) => Called::Result(json!({ "task": task })),
                 Called::Error { code: TASK_NOT_FOUND, .. } if is_paid => {
@@ -213,6 +239,45 @@ impl Buyer {
                 other => other,
             };
             expected = Some(task);
+        }
+    }
+
+    /// Says something to an agent, which streams its answer if it can.
+    async fn say(
+        &self,
+        purchase: &Purchase,
+        agent: &AgentRequest,
+        sent: Value,
+        expected: Option<&str>,
+        is_paid: bool,
+    ) -> Result<Called, BuyError> {
+        if agent.streams {
+            let params = sent.clone();
+            let method = "SendStreamingMessage";
+            let listening = Listening { method, params, expected, is_paid };
+            match self.listen(purchase, agent, listening).await? {
+                // The same message again is safe, whatever became of it.
+                Called::Error { code: METHOD_NOT_FOUND | UNSUPPORTED, .. } => {}
+                called => return Ok(called),
+            }
+        }
+        self.call(purchase, "SendMessage", sent).await
+    }
+
+    /// Listens to a task again whose stream broke; none if that leads nowhere, and it has to be looked at.
+    async fn listen_anew(
+        &self,
+        purchase: &Purchase,
+        agent: &AgentRequest,
+        task: &str,
+        is_paid: bool,
+    ) -> Option<Value> {
+        let params = json!({ "id": task });
+        let (method, expected) = (ANEW, Some(task));
+        let listening = Listening { method, params, expected, is_paid };
+        match self.listen(purchase, agent, listening).await {
+            Ok(Called::Result(heard)) => Some(heard),
+            _ => None,
         }
     }
 
@@ -270,47 +335,55 @@ impl Buyer {
         method: &str,
         params: Value,
     ) -> Result<Called, BuyError> {
-        const NUMBER: u64 = 1;
+        let request = self.rpc(purchase, method, params);
+        let request = request.header(header::ACCEPT, "application/json");
+        let Answer { status, body, .. } = self.send(purchase, request).await?;
+        Ok(understood(status, &body))
+    }
+
+    /// The request of a call.
+    fn rpc(&self, purchase: &Purchase, method: &str, params: Value) -> reqwest::RequestBuilder {
         let body = json!({ "jsonrpc": "2.0", "id": NUMBER, "method": method, "params": params });
         let extensions = EXTENSIONS.join(", ");
-        let request = self
-            .http
+        self.http
             .post(purchase.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
             .header("a2a-version", "1.0")
             .header("a2a-extensions", &extensions)
             .header("x-a2a-extensions", &extensions)
-            .body(body.to_string());
-        let Answer { status, body, .. } = self.send(purchase, request).await?;
-        let not = |status: StatusCode, message: String| Ok(Called::Not(said(status, message)));
-        let nonsense = |message: &str| not(StatusCode::BAD_GATEWAY, message.into());
-        if values(&body) > MOST_VALUES {
-            return nonsense("its answer is made of too many values to be read");
-        }
-        let mut told: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let error = told["error"].as_object().map(|error| {
-            let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-            (error.get("code").and_then(Value::as_i64).unwrap_or_default(), cut(message))
-        });
-        if !status.is_success() {
-            let words = match error {
-                Some((_, message)) => message,
-                None => cut(&String::from_utf8_lossy(&body)),
-            };
-            return not(status, format!("it answers with status {}: {words}", status.as_u16()));
-        }
-        if told["jsonrpc"] != "2.0" {
-            return nonsense("it does not answer as JSON-RPC 2.0");
-        }
-        if let Some((code, message)) = error {
-            return Ok(Called::Error { code, message });
-        }
-        if told["id"] != NUMBER {
-            return nonsense("it answers something that was not asked");
-        }
-        Ok(Called::Result(told["result"].take()))
+            .body(body.to_string())
     }
+}
+
+/// What an answer to a call means.
+fn understood(status: StatusCode, body: &[u8]) -> Called {
+    let not = |status: StatusCode, message: String| Called::Not(said(status, message));
+    let nonsense = |message: &str| not(StatusCode::BAD_GATEWAY, message.into());
+    if values(body) > MOST_VALUES {
+        return nonsense("its answer is made of too many values to be read");
+    }
+    let mut told: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = told["error"].as_object().map(|error| {
+        let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+        (error.get("code").and_then(Value::as_i64).unwrap_or_default(), cut(message))
+    });
+    if !status.is_success() {
+        let words = match error {
+            Some((_, message)) => message,
+            None => cut(&String::from_utf8_lossy(body)),
+        };
+        return not(status, format!("it answers with status {}: {words}", status.as_u16()));
+    }
+    if told["jsonrpc"] != "2.0" {
+        return nonsense("it does not answer as JSON-RPC 2.0");
+    }
+    if let Some((code, message)) = error {
+        return Called::Error { code, message };
+    }
+    if told["id"] != NUMBER {
+        return nonsense("it answers something that was not asked");
+    }
+    Called::Result(told["result"].take())
 }
 
 /// What a message's answer, or a task, means; `expected` is the task that it must be.

@@ -41,6 +41,7 @@ pub enum Meddling {
 
 pub struct Meddler {
     pub url: String,
+    target: Arc<Mutex<String>>,
     plan: Arc<Mutex<Vec<Meddling>>>,
     /// The payments that came by, as they were signed.
     pub seen: Arc<Mutex<Vec<PaymentPayload>>>,
@@ -62,12 +63,13 @@ impl Meddler {
         let plan = Arc::new(Mutex::new(plan.into_iter().rev().collect::<Vec<_>>()));
         let seen: Arc<Mutex<Vec<PaymentPayload>>> = Arc::default();
         let (hangs, turns) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
-        let target = shop.url.clone();
+        let target = Arc::new(Mutex::new(shop.url.clone()));
+        let place = target.clone();
         let (todo, log, waiting, count) =
             (plan.clone(), seen.clone(), hangs.clone(), turns.clone());
         let app = Router::new().fallback(move |request: Request| {
             let (todo, log, waiting, count, target) =
-                (todo.clone(), log.clone(), waiting.clone(), count.clone(), target.clone());
+                (todo.clone(), log.clone(), waiting.clone(), count.clone(), place.clone());
             async move {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (parts, body) = request.into_parts();
@@ -81,13 +83,19 @@ impl Meddler {
                         todo.lock().unwrap().pop().unwrap_or(Meddling::Pass)
                     }
                 };
+                let target = target.lock().unwrap().clone();
                 meddle(meddling, &target, parts.method, &parts.headers, body, &waiting).await
             }
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/work", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Meddler { url, plan, seen, hangs, turns, server }
+        Meddler { url, target, plan, seen, hangs, turns, server }
+    }
+
+    /// From now on it stands before another shop: the same one, opened again.
+    pub fn leads_to(&self, shop: &Shop) {
+        *self.target.lock().unwrap() = shop.url.clone();
     }
 
     /// What is done with the next payments.
@@ -140,9 +148,10 @@ async fn meddle(
             request = request.header(name, value);
         }
     }
-    let answer = request.send().await.unwrap();
+    // The shop may be shut, or shut in the middle of its answer.
+    let Ok(answer) = request.send().await else { return lost() };
     let (status, mut headers) = (answer.status(), answer.headers().clone());
-    let body = answer.bytes().await.unwrap();
+    let Ok(body) = answer.bytes().await else { return lost() };
     match meddling {
         Meddling::LoseAnswer => return lost(),
         Meddling::HangAfter => {

@@ -45,7 +45,7 @@ pub fn of(base: &str, skill: &Skill, about: &str, price: Option<Amount>) -> Agen
             security_requirements: None,
         }],
         provider: Some(AgentProvider { organization: "Machina".into(), url: base.into() }),
-        documentation_url: Some(format!("{base}/m/{}", skill.machine)),
+        documentation_url: Some(format!("{base}{}", skill.page)),
         icon_url: None,
         security_schemes: None,
         security_requirements: None,

@@ -8,8 +8,9 @@
 //! A message with work to do makes a task, which asks for its price (`INPUT_REQUIRED`); a message with
 //! its number and the payment has it worked on, and its artifact is the answer. Work and payment may
 //! also come in one message. The same payment for the same task gives the same answer, again and again.
-//! Words alone are answered with what is done here, and at what price: no words of a message ever
-//! command anything. An agent whose machine sells nothing at a counter of its own ([`Agent::guide`]) answers
+//! Words alone are answered with what is done here, and at what price, unless words are what the machine
+//! works on ([`Reads::Request`]): no words of a message ever command anything. With the number of a task
+//! they are talk in any case, for who says "here is the payment" wants no other work. An agent whose machine sells nothing at a counter of its own ([`Agent::guide`]) answers
 //! everything so, and tells where it is hired.
 //!
 //! Bounds: a request by the offer's largest input and [`MOST_VALUES`], requests on their way by
@@ -93,6 +94,9 @@ const VERSION_HEADER: &str = "a2a-version";
 /// By which headers a client says which extensions it uses: A2A 1.0's name, and the older one.
 const EXTENSION_HEADERS: [&str; 2] = ["a2a-extensions", "x-a2a-extensions"];
 
+/// Tells whether something is here now.
+pub type IsHere = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A service behind the gate.
 pub type Paid = BoxCloneSyncService<Request<Body>, Response, Infallible>;
 
@@ -111,11 +115,31 @@ pub struct Skill {
     pub takes: Vec<String>,
     /// Media types that it gives.
     pub gives: Vec<String>,
+    /// Where more is told of it, below the economy's address.
+    pub page: String,
     /// The path that its service reads, from a slash on.
     pub target: String,
-    /// Whole numbers that a message may set by a part with data, as `{ "top": 3 }`: they become the
-    /// target's query.
-    pub numbers: Vec<String>,
+    /// What of a message is worked on.
+    pub reads: Reads,
+}
+
+/// What of a message a skill works on.
+#[derive(Debug, Clone)]
+pub enum Reads {
+    /// A file, in a part with `raw`.
+    File {
+        /// Whole numbers that a message may set by a part with data, as `{ "top": 3 }`: they become the
+        /// target's query.
+        numbers: Vec<String>,
+    },
+    /// A request in JSON: in a part with `data` or `raw`, or made of the message's words.
+    Request {
+        /// The request that words make, but for them. A request as data that does not name its `model`
+        /// means this one's.
+        form: Value,
+        /// Where in it the words belong, as a JSON pointer (RFC 6901).
+        words_at: &'static str,
+    },
 }
 
 /// What an agent sells, and the service behind the gate that does it.
@@ -124,6 +148,9 @@ pub struct Sale {
     pub offer: Offer,
     /// The service.
     pub paid: Paid,
+    /// Whether what it takes to do it is on this machine; none where it always is. What is not here is not
+    /// for sale: then there is no card either.
+    pub is_here: Option<IsHere>,
 }
 
 /// An agent that is open.
@@ -217,6 +244,7 @@ impl Agent {
         Router::new()
             .route(&card_path(&self.skill.machine), get(card))
             .merge(calls)
+            .layer(axum::middleware::from_fn_with_state(self.clone(), only_if_here))
             .with_state(self.clone())
     }
 
@@ -229,6 +257,12 @@ impl Agent {
     /// Whether it sells something itself.
     pub fn sells(&self) -> bool {
         self.sale.is_some()
+    }
+
+    /// Whether it is here to be spoken to.
+    pub fn is_here(&self) -> bool {
+        let asked = self.sale.as_ref().and_then(|sale| sale.is_here.as_ref());
+        asked.is_none_or(|is_here| is_here())
     }
 
     /// The most bytes that it takes to work on.
@@ -396,10 +430,10 @@ impl Agent {
 
     /// What a message brings to work on; `None` for mere words.
     fn input(&self, message: &Message) -> Result<Option<Input>, A2AError> {
-        let (mut found, mut query) = (None, Vec::new());
+        let (mut file, mut data, mut words) = (None, None, Vec::new());
         for part in &message.parts {
             match &part.content {
-                PartContent::Text(_) => {}
+                PartContent::Text(text) => words.push(text.trim()),
                 PartContent::Url(_) => {
                     let mut error = A2AError::content_type_not_supported();
                     error.message =
@@ -407,60 +441,77 @@ impl Agent {
                             .into();
                     return Err(error);
                 }
-                PartContent::Data(data) => query.extend(self.numbers(data)?),
-                PartContent::Raw(_) if found.is_some() => {
+                PartContent::Data(_) if data.is_some() => {
+                    return Err(A2AError::invalid_params("a message has one part with data"));
+                }
+                PartContent::Data(said) => {
+                    data = Some(payments::a2a::whole_numbers(said.clone()));
+                }
+                PartContent::Raw(_) if file.is_some() => {
                     return Err(A2AError::invalid_params(
                         "a task is of one file: send one message for each",
                     ));
                 }
-                PartContent::Raw(bytes) => found = Some((part, bytes)),
+                PartContent::Raw(bytes) => file = Some((part, bytes)),
             }
         }
-        let Some((part, bytes)) = found else { return Ok(None) };
+        let target = self.skill.target.clone();
+        let input = match &self.skill.reads {
+            Reads::File { numbers } => {
+                let query = data.map(|data| query(numbers, &data)).transpose()?.unwrap_or_default();
+                let Some((part, bytes)) = file else { return Ok(None) };
+                let media_type = match &part.media_type {
+                    Some(said)
+                        if said.len() <= LONGEST_TYPE && HeaderValue::from_str(said).is_ok() =>
+                    {
+                        said.clone()
+                    }
+                    _ => "application/octet-stream".into(),
+                };
+                let target = if query.is_empty() { target } else { format!("{target}?{query}") };
+                Input { target, media_type, body: bytes.clone().into() }
+            }
+            Reads::Request { form, words_at } => {
+                let words = words.join("\n");
+                let body = match (file, data) {
+                    (Some(_), Some(_)) => {
+                        let said = "a request comes as data or as a file, not as both";
+                        return Err(A2AError::invalid_params(said));
+                    }
+                    (Some((_, bytes)), None) => bytes.clone(),
+                    (None, Some(asked)) => named(asked, form)?.to_string().into_bytes(),
+                    (None, None) if words.is_empty() || message.task_id.is_some() => {
+                        return Ok(None);
+                    }
+                    (None, None) => worded(form, words_at, words).to_string().into_bytes(),
+                };
+                Input { target, media_type: "application/json".into(), body: body.into() }
+            }
+        };
         let most = self.most();
-        if bytes.len() > most {
+        if input.body.len() > most {
             let mut error = A2AError::content_type_not_supported();
-            error.message = format!("a file of {} bytes is more than {most}", bytes.len());
+            error.message = format!("a file of {} bytes is more than {most}", input.body.len());
             return Err(error);
         }
-        let media_type = match &part.media_type {
-            Some(said) if said.len() <= LONGEST_TYPE && HeaderValue::from_str(said).is_ok() => {
-                said.clone()
-            }
-            _ => "application/octet-stream".into(),
-        };
-        let target = match query.is_empty() {
-            true => self.skill.target.clone(),
-            false => format!("{}?{}", self.skill.target, query.join("&")),
-        };
-        Ok(Some(Input { target, media_type, body: bytes.clone().into() }))
-    }
-
-    fn numbers(&self, data: &Value) -> Result<Vec<String>, A2AError> {
-        let known = || format!("a part with data may set {}", self.skill.numbers.join(", "));
-        let data = payments::a2a::whole_numbers(data.clone());
-        let said = data.as_object().ok_or_else(|| A2AError::invalid_params(known()))?;
-        let mut query = Vec::new();
-        for (name, value) in said {
-            let whole = value.as_u64().filter(|_| self.skill.numbers.contains(name));
-            let whole = whole.ok_or_else(|| {
-                let name: String = name.chars().take(40).collect();
-                A2AError::invalid_params(format!("{}, to whole numbers; not `{name}`", known()))
-            })?;
-            query.push(format!("{name}={whole}"));
-        }
-        Ok(query)
+        Ok(Some(input))
     }
 
     /// What is told to who only talks.
     fn introduction(&self, message: &Message) -> Message {
         let Skill { machine, .. } = &self.skill;
         let text = match &self.sale {
-            Some(sale) => format!(
-                "I am {machine}. {} It costs {}: send the file's bytes as a part with `raw`, and I will \
-                 answer with the price to be paid by x402.",
-                self.about, sale.offer.price
-            ),
+            Some(sale) => {
+                let what = match &self.skill.reads {
+                    Reads::File { .. } => "the file's bytes as a part with `raw`",
+                    Reads::Request { .. } => "words, or a request as a part with `data`",
+                };
+                format!(
+                    "I am {machine}. {} It costs {}: send {what}, and I will answer with the price to be \
+                     paid by x402.",
+                    self.about, sale.offer.price
+                )
+            }
             None => format!("I am {machine}. {}", self.about),
         };
         let mut answer = Message::new(Role::Agent, vec![Part::text(text)]);
@@ -575,6 +626,19 @@ impl Listening {
 }
 
 // ---- JSON-RPC --------------------------------------------------------------------------------
+
+/// What is not here has no card and takes no messages.
+async fn only_if_here(
+    State(agent): State<Arc<Agent>>,
+    request: Request<Body>,
+    next: axum::middleware::Next,
+) -> Response {
+    if agent.is_here() {
+        return next.run(request).await;
+    }
+    let said = "the model of this machine is not here; its owner can fetch it with `machina models --fetch`\n";
+    (StatusCode::NOT_FOUND, said).into_response()
+}
 
 async fn card(State(agent): State<Arc<Agent>>) -> Response {
     let cached = [(header::CACHE_CONTROL, "public, max-age=60")];
@@ -771,6 +835,42 @@ fn extensions_in_use(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&used.join(", ")).ok().filter(|_| !used.is_empty())
 }
 
+/// A query of the whole numbers that a part with data sets, of those that it may.
+fn query(numbers: &[String], data: &Value) -> Result<String, A2AError> {
+    let known = || format!("a part with data may set {}", numbers.join(", "));
+    let said = data.as_object().ok_or_else(|| A2AError::invalid_params(known()))?;
+    let mut query = Vec::new();
+    for (name, value) in said {
+        let whole = value.as_u64().filter(|_| numbers.contains(name));
+        let whole = whole.ok_or_else(|| {
+            let name: String = name.chars().take(40).collect();
+            A2AError::invalid_params(format!("{}, to whole numbers; not `{name}`", known()))
+        })?;
+        query.push(format!("{name}={whole}"));
+    }
+    Ok(query.join("&"))
+}
+
+/// A request that came as data, of this form's model if it names none.
+fn named(mut asked: Value, form: &Value) -> Result<Value, A2AError> {
+    let members = asked.as_object_mut().ok_or_else(|| {
+        A2AError::invalid_params("a request as a part with data is an object of JSON")
+    })?;
+    if let Some(model) = form.get("model") {
+        members.entry("model").or_insert_with(|| model.clone());
+    }
+    Ok(asked)
+}
+
+/// The request that words make.
+fn worded(form: &Value, words_at: &str, words: String) -> Value {
+    let mut asked = form.clone();
+    if let Some(place) = asked.pointer_mut(words_at) {
+        *place = words.into();
+    }
+    asked
+}
+
 /// Refuses a message that is none, or beyond the bounds.
 fn check(message: &Message) -> Result<(), A2AError> {
     let refuse = |said: String| Err(A2AError::invalid_params(said));
@@ -848,6 +948,22 @@ mod tests {
         let (id, error) = read_request(&HeaderMap::new(), full.as_bytes()).unwrap_err();
         assert_eq!((id, error.code), (JsonRpcId::Null, ::a2a::error_code::INVALID_REQUEST));
         assert!(error.message.contains("values"), "{}", error.message);
+    }
+
+    #[test]
+    fn words_and_data_make_a_request_of_the_machines_own_model() {
+        let form =
+            serde_json::json!({ "model": "m", "messages": [{ "role": "user", "content": "" }] });
+        let asked = worded(&form, "/messages/0/content", "Say \"hi\".".into());
+        assert_eq!(
+            asked["messages"][0],
+            serde_json::json!({ "role": "user", "content": "Say \"hi\"." })
+        );
+        assert_eq!(asked["model"], "m");
+        let named = |asked| super::named(asked, &form);
+        assert_eq!(named(serde_json::json!({ "input": 1 })).unwrap()["model"], "m");
+        assert_eq!(named(serde_json::json!({ "model": "n" })).unwrap()["model"], "n");
+        assert!(named(serde_json::json!(["m"])).is_err());
     }
 
     #[test]

@@ -106,11 +106,12 @@ impl Market {
             tags: service.name().split('/').map(str::to_owned).collect(),
             takes: model.takes.iter().map(|&takes| takes.to_owned()).collect(),
             gives: vec!["application/json".to_owned()],
+            page: format!("/m/{name}"),
             target: path(&name),
-            numbers: Vec::new(),
+            reads: a2a::Reads::File { numbers: Vec::new() },
         };
         let clock = Arc::clone(&self.parts.clock);
-        let sale = a2a::Sale { offer: talk, paid };
+        let sale = a2a::Sale { offer: talk, paid, is_here: None };
         let agent = a2a::Agent::seller(base.clone(), skill, sale, clock, home::entropy);
         // By GET nothing is sold; clients ask so for the quote.
         let router = Router::new().route(&path(&name), post_service(web.clone()).get_service(web));

@@ -4,6 +4,8 @@
 //! ([`super::signature`]); commands of this home's own user name a party of the home and show their
 //! token. Deposits are an ordinary x402 payment.
 
+mod work;
+
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -16,6 +18,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{StatusCode, header};
 use mandates::books::Line;
@@ -87,6 +91,7 @@ pub fn router(market: &Arc<Market>, token: &str) -> Router {
         .route("/market/jobs/{job}/brief", get(brief))
         .route("/market/jobs/{job}/brief/{digest}", get(brief_file))
         .route("/market/jobs/{job}/answer", get(answer))
+        .route("/market/work", get(work::work))
         .route("/market/parties/{party}", get(party))
         .route("/market/receipts", get(receipts))
         .route("/market/reputation/{party}", get(reputation))
@@ -262,7 +267,7 @@ impl Doors {
         }
         let (chain, clock) = (&self.market.parts.chain, &self.market.parts.clock);
         let place = Place { chain_id: chain.token().chain_id, market: self.market.party() };
-        signature::signer(parts, body, place, clock.now()).map_err(stranger)
+        signature::signer(parts, body, place, clock.now(), &self.market.keys).map_err(stranger)
     }
 
     /// Who asks, if it may ask for so much.
@@ -293,18 +298,11 @@ async fn operations(State(doors): State<Doors>, request: Request) -> Response {
         Ok(split) => split,
         Err(refusal) => return *refusal,
     };
-    let asked: Vec<Operation> = match serde_json::from_slice(&body) {
-        Ok(asked) => asked,
-        Err(error) => {
-            let why = format!("the body is no JSON list of operations: {error}");
-            return say(StatusCode::BAD_REQUEST, "malformed", why);
-        }
+    let HandedIn { documents, operations: asked } = match HandedIn::read(&body) {
+        Ok(handed_in) => handed_in,
+        Err(why) => return say(StatusCode::BAD_REQUEST, "malformed", why),
     };
-    if asked.is_empty() || asked.len() > MOST_OPERATIONS {
-        let why = format!("1 to {MOST_OPERATIONS} operations at a time");
-        return say(StatusCode::BAD_REQUEST, "malformed", why);
-    }
-    let by = match doors.admit(&parts, &body, asked.len()) {
+    let by = match doors.admit(&parts, &body, asked.len() + documents.len()) {
         Ok(by) => by,
         Err(refusal) => return *refusal,
     };
@@ -332,6 +330,14 @@ async fn operations(State(doors): State<Doors>, request: Request) -> Response {
     }
     if let Some(refusal) = doors.unfunded(by) {
         return refusal;
+    }
+    // All at once, so that they are written together.
+    let kept = documents.into_iter().map(|it| desk.keep(Document { author: by, ..it }));
+    if let Err(error) = futures_util::future::try_join_all(kept).await {
+        return match error.can_retry() {
+            true => broken(error),
+            false => say(StatusCode::BAD_REQUEST, "refused", error),
+        };
     }
     let described = asked.iter().filter(|o| matches!(o, Operation::Open(_))).count();
     if described > 0 && desk.read(|state| state.unfunded(by)) + described > MOST_UNFUNDED {
@@ -388,6 +394,53 @@ fn briefs(desk: &Desk, asked: &[Operation]) -> BTreeSet<Digest> {
         _ => None,
     };
     asked.iter().filter_map(brief).collect()
+}
+
+/// What one request hands in: operations, and documents that they are about.
+struct HandedIn {
+    documents: Vec<Document>,
+    operations: Vec<Operation>,
+}
+
+impl HandedIn {
+    /// A list of operations; or an object that has one, and documents in base64.
+    fn read(body: &[u8]) -> Result<HandedIn, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Whole {
+            #[serde(default)]
+            documents: Vec<Encoded>,
+            operations: Vec<Operation>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        struct Encoded {
+            media_type: String,
+            body: String,
+        }
+        let is_whole = body.trim_ascii_start().starts_with(b"{");
+        let read: Result<Whole, _> = match is_whole {
+            true => serde_json::from_slice(body),
+            false => serde_json::from_slice(body)
+                .map(|operations| Whole { documents: Vec::new(), operations }),
+        };
+        let Whole { documents, operations } = read.map_err(|error| {
+            format!("the body is no JSON list of operations, and no object with one: {error}")
+        })?;
+        let is_within = |count: usize| count <= MOST_OPERATIONS;
+        if operations.is_empty() || !is_within(operations.len()) || !is_within(documents.len()) {
+            return Err(format!(
+                "1 to {MOST_OPERATIONS} operations at a time, and no more documents"
+            ));
+        }
+        let decode = |Encoded { media_type, body }| match STANDARD.decode(body) {
+            // Whose it is is told by the signature.
+            Ok(body) => Ok(Document { author: Party::new([0; 20]), media_type, body }),
+            Err(error) => Err(format!("the body of a document is no base64: {error}")),
+        };
+        let documents = documents.into_iter().map(decode).collect::<Result<_, String>>()?;
+        Ok(HandedIn { documents, operations })
+    }
 }
 
 fn told(outcome: &Outcome) -> Value {

@@ -154,10 +154,26 @@ impl Workshop {
                 market.submit(Operation::Enlist { party, stake }).await?;
             }
         }
+        // Whoever is drawn for work that nobody here can do would lose a deposit, or fail honest work.
+        let skills: BTreeSet<Skill> = self.checkable().collect();
+        for checker in &self.checkers {
+            let party = checker.party();
+            if market.desk().holding(party).stake.is_positive() {
+                let skills = Some(skills.clone());
+                market.submit(Operation::Qualify { party, skills }).await?;
+            }
+        }
         for machine in &self.machines {
             market.submit(Operation::Publish(machine.offer.clone())).await?;
         }
         Ok(())
+    }
+
+    /// What this home's checkers can check: work whose model is here, a foreman's, and with its person's word a
+    /// person's.
+    fn checkable(&self) -> impl Iterator<Item = Skill> {
+        let others = [Service::Compose, Service::Answer].map(Service::skill);
+        self.by_skill.keys().copied().chain(others)
     }
 
     /// Has all machines look at what happens at the market.

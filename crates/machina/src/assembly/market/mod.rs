@@ -20,6 +20,7 @@ pub mod labelling;
 mod machines;
 mod models;
 mod money;
+mod noticeboard;
 mod payouts;
 mod people;
 mod search;
@@ -41,6 +42,7 @@ use payments::payout::Cashier;
 use payments::{Bookkeeper, Buyer, Gate};
 use settlement::Settlement;
 use tokio::sync::OnceCell;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::agents::Known;
 use super::cast::Cast;
@@ -109,6 +111,9 @@ pub struct Market {
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     bounds: doors::Bounds,
     heard: heard::Heard,
+    /// The keys of those who have signed at the doors.
+    keys: signature::Keys,
+    board: noticeboard::Board,
     hires: Hires,
     /// When channels were last claimed because a payout was more than the market's cash.
     claimed_at: Mutex<Timestamp>,
@@ -143,6 +148,7 @@ impl Market {
             .await
             .map_err(Failure::new)?
             .map_err(Failure::new)?;
+        let now = parts.clock.now();
         let cashier = Cashier::new(
             parts.cast.market.clone(),
             parts.mandates.clone(),
@@ -159,6 +165,8 @@ impl Market {
             workshop: OnceLock::new(),
             tasks: Mutex::default(),
             bounds: doors::Bounds::default(),
+            keys: signature::Keys::default(),
+            board: noticeboard::Board::new(now),
             hires: Hires::default(),
             claimed_at: Mutex::default(),
             labels: labelling::Names::default(),
@@ -172,6 +180,36 @@ impl Market {
     /// that an operation comes from the party that it names.
     pub fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// Where it stands which jobs wait for whom.
+    pub fn board(&self) -> &noticeboard::Board {
+        &self.board
+    }
+
+    /// Keeps the board with the desk.
+    fn follow_work(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
+        let mut changes = self.desk.subscribe();
+        let market = Arc::downgrade(self);
+        // What was told before somebody followed says nothing.
+        self.board.forget();
+        tokio::spawn(async move {
+            loop {
+                let change = changes.recv().await;
+                let Some(market) = market.upgrade() else { return };
+                match change {
+                    Ok(change) => {
+                        let changed = market.desk.read(|state| {
+                            let jobs = change.jobs.iter().filter_map(|job| state.job(*job));
+                            jobs.map(noticeboard::Changed::of).collect()
+                        });
+                        market.board.tell(changed);
+                    }
+                    Err(RecvError::Lagged(_)) => market.board.forget(),
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        })
     }
 
     /// What hires of this process share.
@@ -255,6 +293,7 @@ impl Market {
         let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
         tasks.push(self.follow_deposits());
         tasks.push(self.follow_desk());
+        tasks.push(self.follow_work());
         tasks.push(clerk::start(self));
         tasks.push(self.judge_people());
         tasks.push(self.pay_people());

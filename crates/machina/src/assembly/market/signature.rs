@@ -16,13 +16,15 @@
 //! and what was signed for one market is worth nothing at another. It is good for [`WINDOW`]. A request that is sent twice asks for the same twice, and every operation at the
 //! market happens once: so no number has to be remembered.
 
+use std::collections::HashMap;
 use std::str::FromStr as _;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ::money::{Party, Timestamp};
-use alloy_primitives::{Signature, eip191_hash_message};
+use alloy_primitives::{B256, Signature, eip191_hash_message};
 use http::request::Parts;
-use payments::channel::voucher::signed_by;
+use payments::channel::voucher::KnownKey;
 use sha2::{Digest as _, Sha256};
 
 /// How far the time of a request may be from ours.
@@ -42,11 +44,44 @@ pub struct Place {
     pub market: Party,
 }
 
-/// Who asks, by their signature.
+/// How many keys are remembered; then they are learned anew.
+const MOST_KEYS: usize = 10_000;
+
+/// The keys of those who have signed here before: a request is judged against its party's key, which is
+/// faster than finding the key from the signature. As with vouchers (decision 13) it is then not seen
+/// whether `v` is 27 or 28; nothing here depends on it.
+#[derive(Default)]
+pub struct Keys(Mutex<HashMap<Party, KnownKey>>);
+
+impl Keys {
+    /// Whether this is the party's signature.
+    fn have_signed(&self, hash: B256, signature: &[u8], party: Party) -> bool {
+        let keys = || self.0.lock().expect("nothing panics under this lock");
+        let known = keys().get(&party).copied();
+        if let Some(key) = known {
+            return key.has_signed(hash, signature);
+        }
+        let Some(key) = KnownKey::of(hash, signature, party.into()) else { return false };
+        let mut keys = keys();
+        if keys.len() >= MOST_KEYS {
+            keys.clear();
+        }
+        keys.insert(party, key);
+        true
+    }
+}
+
+/// Who asks, by their signature. `keys` are remembered from one request to the next.
 ///
 /// # Errors
 /// What is missing or wrong, in words.
-pub fn signer(parts: &Parts, body: &[u8], place: Place, now: Timestamp) -> Result<Party, String> {
+pub fn signer(
+    parts: &Parts,
+    body: &[u8],
+    place: Place,
+    now: Timestamp,
+    keys: &Keys,
+) -> Result<Party, String> {
     let header = |name: &str| {
         let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
         value.ok_or_else(|| format!("the header `{name}` is missing: sign the request"))
@@ -73,7 +108,7 @@ pub fn signer(parts: &Parts, body: &[u8], place: Place, now: Timestamp) -> Resul
         .map_err(|_| format!("`{SIGNATURE}` is no signature of 65 bytes"))?;
     // As all wallets write it: v 27 or 28, the lower s.
     let signature = signature.normalized_s().as_bytes();
-    match signed_by(eip191_hash_message(text), &signature, party.into()) {
+    match keys.have_signed(eip191_hash_message(text), &signature, party) {
         true => Ok(party),
         false => Err(format!("the signature is not {party}'s over this request")),
     }
@@ -120,6 +155,11 @@ mod tests {
         let target = "/market/operations?x=1";
         let good = signed(b"body", 1_000_000, target);
         let party = named(&good).unwrap();
+        // The first is judged without its key, and all later ones by it.
+        let keys = Keys::default();
+        let signer =
+            |parts: &Parts, body: &[u8], place, now| signer(parts, body, place, now, &keys);
+        assert!(signer(&good, b"other", HERE, NOW).is_err(), "another body, the key unknown");
         assert_eq!(signer(&good, b"body", HERE, NOW), Ok(party));
         assert!(signer(&good, b"other", HERE, NOW).is_err(), "another body");
         let elsewhere = Place { chain_id: 6, ..HERE };

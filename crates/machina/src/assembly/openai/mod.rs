@@ -14,9 +14,13 @@
 //! paid up to that (scheme `upto`, vouchers, escrow), the tokens are counted and charged, of the
 //! question and of the answer; by scheme `exact`, which moves what was signed, it is the price.
 //!
+//! Both take tasks of other agents, too, over A2A at `/m/language/a2a` and `/m/embeddings/a2a` ([`agents`]),
+//! at the same price.
+//!
 //! A machine is loaded when it is first asked, and only if its model is in the cache: nothing is
 //! fetched here, and the economy starts without it. What is not here is not for sale.
 
+mod agents;
 mod answer;
 mod models;
 mod refusal;
@@ -55,6 +59,9 @@ const CHAT_PER_THOUSAND: &str = "0.001";
 const MEANING_PER_THOUSAND: &str = "0.0001";
 /// The most tokens of a chat with its answer.
 const CHAT_TOKENS: usize = 2_048;
+/// Where chats are sold, and where meanings are.
+const CHAT_PATH: &str = "/v1/chat/completions";
+const EMBEDDINGS_PATH: &str = "/v1/embeddings";
 /// The largest request, in bytes: many texts, or a chat in which each character is escaped.
 const MAX_BODY: usize = 2 << 20;
 
@@ -127,6 +134,7 @@ pub struct Endpoints {
     chat_offer: Offer,
     meaning_offer: Offer,
     clock: Arc<dyn Clock>,
+    base: String,
 }
 
 impl Endpoints {
@@ -171,7 +179,7 @@ impl Endpoints {
         };
         let mut chat_offer = offer(
             "language/chat",
-            "/v1/chat/completions",
+            CHAT_PATH,
             chat_tariff,
             "Answers a chat.",
             listing(
@@ -183,7 +191,7 @@ impl Endpoints {
         chat_offer.streams = true;
         let meaning_offer = offer(
             "meaning/embed",
-            "/v1/embeddings",
+            EMBEDDINGS_PATH,
             meaning_tariff,
             "Turns texts into vectors that are near where the texts mean alike.",
             listing(
@@ -201,6 +209,7 @@ impl Endpoints {
             chat_offer,
             meaning_offer,
             clock: parts.clock,
+            base: parts.base,
         }))
     }
 
@@ -268,13 +277,32 @@ impl Endpoints {
             .route("/v1/models/{id}", get(one))
             .with_state(self.clone())
             // By GET nothing is sold; clients ask so for the quote, and for a channel's money back.
-            .route("/v1/chat/completions", any(chat))
-            .route("/v1/embeddings", any(embeddings))
+            .route(CHAT_PATH, any(chat))
+            .route(EMBEDDINGS_PATH, any(embeddings))
             .route("/v1/{*path}", any(nothing))
     }
 
-    /// A chat that is paid for.
+    /// A chat that is paid for, told as the request wishes.
     async fn chat(&self, request: Request<Body>) -> Result<Response, Refusal> {
+        let (chat, telling) = self.begin_chat(request).await?;
+        match telling {
+            Telling::Whole => self.whole_chat(chat).await,
+            Telling::Stream { with_usage } => {
+                let (count, mut response) = chat.stream(with_usage);
+                let tariff = self.chat_tariff;
+                response.extensions_mut().insert(Charge::at_end(move || match count.tokens() {
+                    Ok(tokens) => tariff.charge(tokens),
+                    // Cut off before it told: what is not told must not be free.
+                    Err(answer::Untold::Cut) => tariff.most,
+                    Err(answer::Untold::Broken) => tariff.charge(0),
+                }));
+                Ok(response)
+            }
+        }
+    }
+
+    /// Begins a chat, and says how it is to be told.
+    async fn begin_chat(&self, request: Request<Body>) -> Result<(Chat, Telling), Refusal> {
         let asked = ChatCompletion::read(&body_of(request).await?)?;
         if !self.language.is_called(&asked.model) {
             return Err(Refusal::no_such_model(&asked.model));
@@ -288,26 +316,15 @@ impl Endpoints {
         });
         started.await.map_err(|_| Refusal::broken("the language machine broke down"))??;
         let head = Head::new(&self.language, worker.describe(), &home::entropy(), self.clock.now());
-        let chat = Chat { head, events };
-        match asked.telling {
-            Telling::Whole => {
-                let (usage, mut response) = chat.whole().await?;
-                let charge = self.chat_tariff.charge(answer::tokens(&usage));
-                response.extensions_mut().insert(Charge::of(charge));
-                Ok(response)
-            }
-            Telling::Stream { with_usage } => {
-                let (count, mut response) = chat.stream(with_usage);
-                let tariff = self.chat_tariff;
-                response.extensions_mut().insert(Charge::at_end(move || match count.tokens() {
-                    Ok(tokens) => tariff.charge(tokens),
-                    // Cut off before it told: what is not told must not be free.
-                    Err(answer::Untold::Cut) => tariff.most,
-                    Err(answer::Untold::Broken) => tariff.charge(0),
-                }));
-                Ok(response)
-            }
-        }
+        Ok((Chat { head, events }, asked.telling))
+    }
+
+    /// Waits for all of a chat, and charges its tokens.
+    async fn whole_chat(&self, chat: Chat) -> Result<Response, Refusal> {
+        let (usage, mut response) = chat.whole().await?;
+        let charge = self.chat_tariff.charge(answer::tokens(&usage));
+        response.extensions_mut().insert(Charge::of(charge));
+        Ok(response)
     }
 
     /// Meanings that are paid for.

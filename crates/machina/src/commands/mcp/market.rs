@@ -149,12 +149,16 @@ impl Look {
     async fn act(self, access: &Access) -> Result<JobReport, Failure> {
         let wait = Duration::from_secs(self.wait_seconds).min(LONGEST_WAIT);
         let ends = tokio::time::Instant::now() + wait;
+        let mut named = self.job;
         loop {
             let left = ends.saturating_duration_since(tokio::time::Instant::now());
             let look = u64::try_from(left.as_millis()).unwrap_or(0).min(LOOK_MS);
-            let job = access.job(&self.job, look).await?;
-            if job.over || left.is_zero() {
-                return Ok(job);
+            let job = access.job(&named, look).await?;
+            match &job.next_round {
+                // Nobody was hired in that round: the answer comes from the next.
+                Some(next) => named.clone_from(next),
+                None if job.over || left.is_zero() => return Ok(job),
+                None => {}
             }
         }
     }

@@ -35,7 +35,7 @@ use super::pay::media_type;
 use crate::access::Access;
 use crate::cli::{Arguments, Place};
 use crate::failure::Failure;
-use crate::report::{Books, PayOrder, PayReport};
+use crate::report::{AgentOrder, Books, PayOrder, PayReport};
 
 /// How many calls are worked on at once; more wait.
 const AT_ONCE: usize = 8;
@@ -43,6 +43,8 @@ const AT_ONCE: usize = 8;
 const MAX_URL: usize = 4096;
 /// The longest of the other short texts, in bytes: method, media type, amount, search.
 const MAX_TEXT: usize = 400;
+/// The longest words that are said to an agent, in bytes.
+const MAX_WORDS: usize = 64 * 1024;
 /// The largest body that is sent, in bytes.
 const MAX_BODY: usize = 8 * 1024 * 1024;
 /// The longest answer of a facilitator to a search, in bytes.
@@ -52,7 +54,7 @@ const SEARCH_WAIT: Duration = Duration::from_secs(10);
 
 const INSTRUCTIONS: &str = "A wallet under a mandate that its owner signed. Find what is for sale \
     with `discover`, ask for a price with `quote`, and buy with `pay`, which never pays more than \
-    `max` or than the mandate allows. At the labour market `offers` finds who works for hire, `hire` opens a \
+    `max` or than the mandate allows. Agents (A2A) are asked the same way: their address or card as `url`, and `words`. At the labour market `offers` finds who works for hire, `hire` opens a \
     job whose work is checked before it is paid, and `job` tells its answer. `balance` and `mandate` show \
     what is left. A purchase may need its owner's word: then `pay` is refused with `approval`, nothing was \
     paid, and the same call is repeated once `approvals` says `accepted`; only the owner can accept. Amounts are in \
@@ -240,6 +242,8 @@ struct Ask {
     body_base64: Option<String>,
     media_type: Option<String>,
     max: Option<String>,
+    a2a: Option<bool>,
+    words: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -296,6 +300,8 @@ impl Ask {
         bounded("method", self.method.as_deref(), MAX_TEXT)?;
         bounded("media_type", self.media_type.as_deref(), MAX_TEXT)?;
         bounded("max", self.max.as_deref(), MAX_TEXT)?;
+        bounded("words", self.words.as_deref(), MAX_WORDS)?;
+        let agent = self.agent()?;
         let given = self.body.is_some() || self.body_base64.is_some();
         let body = match (self.body, self.body_base64) {
             (Some(_), Some(_)) => {
@@ -312,7 +318,7 @@ impl Ask {
         if body.len() > MAX_BODY {
             return Err(Failure::misuse(format!("the body is larger than {MAX_BODY} bytes")));
         }
-        let usual = if given { "POST" } else { "GET" };
+        let usual = if given || agent.is_some() { "POST" } else { "GET" };
         Ok(PayOrder {
             url: self.url,
             method: self.method.as_deref().unwrap_or(usual).to_uppercase(),
@@ -322,8 +328,30 @@ impl Ask {
             body: STANDARD.encode(&body),
             max: self.max,
             scheme: None,
-            agent: None,
+            agent,
         })
+    }
+
+    /// That an agent is asked: it is said so, there are words for one, or the address is a card's.
+    fn agent(&self) -> Result<Option<AgentOrder>, Failure> {
+        let url = self.url.split(['?', '#']).next().unwrap_or_default();
+        let is_card = url.ends_with("/.well-known/agent-card.json");
+        if !self.a2a.unwrap_or(self.words.is_some() || is_card) {
+            return match &self.words {
+                None => Ok(None),
+                Some(_) => Err(Failure::misuse("`words` are said to an agent, and `a2a` is false")
+                    .hint("leave `a2a` out, or give what is sent as `body`")),
+            };
+        }
+        if self.method.is_some() {
+            return Err(Failure::misuse("an agent is asked by messages, which have no `method`"));
+        }
+        if self.words.is_none() && self.body.is_none() && self.body_base64.is_none() {
+            return Err(Failure::misuse("nothing is asked of the agent").hint(
+                "give what it is to be told as `words`, or a file as `body` or `body_base64`",
+            ));
+        }
+        Ok(Some(AgentOrder { words: self.words.clone() }))
     }
 }
 
@@ -430,6 +458,8 @@ fn tools() -> Vec<Tool> {
         "body": text("The request's body, as text."),
         "body_base64": text("The request's body, as bytes in base64."),
         "media_type": text("The body's media type, if it is not plain from the body."),
+        "words": text("What is said to an agent by A2A, whose card or address `url` then is; a body goes along as a file."),
+        "a2a": { "type": "boolean", "description": "Whether an agent is asked; true where there are `words`, or `url` is an agent's card." },
     });
     let mut priced = request.clone();
     priced["max"] = text("The most that it may cost, in dollars: \"0.05\".");

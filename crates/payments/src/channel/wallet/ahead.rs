@@ -181,7 +181,7 @@ impl Buyer {
             return Ok(None);
         };
         let spend = self.voucher_for(purchase, &lane.offered, lane.id, total)?;
-        if self.was_charged(&spend) {
+        if self.was_charged(&spend) || self.told(spend.reference, spend.digest)?.is_some() {
             // The total is taken, so the next try is at another.
             return Ok(None);
         }
@@ -244,6 +244,9 @@ impl Buyer {
         if let Err(error) = settled {
             tracing::error!(%reference, %error, "a charge could not be booked yet");
             lane.known.book_later(&fates);
+            if let (Word::Charged(_), Some(charged)) = (&word, charged) {
+                self.note_charge(spend, charged).await;
+            }
         }
         if !booked || !matches!(word, Word::Charged(_) | Word::No) {
             // Its fate is not known, or the seller counts otherwise: the next one goes in order.

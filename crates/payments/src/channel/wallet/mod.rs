@@ -475,23 +475,44 @@ impl Buyer {
 
     /// Books what sellers had charged for vouchers before the book had their deposits. Without it the
     /// same request would be paid for with the same total, and get what was delivered before.
+    ///
+    /// Two deposits may have gone with the same voucher for the same request, the second because the
+    /// first was not seen to come: the answer to one tells what the seller charged, once, for
+    /// both. So it is booked on whichever of them has its hold in the book.
     async fn book_what_was_told(&self, channel: B256) -> Result<(), BuyError> {
         let open = self.mandates.open_vouchers(self.party(), self.chain.token().asset, channel.0);
         for voucher in open {
-            for document in self.ledger.evidence(voucher.transfer.reference)? {
-                if !document.evidence.stage.starts_with(CHARGED) {
-                    continue;
-                }
-                let told: Option<Told> = serde_json::from_slice(&document.evidence.body).ok();
-                if let Some(Told { spend, charged }) = told
-                    && spend.hold_id() == voucher.transfer.id
-                {
-                    let fate = Fate { hold: spend.hold_id(), charged };
-                    self.mandates.settle_vouchers(&[fate], Vec::new()).await?;
-                }
-            }
+            let Some(told) = self.told(voucher.transfer.reference, voucher.transfer.digest)? else {
+                continue;
+            };
+            let charged = match self.was_charged(&told.spend) {
+                true => Amount::zero(told.charged.asset()),
+                false => told.charged,
+            };
+            let fate = Fate { hold: voucher.transfer.id, charged };
+            self.mandates.settle_vouchers(&[fate], Vec::new()).await?;
         }
         Ok(())
+    }
+
+    /// What a seller charged for a voucher and a request, where it was noted because the book could
+    /// not have it then.
+    fn told(&self, reference: Reference, digest: [u8; 32]) -> Result<Option<Told>, BuyError> {
+        let documents = self.ledger.evidence(reference)?;
+        let mut told = documents
+            .iter()
+            .filter(|d| d.evidence.stage.starts_with(CHARGED))
+            .filter_map(|d| serde_json::from_slice::<Told>(&d.evidence.body).ok());
+        Ok(told.find(|told| told.charged.is_positive() && told.spend.digest == digest))
+    }
+
+    /// Notes what a seller charged and the book does not have: the next purchase books it first.
+    async fn note_charge(&self, spend: &VoucherSpend, charged: Amount) {
+        let told = Told { spend: spend.clone(), charged };
+        let stage = numbered(CHARGED, spend.attempt);
+        if let Err(error) = self.keep(vec![documents::json(spend.reference, &stage, &told)]).await {
+            tracing::error!(reference = %spend.reference, %error, "a charge could not be noted");
+        }
     }
 
     /// Makes sure that the book has the channel as the chain has it. Says why it cannot be used.

@@ -63,8 +63,9 @@ impl Buyer {
         let mut tries = 1;
         let mut deposit: Option<SignedDeposit> = None;
         let mut may_correct = true;
+        let compared = channel.known.compared;
         loop {
-            let spend = self.next_voucher(purchase, &offered, channel.id)?;
+            let spend = self.next_voucher(purchase, &offered, channel.id).await?;
             let voucher = match deposit.take() {
                 Some(before) => {
                     let held = self.mandates.other_voucher(before.held, spend)?;
@@ -101,6 +102,12 @@ impl Buyer {
                     return Err(error);
                 }
             };
+            if deposit.is_some() {
+                // From here on the chain may have what the book lacks, also if this ends in the
+                // middle: whoever comes next looks first.
+                channel.known.compared = false;
+                channel.known.ahead.end();
+            }
             let (answer, sent) = self.present_voucher(purchase, &payment).await;
             let made = match &deposit {
                 None => None,
@@ -109,9 +116,8 @@ impl Buyer {
             let deposited = made == Some(Made::Booked);
             // Without its deposit the voucher was never held, and its fate is the deposit's.
             let held = deposit.is_none() || deposited;
-            if !held {
-                // The book may lack what is in the channel; the next purchase looks first.
-                channel.known.compared = false;
+            if deposited {
+                channel.known.compared = compared;
             }
             let again = self.was_signed_before(voucher.spend());
             let word = self.word(channel.id, &voucher, &answer, again)?;
@@ -177,19 +183,32 @@ impl Buyer {
     }
 
     /// The voucher for what was charged and this price.
-    fn next_voucher(
+    async fn next_voucher(
         &self,
         purchase: &Purchase,
         offered: &Offered,
         channel: B256,
     ) -> Result<VoucherSpend, BuyError> {
-        let book = self.book_of(channel)?;
-        let cumulative = book.charged.checked_add(offered.amount).map_err(|_| {
-            let cause = "its total would be more than can be counted".into();
-            BuyError::Channel { channel, cause }
-        })?;
-        let spend = self.voucher_for(purchase, offered, channel, cumulative)?;
-        if self.was_charged(&spend) || self.was_told(&spend)? {
+        let next = || {
+            let book = self.book_of(channel)?;
+            let cumulative = book.charged.checked_add(offered.amount).map_err(|_| {
+                let cause = "its total would be more than can be counted".into();
+                BuyError::Channel { channel, cause }
+            })?;
+            self.voucher_for(purchase, offered, channel, cumulative)
+        };
+        let mut spend = next()?;
+        // What was delivered for it and noted is charged, though the book never had its hold: so it
+        // is booked first, where the channel has the money by now.
+        if !self.was_charged(&spend)
+            && let Some(told) = self.told(spend.reference, spend.digest)?
+            && told.charged.minor() <= self.book_of(channel)?.available().minor()
+        {
+            let booked = VoucherSpend { attempt: spend.attempt, ..told.spend };
+            self.mandates.charge_voucher(&booked, told.charged, Vec::new()).await?;
+            spend = next()?;
+        }
+        if self.was_charged(&spend) || self.told(spend.reference, spend.digest)?.is_some() {
             let cause = "this request was paid for with the same total before; pay for it by another scheme, or after the next purchase".into();
             return Err(BuyError::Channel { channel, cause });
         }
@@ -204,17 +223,6 @@ impl Buyer {
             let mut same = state.by_reference(spend.reference).into_iter();
             same.any(|r| r.transfer.digest == spend.digest && r.posted().is_some())
         })
-    }
-
-    /// Whether this very request was delivered for this very voucher while the book lacked its deposit,
-    /// or could not take the charge: then it is charged, whatever the book has by now.
-    fn was_told(&self, spend: &VoucherSpend) -> Result<bool, BuyError> {
-        let documents = self.ledger.evidence(spend.reference)?;
-        let mut told = documents
-            .iter()
-            .filter(|d| d.evidence.stage.starts_with(CHARGED))
-            .filter_map(|d| serde_json::from_slice::<Told>(&d.evidence.body).ok());
-        Ok(told.any(|told| told.charged.is_positive() && told.spend.digest == spend.digest))
     }
 
     /// Whether this very voucher was signed for this very request before. It may have run ahead, and
@@ -243,8 +251,9 @@ impl Buyer {
         // A deposit that came to nothing has left documents, and no hold of its voucher.
         let documents = self.ledger.evidence(reference)?;
         let taken = |attempt: u32| {
-            let stage = numbered(stage::DECISION, attempt);
-            documents.iter().any(|d| d.evidence.stage == stage)
+            // One that took the place of another, with the same deposit, has its payment alone.
+            let stages = [stage::DECISION, stage::PAYMENT].map(|stage| numbered(stage, attempt));
+            documents.iter().any(|d| stages.contains(&d.evidence.stage))
         };
         let mut attempt = self.mandates.next_attempt(reference);
         while taken(attempt) {
@@ -472,8 +481,11 @@ impl Buyer {
         if state.charged_cumulative_amount.is_some_and(|said| !counts(said)) {
             return lie(format!("its seller counts another total than {total} minor units"));
         }
-        if state.balance.0 < units(book.balance) {
-            return lie(format!("its seller says that it holds less than {}", book.balance));
+        // Less than the book has is no lie: the answer may be of before the newest deposit, or that
+        // came after its seller had stopped waiting. But it sold on what it says it has not.
+        if state.balance.0 < total {
+            let said = state.balance.0;
+            return lie(format!("its seller holds {said} minor units, it says, and sold {total}"));
         }
         Ok(Word::Charged(charged))
     }
@@ -543,12 +555,7 @@ impl Buyer {
             tracing::error!(%reference, %error, "a charge could not be booked yet");
             channel.known.book_later(&unbooked);
             if let (Word::Charged(_), Some(charged)) = (&word, charged) {
-                let told = Told { spend: spend.clone(), charged };
-                let stage = numbered(CHARGED, spend.attempt);
-                if let Err(error) = self.keep(vec![documents::json(reference, &stage, &told)]).await
-                {
-                    tracing::error!(%reference, %error, "nor could it be noted");
-                }
+                self.note_charge(spend, charged).await;
             }
         }
         if let Word::Lie(why) = &word {
