@@ -536,16 +536,11 @@ impl Mandates {
         &self,
         voucher: &VoucherSpend,
         charged: Amount,
-        evidence: Vec<Evidence>,
     ) -> Result<(), MandateError> {
         self.check_next(voucher, None)?;
         let kind = self.purpose(voucher.machine).map_or(Kind::Intermediate, |p| p.kind());
         let steps = vec![voucher.entry(kind).transfer(), resolution(voucher.hold_id(), charged)];
-        done(
-            self.ledger
-                .submit(Write { operation: Some(Operation::Linked(steps)), evidence })
-                .await?,
-        )
+        done(self.ledger.submit(Operation::Linked(steps).into()).await?)
     }
 
     /// Takes over a channel that the chain knows and this journal does not, or only in part: after
