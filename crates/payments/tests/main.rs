@@ -32,3 +32,4 @@ mod refusals;
 mod selling;
 mod town;
 mod vocabulary;
+mod wallets;
