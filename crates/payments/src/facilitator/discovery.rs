@@ -5,8 +5,8 @@
 //! describes it was **settled here**, and counts by who paid for it, not by what it says of itself.
 //!
 //! What only lies in a channel or an escrow may be taken back, so it counts nothing yet: a deposit
-//! says which offer it is for ([`Catalogue::awaits`]), and what is claimed of the channel or captured
-//! from the escrow is then counted for that offer ([`Catalogue::earned`]), each unit once, however
+//! says which offer it is for (`Catalogue::awaits`), and what is claimed of the channel or captured
+//! from the escrow is then counted for that offer (`Catalogue::earned`), each unit once, however
 //! often the same claim comes. A channel counts for the offer of its newest deposit.
 //!
 //! **The rank** is a whole number, and ties go to the later settled:
