@@ -72,6 +72,12 @@ pub enum Invalid {
     /// The signature is not the payer's.
     #[error("the signature is not the payer's")]
     Signature,
+    /// The wallet does not exist, and its maker is not one that is asked here.
+    #[error("the payer's wallet does not exist yet, and its maker (EIP-6492) is not allowed here")]
+    FactoryNotAllowed,
+    /// The wallet was not there after its maker had been called.
+    #[error("the payer's wallet could not be made")]
+    WalletNotMade,
     /// The approval by signature cannot be read.
     #[error("the approval of Permit2 (EIP-2612) that came along cannot be read")]
     ApprovalFormat,
@@ -177,7 +183,7 @@ pub enum Invalid {
 
 impl Invalid {
     /// All reasons, in the order in which they are checked.
-    pub const ALL: [Invalid; 45] = [
+    pub const ALL: [Invalid; 47] = [
         Invalid::PayloadType,
         Invalid::Scheme,
         Invalid::Network,
@@ -190,6 +196,7 @@ impl Invalid {
         Invalid::Token,
         Invalid::AssetMissing,
         Invalid::Signature,
+        Invalid::FactoryNotAllowed,
         Invalid::ExceedsAmount,
         Invalid::ApprovalFormat,
         Invalid::ApprovalFrom,
@@ -211,6 +218,7 @@ impl Invalid {
         Invalid::Balance,
         Invalid::Allowance,
         Invalid::Simulation,
+        Invalid::WalletNotMade,
         Invalid::TransactionFailed,
         Invalid::NoAmount,
         Invalid::NoDestination,
@@ -243,6 +251,8 @@ impl Invalid {
             Invalid::Token => "permit2_token_mismatch",
             Invalid::AssetMissing => "asset_not_deployed_contract",
             Invalid::Signature => "invalid_permit2_signature",
+            Invalid::FactoryNotAllowed => "eip6492_factory_not_allowed",
+            Invalid::WalletNotMade => "smart_wallet_deployment_failed",
             Invalid::ApprovalFormat => "invalid_eip2612_extension_format",
             Invalid::ApprovalFrom => "eip2612_from_mismatch",
             Invalid::ApprovalAsset => "eip2612_asset_mismatch",

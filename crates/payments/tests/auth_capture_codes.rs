@@ -13,7 +13,7 @@ use mandates::Key;
 use payments::auth_capture::lifecycle::Lifecycle;
 use payments::auth_capture::{self, EscrowOrder, Invalid};
 use payments::wire::{FacilitatorRequest, PaymentPayload, PaymentRequirements};
-use payments::{EmbeddedFacilitator, EscrowTerms, Facilitator as _, facilitator};
+use payments::{EmbeddedFacilitator, EscrowTerms, Facilitator as _, GateLimits, facilitator};
 use protocol::EMBEDDED_CHAIN_ID;
 use protocol::escrow::bound_salt;
 use serde_json::{Value, json};
@@ -84,6 +84,13 @@ async fn each_refusal_has_the_code_of_the_specification() {
     let poor = person(0x23);
     town::permits::approve(&town, &payer, U256::MAX).await;
     let facilitator = town.facilitator();
+    let mut shops = Vec::new();
+    for by_permit in [false, true] {
+        let terms = EscrowTerms { by_permit, ..escrow::terms(&town) };
+        let offer = escrow::only(terms);
+        shops.push(town.shop_of(facilitator.clone(), GateLimits::default(), offer).await);
+    }
+    let digest = town.digest();
     let mut seen = BTreeSet::new();
 
     let table: Vec<(&str, &Key, bool, Before, After)> = vec![
@@ -277,8 +284,16 @@ async fn each_refusal_has_the_code_of_the_specification() {
         assert_eq!(draft.terms.by_permit, by_permit);
         let signed = escrow::sign(&town, key, draft.signed);
         let mut required = draft.asked.clone();
+        let asked = required.clone();
         let mut payment = escrow::wrap(draft.asked, signed);
         after(&mut payment, &mut required);
+        // What is wrong with the payment itself is refused at a gate, too, and leaves no trace.
+        if required == asked {
+            let shop = &shops[usize::from(by_permit)];
+            let answer = shop.pay(&payment, "hello").await;
+            assert!((400..500).contains(&answer.status), "case {number}: {}", answer.text);
+            assert_eq!((town.digest(), shop.work.count()), (digest, 0), "case {number}");
+        }
         let verdict = facilitator.verify(&payment, &required).await.unwrap();
         let said = verdict.invalid_reason.as_deref().unwrap_or("valid");
         assert_eq!(said, code, "case {number}: {:?}", verdict.invalid_message);

@@ -6,14 +6,21 @@ use crate::town;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::U256;
 use mandates::Key;
 use money::Party;
+use payments::auth_capture::lifecycle::Lifecycle;
+use payments::channel::wire::Payload;
+use payments::channel::{Collect, TillLimits};
+use payments::extensions::Declared;
 use payments::facilitator::{Catalogue, discovery};
 use payments::wire::{FacilitatorRequest, PaymentPayload, Resource};
-use payments::{BuyerLimits, EmbeddedFacilitator};
+use payments::{BuyerLimits, EmbeddedFacilitator, Facilitator as _, GateLimits, Offer};
 use serde_json::{Value, json};
+use settlement::escrow::{Act, EscrowState, Fee, SignedEscrow};
 use town::boutique::{declared, extras, guest};
-use town::{Town, http, musd, person, seller};
+use town::vouchers::{COSTS, Client, keeper};
+use town::{Town, canal, escrow, http, musd, person, seller};
 
 /// A payment that says of what it pays for, as a stock client echoes it.
 fn telling(town: &Town, payer: &Key, number: u64, url: &str) -> PaymentPayload {
@@ -318,4 +325,161 @@ async fn a_facilitator_without_a_catalogue_has_no_discovery() {
     let router = payments::facilitator::router(Arc::new(plain));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     assert_eq!(http().get(&url).send().await.unwrap().status(), 404);
+}
+
+/// The same payment, which says of what it pays for.
+fn says(town: &Town, payment: PaymentPayload, url: &str) -> PaymentPayload {
+    let PaymentPayload { resource, extensions, .. } = telling(town, &person(0x21), 1, url);
+    PaymentPayload { resource, extensions, ..payment }
+}
+
+/// Who paid for the one thing that is listed, how often and how much; nothing if none is.
+async fn outcomes(url: &str) -> Value {
+    let (_, answer) = ask(&format!("{url}/discovery/resources")).await;
+    assert!(answer["items"].as_array().unwrap().len() < 2, "{answer}");
+    let outcomes = &answer["items"][0]["outcomes"];
+    json!([outcomes["payers"], outcomes["settled"], outcomes["volume"]])
+}
+
+#[tokio::test]
+async fn what_is_claimed_of_a_channel_counts_each_unit_once_and_over_restarts() {
+    let town = Town::begin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalogue.jsonl");
+    // 0x33 and the seller have one owner.
+    let kin = person(0x33).party();
+    let open = || {
+        let related = Arc::new(move |a: Party, b: Party| a == kin && b == seller());
+        Arc::new(Catalogue::open(&path, town.clock.clone(), related).unwrap())
+    };
+    let claim = async |facilitator: &EmbeddedFacilitator, client: &Client, total: u128| {
+        let payload = Payload::Claim {
+            claims: vec![canal::claim(&client.key, &client.config, 9 * COSTS, total)],
+            claim_authorizer_signature: None,
+        };
+        let payment = client.wrap(&payload);
+        let claimed = facilitator.settle(&payment, &client.asked).await.unwrap();
+        assert!(claimed.success, "{claimed:?}");
+    };
+    // The facilitator as it is after a start, and where it is asked what it lists.
+    let start = async || {
+        let catalogue = open();
+        let (_, url) = town.listing(catalogue.clone()).await;
+        (canal::facilitator(&town, &keeper()).listing(catalogue), url)
+    };
+
+    let (facilitator, url) = start().await;
+    let clients = [0x31, 0x32, 0x33].map(|number| Client::new(&town, number, 1));
+    for client in &clients {
+        town.give(client.key.party(), musd(1_000_000)).await;
+        let deposit = client.deposit(&town, 9 * COSTS, COSTS, 1);
+        let deposit = says(&town, deposit, "https://a.example/yard");
+        assert!(facilitator.settle(&deposit, &client.asked).await.unwrap().success);
+    }
+    assert_eq!(
+        outcomes(&url).await,
+        json!([null, null, null]),
+        "what is deposited may be taken back"
+    );
+    let [first, second, kin] = &clients;
+    claim(&facilitator, first, 2 * COSTS).await;
+    assert_eq!(outcomes(&url).await, json!([1, 1, "20000"]));
+    claim(&facilitator, first, 2 * COSTS).await;
+    claim(&facilitator, first, COSTS).await;
+    assert_eq!(outcomes(&url).await, json!([1, 1, "20000"]), "the same again is no more");
+    // It is remembered which channel is for what, and how much of it was counted: by the lines that
+    // were added, and by the summary that the first start made of them.
+    drop((facilitator, start().await));
+    let (facilitator, url) = start().await;
+    claim(&facilitator, first, 2 * COSTS).await;
+    assert_eq!(outcomes(&url).await, json!([1, 1, "20000"]));
+    claim(&facilitator, first, 3 * COSTS).await;
+    claim(&facilitator, second, COSTS).await;
+    assert_eq!(outcomes(&url).await, json!([2, 3, "40000"]));
+    claim(&facilitator, kin, COSTS).await;
+    assert_eq!(outcomes(&url).await, json!([2, 3, "40000"]), "who is related counts nothing");
+    // A channel whose deposit said nothing is for nothing.
+    let silent = Client::funded(&town, 0x34, 1, 9 * COSTS).await;
+    claim(&facilitator, &silent, COSTS).await;
+    assert_eq!(outcomes(&url).await, json!([2, 3, "40000"]));
+}
+
+#[tokio::test]
+async fn what_is_captured_from_an_escrow_counts_and_what_goes_back_does_not() {
+    let town = Town::begin().await;
+    let (facilitator, url) = town.listing(town.catalogue()).await;
+    let payer = guest(&town, 0x21).await;
+    let terms = escrow::terms(&town);
+    let asked = escrow::asked(&town, terms);
+    let nothing = json!([null, null, null]);
+    let act = async |signed: &SignedEscrow, act: Act, left: u64| {
+        let state = EscrowState {
+            collected: true,
+            capturable: U256::from(left),
+            refundable: U256::from(town::PRICE - left),
+        };
+        let word = Lifecycle::new(signed.payment.clone(), act, &state);
+        let payment = escrow::wrap(asked.clone(), signed.clone());
+        let payment = PaymentPayload { payload: word.write(), ..payment };
+        let done = facilitator.settle(&payment, &asked).await.unwrap();
+        assert!(done.success, "{done:?}");
+    };
+    let authorized = async |number: u64| {
+        let signed = escrow::order(&town, payer.party(), number, terms);
+        let signed = escrow::sign(&town, &payer, signed);
+        let payment = escrow::wrap(asked.clone(), signed.clone());
+        let payment = says(&town, payment, "https://a.example/yard");
+        assert!(facilitator.settle(&payment, &asked).await.unwrap().success);
+        signed
+    };
+    let voided = authorized(1).await;
+    act(&voided, Act::Void, town::PRICE).await;
+    let captured = authorized(2).await;
+    assert_eq!(outcomes(&url).await, nothing);
+    let capture = |amount: u64| Act::Capture { amount: U256::from(amount), fee: Fee::default() };
+    act(&captured, capture(4_000), town::PRICE).await;
+    assert_eq!(outcomes(&url).await, json!([1, 1, "4000"]));
+    act(&captured, capture(1_000), town::PRICE - 4_000).await;
+    assert_eq!(outcomes(&url).await, json!([1, 2, "5000"]));
+    act(&captured, Act::Void, town::PRICE - 5_000).await;
+    assert_eq!(outcomes(&url).await, json!([1, 2, "5000"]));
+
+    // A charge is both at once.
+    let mut upfront = asked.clone();
+    upfront.extra.as_mut().unwrap().insert("paymentFlow".into(), "upfront".into());
+    let signed = escrow::order(&town, payer.party(), 3, terms);
+    let signed = escrow::sign(&town, &payer, signed);
+    let payment = escrow::wrap(upfront.clone(), signed);
+    let payment = says(&town, payment, "https://a.example/yard");
+    assert!(facilitator.settle(&payment, &upfront).await.unwrap().success);
+    assert_eq!(outcomes(&url).await, json!([1, 3, "15000"]));
+}
+
+/// As sellers and buyers do it here, each by itself.
+#[tokio::test]
+async fn our_own_offers_are_listed_when_they_are_paid_from_channels_and_through_escrow() {
+    let town = Town::begin().await;
+    let (facilitator, url) = town.listing(town.catalogue()).await;
+    let listed = || Declared { listing: declared().listing, ..Declared::default() };
+    let through_escrow = |offer: &mut Offer| {
+        escrow::only(escrow::terms(&town))(offer);
+        offer.declared = listed();
+    };
+    let shop = town.shop_of(facilitator, GateLimits::default(), through_escrow).await;
+    let buyer = town.buyer(0x21, musd(1_000_000)).await;
+    buyer.buy(&shop.purchase("sweep")).await.unwrap();
+    assert_eq!(outcomes(&url).await, json!([1, 1, "10000"]));
+
+    let catalogue = town.catalogue();
+    let facilitator = canal::facilitator(&town, &keeper()).listing(catalogue.clone());
+    let (_, url) = town.listing(catalogue).await;
+    let from_channels = |offer: &mut Offer| offer.declared = listed();
+    let limits = (GateLimits::default(), TillLimits::default());
+    let shop = town.channel_shop_of(Arc::new(facilitator), limits.0, limits.1, from_channels).await;
+    for job in ["sweep", "dust"] {
+        buyer.buy_by(&shop.purchase(job), Some("batch-settlement")).await.unwrap();
+    }
+    assert_eq!(outcomes(&url).await, json!([null, null, null]), "not claimed yet");
+    assert_eq!(shop.gate.collect(Collect::All).await.claimed, 2 * COSTS);
+    assert_eq!(outcomes(&url).await, json!([1, 1, "20000"]));
 }

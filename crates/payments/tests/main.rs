@@ -33,3 +33,4 @@ mod refusals;
 mod selling;
 mod town;
 mod vocabulary;
+mod wallets;

@@ -149,6 +149,7 @@ async fn a_call_without_a_payment_gets_the_quote_and_with_it_the_answer() {
 #[tokio::test]
 async fn a_payment_that_is_no_good_gets_the_quote_with_the_reason_and_no_work() {
     let (town, _shop, tool, payer) = scene().await;
+    let digest = town.digest();
     let mut long = Map::new();
     long.insert("x".into(), "y".repeat(40_000).into());
     for unreadable in
@@ -172,6 +173,7 @@ async fn a_payment_that_is_no_good_gets_the_quote_with_the_reason_and_no_work() 
     let told = tool.pay(&poor, "hello").await;
     assert!(quote(&told)["error"].as_str().unwrap().contains("insufficient"), "{told}");
     assert_eq!((tool.count(), earned(&town).await), (0, 0));
+    assert_eq!(town.digest(), digest, "what is refused leaves no trace");
     town.is_whole(&[seller()]).await;
 }
 
@@ -180,9 +182,11 @@ async fn a_payment_for_one_call_buys_no_other() {
     let (town, _shop, tool, payer) = scene().await;
     let payment = town.payment(&payer, 1);
     assert!(receipt(&tool.pay(&payment, "hello").await).is_some());
+    let digest = town.digest();
     let told = tool.pay(&payment, "something else").await;
     assert_eq!(quote(&told)["error"], "payment_already_used");
     assert_eq!((tool.count(), earned(&town).await), (1, i128::from(PRICE)));
+    assert_eq!(town.digest(), digest, "what is refused leaves no trace");
 }
 
 #[tokio::test]

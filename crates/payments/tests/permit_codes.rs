@@ -197,7 +197,16 @@ async fn each_refusal_has_the_code_of_the_reference() {
         let bare = permits::payment(&town, &fresh, 1, metered);
         cases.push(("permit2_allowance_required", bare, terms, true));
     }
+    let shop =
+        town.shop_of(town.facilitator(), GateLimits::default(), permits::by_permit(&town)).await;
+    let digest = town.digest();
     for (code, payment, asked, settles_alike) in &cases {
+        // What the shop asks is refused at its gate, too, and leaves no trace.
+        if *asked == permits::terms(&town, asked.scheme == permit::UPTO) {
+            let answer = shop.pay(payment, "hello").await;
+            assert!((400..500).contains(&answer.status), "{code}: {}", answer.text);
+            assert_eq!((town.digest(), shop.work.count()), (digest, 0), "{code}");
+        }
         let verdict = facilitator.verify(payment, asked).await.unwrap();
         let metered = &asked.scheme;
         assert!(!verdict.is_valid, "{code} {metered}");

@@ -18,13 +18,13 @@ use futures_util::stream;
 use http::{Method, StatusCode, header};
 use mandates::books::Line;
 use money::Asset;
-use payments::channel::TillLimits;
+use payments::channel::{Collect, TillLimits};
 use payments::proxy::{Prices, Stall, Upstream};
 use payments::{Gate, GateChannels, GateLimits, GateParts, Purchase, Way, wire};
 use settlement::{PermitOrder, SignedAuthorization};
 use tokio::sync::Semaphore;
 use town::shop::Answer;
-use town::vouchers::{COSTS, Client, keeper, terms};
+use town::vouchers::{COSTS, Client, charged, keeper, terms};
 use town::{PRICE, Town, http, musd, permits, person, seller};
 
 /// A service that does what the path says, and counts.
@@ -63,6 +63,20 @@ async fn service(State(service): State<Arc<Service>>, request: Request) -> Respo
     match path.as_str() {
         "/events" => events("well"),
         "/breaks" => events("break"),
+        // Both forms of OpenAI's: 15 tokens in one piece, 40 at the end of a stream.
+        "/tells" => axum::Json(serde_json::json!({
+            "choices": [], "usage": { "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15 },
+        }))
+        .into_response(),
+        "/tells-events" => {
+            let said = [
+                "data: {\"choices\":[{\"delta\":{\"content\":\"yes\"}}]}\n\n",
+                "data: {\"choices\":[],\"usage\":{\"total_tokens\":40}}\n\ndata: [DONE]\n\n",
+            ];
+            let pieces = stream::iter(said.map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
+            ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(pieces))
+                .into_response()
+        }
         "/fails" => (StatusCode::INTERNAL_SERVER_ERROR, "it burnt").into_response(),
         "/moves" => {
             (StatusCode::FOUND, [(header::LOCATION, "http://elsewhere.example/")]).into_response()
@@ -136,7 +150,7 @@ impl Market {
             payee: seller(),
             token: town.token().clone(),
             fixed: vec![Way::Authorization, Way::Channel(terms())],
-            metered: vec![Way::UpTo { facilitator: town.chain.sender() }],
+            metered: vec![Way::UpTo { facilitator: town.chain.sender() }, Way::Channel(terms())],
         });
         let door = gate.clone();
         let serve = tower::service_fn(move |request: Request| {
@@ -489,4 +503,84 @@ async fn a_service_that_does_not_tell_its_tokens_costs_the_most() {
     assert_eq!(answer.status, 200);
     assert_eq!(town.line(seller(), Line::Sales), (price(), 0));
     assert!(!market.service.seen.lock().unwrap().contains_key("accept-encoding"));
+}
+
+#[tokio::test]
+async fn a_service_that_tells_its_tokens_is_paid_for_exactly_these() {
+    let town = Town::begin().await;
+    let prices = "price = \"0.0001\"\nper = \"token\"\nmost = \"0.01\"";
+    let market = Market::open(&town, prices).await;
+    let payer = person(2);
+    town.give(payer.party(), musd(10 * price())).await;
+    permits::approve(&town, &payer, U256::MAX).await;
+    // By `upto`: one answer in a piece, and one that streams.
+    let mut earned = 0;
+    for (number, (path, tokens)) in (1..).zip([("/tells", 15), ("/tells-events", 40)]) {
+        let signed = metered(&town, number);
+        let answer = Answer::of(market.request(&signed, path).send().await.unwrap()).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        assert!(answer.text.contains("usage"), "{path}: the answer passes as it is");
+        earned += tokens * 100;
+        // One that streams is settled at its end, and who asks meanwhile is told to come again.
+        let again = loop {
+            let again = Answer::of(market.request(&signed, path).send().await.unwrap()).await;
+            if again.status != 503 {
+                break again;
+            }
+        };
+        let told = again.receipt.unwrap().amount;
+        assert_eq!((again.text, told), (answer.text, Some((tokens * 100).to_string())), "{path}");
+        assert_eq!(town.line(seller(), Line::Sales), (earned, 0), "{path}");
+    }
+    assert_eq!(market.asked(), 2);
+    assert_eq!(town.owns(payer.party()).await, 10 * price() - earned);
+    // From a channel: the voucher is for the most, and the charge for what was told.
+    let client = Client::funded(&town, 0x31, 1, 10 * COSTS).await;
+    let mut charged_so_far = 0;
+    for (path, tokens) in [("/tells", 15), ("/tells-events", 40)] {
+        let voucher = client.voucher(charged_so_far + COSTS);
+        let answer = Answer::of(market.request(&voucher, path).send().await.unwrap()).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        charged_so_far += tokens * 100;
+        assert_eq!(charged(&answer), (tokens * 100).to_string(), "{path}");
+    }
+    assert_eq!(market.gate.collect(Collect::All).await.claimed, charged_so_far);
+    assert_eq!(town.owns(seller()).await, earned + i128::try_from(charged_so_far).unwrap());
+    town.is_whole(&[seller()]).await;
+}
+
+/// As the price list says, method by method.
+#[tokio::test]
+async fn a_route_costs_what_its_method_costs() {
+    let town = Town::begin().await;
+    let prices = "[[route]]\nmethod = \"POST\"\npath = \"/a\"\nprice = \"0.01\"\n\
+                  [[route]]\nmethod = \"GET\"\npath = \"/a\"\nprice = \"0.002\"";
+    let market = Market::open(&town, prices).await;
+    let buyer = town.buyer(1, musd(5 * price())).await;
+    for (method, costs) in [(Method::POST, 10_000), (Method::GET, 2_000)] {
+        let bought = buyer.buy(&market.purchase(method.clone(), "/a", "")).await.unwrap();
+        assert_eq!(bought.paid.unwrap().amount, musd(costs), "{method}");
+    }
+    let refused = http().put(format!("{}/a", market.url)).send().await.unwrap();
+    assert_ne!(refused.status(), 200);
+    assert_eq!((market.asked(), town.line(seller(), Line::Sales)), (2, (12_000, 0)));
+    town.is_whole(&[seller(), person(1).party()]).await;
+}
+
+#[tokio::test]
+async fn what_a_stall_refuses_leaves_no_trace() {
+    let town = Town::begin().await;
+    let market = Market::open(&town, PRICES).await;
+    let digest = town.digest();
+    let poor = payment(&town, 1); // Its payer has nothing.
+    let mut unsigned = payment(&town, 2);
+    unsigned.payload["signature"] = "0x00".into();
+    let mut cheap = payment(&town, 3);
+    cheap.accepted.amount = "1".into();
+    let client = Client::new(&town, 0x31, 1);
+    for bad in [poor, unsigned, cheap, client.voucher(COSTS)] {
+        let answer = Answer::of(market.request(&bad, "/a").send().await.unwrap()).await;
+        assert!((400..500).contains(&answer.status), "{}", answer.text);
+        assert_eq!((town.digest(), market.asked()), (digest, 0), "{}", answer.text);
+    }
 }

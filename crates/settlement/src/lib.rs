@@ -37,4 +37,4 @@ pub use token::{
     AuthorizationState, OrderName, PAYMENT_GAS, Settlement, SignedAuthorization, Token,
     TokenMovement,
 };
-pub use wallet::{WALLET_GAS, WrappedSignature};
+pub use wallet::{NewWallet, WALLET_GAS, WrappedSignature};

@@ -1,15 +1,19 @@
 //! Contract wallets that do not exist yet (EIP-6492): their signature says how to make them.
 
 use alloy_network::TransactionBuilder as _;
-use alloy_primitives::{Address, B256, Bytes, b256};
+use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use alloy_provider::Provider as _;
 use alloy_rpc_types_eth::TransactionRequest;
-use alloy_sol_types::{SolCall as _, SolValue as _};
-use protocol::addresses::MULTICALL3;
+use alloy_sol_types::{SolCall as _, SolValue as _, sol};
+use protocol::MachinaDollar;
+use protocol::addresses::{MULTICALL3, PERMIT2};
 use protocol::bindings::Multicall3;
+use protocol::bindings::permit2::Permit2;
+use protocol::permit2::{SignedApproval, nonce_place};
 
 use crate::endpoint::failure;
 use crate::error::SettlementError;
+use crate::permit2::SignedPermit;
 use crate::sender::Receipt;
 use crate::token::{PAYMENT_GAS, Settlement, SignedAuthorization};
 
@@ -18,6 +22,24 @@ const MAGIC: B256 = b256!("0x649264926492649264926492649264926492649264926492649
 
 /// The most gas that making a wallet may take. The wallets in use take 150,000 to 400,000.
 pub const WALLET_GAS: u64 = 1_500_000;
+
+sol! {
+    /// A contract that can sign (EIP-1271).
+    interface Wallet {
+        function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
+    }
+}
+
+/// What a wallet that signed would have once it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewWallet {
+    /// How much of the token Permit2 may take from it, in minor units.
+    pub allowed: U256,
+    /// How much of the token it owns, in minor units.
+    pub balance: U256,
+    /// Whether the order's number is spent or taken back.
+    pub is_spent: bool,
+}
 
 /// A signature with the way to make the wallet that gives it (EIP-6492).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,18 +92,11 @@ impl Settlement {
             step(wrapped.factory, wrapped.call.clone()),
             step(self.token().address, authorization.call().abi_encode().into()),
         ];
-        let request = TransactionRequest::default()
-            .with_from(self.sender())
-            .with_to(MULTICALL3)
-            .with_gas_limit(WALLET_GAS + PAYMENT_GAS)
-            .with_input(Multicall3::aggregate3Call { calls: steps }.abi_encode());
-        let answer = self.provider.call(request).await;
-        let answer = answer.map_err(|e| failure(&self.endpoint, "a simulated wallet", e))?;
-        let unreadable =
-            |cause: String| SettlementError::Unreadable { what: "a simulated wallet", cause };
-        let results = Multicall3::aggregate3Call::abi_decode_returns(&answer)
-            .map_err(|e| unreadable(e.to_string()))?;
-        let moved = results.get(1).ok_or_else(|| unreadable("an answer is missing".into()))?;
+        let results = self.try_together(steps).await?;
+        let moved = results.get(1).ok_or_else(|| SettlementError::Unreadable {
+            what: "a simulated wallet",
+            cause: "an answer is missing".into(),
+        })?;
         if moved.success {
             return Ok(());
         }
@@ -90,6 +105,81 @@ impl Settlement {
                 .unwrap_or_else(|| "the payment would fail after the wallet is made".into()),
             data: moved.returnData.clone(),
             transaction: None,
+        })
+    }
+
+    /// What an order through Permit2 would meet once a wallet that does not exist yet is made: makes
+    /// it and asks, in one go, and sends nothing. The order itself cannot be tried so, since who
+    /// calls would be another than the facilitator that an `upto` order names.
+    ///
+    /// `None` if the wallet would not be there, or does not sign what is asked.
+    ///
+    /// # Errors
+    /// As every reading.
+    pub async fn permit_of_new_wallet(
+        &self,
+        wrapped: &WrappedSignature,
+        permit: &SignedPermit,
+        approval: Option<&SignedApproval>,
+    ) -> Result<Option<NewWallet>, SettlementError> {
+        let step = |target: Address, data: Vec<u8>| Multicall3::Call3 {
+            target,
+            allowFailure: true,
+            callData: data.into(),
+        };
+        let (owner, token) = (permit.payer, permit.token());
+        let (hash, signature) = (permit.signing_hash(self.token().chain_id), wrapped.inner.clone());
+        let (word, bit) = nonce_place(permit.nonce());
+        let mut steps = vec![step(wrapped.factory, wrapped.call.to_vec())];
+        steps.extend(approval.map(|a| {
+            let SignedApproval { value, deadline, v, r, s } = *a;
+            let spender = PERMIT2;
+            let call = MachinaDollar::permitCall { owner, spender, value, deadline, v, r, s };
+            step(token, call.abi_encode())
+        }));
+        let asked = steps.len();
+        steps.push(step(owner, Wallet::isValidSignatureCall { hash, signature }.abi_encode()));
+        let allowance = MachinaDollar::allowanceCall { owner, spender: PERMIT2 };
+        steps.push(step(token, allowance.abi_encode()));
+        steps.push(step(token, MachinaDollar::balanceOfCall { account: owner }.abi_encode()));
+        steps.push(step(PERMIT2, Permit2::nonceBitmapCall { owner, word }.abi_encode()));
+        let answers = self.try_together(steps).await?;
+        let answer = |at: usize| answers.get(asked + at).filter(|a| a.success);
+        let number = |at: usize| {
+            let data = &answer(at)?.returnData;
+            (data.len() == 32).then(|| U256::from_be_slice(data))
+        };
+        let accepts = answer(0).is_some_and(|a| {
+            a.returnData.len() >= 32 && a.returnData[..4] == Wallet::isValidSignatureCall::SELECTOR
+        });
+        if !accepts {
+            return Ok(None);
+        }
+        let unreadable = || SettlementError::Unreadable {
+            what: "a simulated wallet",
+            cause: "token or Permit2 did not answer with a number".into(),
+        };
+        Ok(Some(NewWallet {
+            allowed: number(1).ok_or_else(unreadable)?,
+            balance: number(2).ok_or_else(unreadable)?,
+            is_spent: !(number(3).ok_or_else(unreadable)? & bit).is_zero(),
+        }))
+    }
+
+    /// Calls one after the other as if they were one transaction, and sends nothing.
+    async fn try_together(
+        &self,
+        steps: Vec<Multicall3::Call3>,
+    ) -> Result<Vec<Multicall3::Result>, SettlementError> {
+        let request = TransactionRequest::default()
+            .with_from(self.sender())
+            .with_to(MULTICALL3)
+            .with_gas_limit(WALLET_GAS + PAYMENT_GAS)
+            .with_input(Multicall3::aggregate3Call { calls: steps }.abi_encode());
+        let answer = self.provider.call(request).await;
+        let answer = answer.map_err(|e| failure(&self.endpoint, "a simulated wallet", e))?;
+        Multicall3::aggregate3Call::abi_decode_returns(&answer).map_err(|e| {
+            SettlementError::Unreadable { what: "a simulated wallet", cause: e.to_string() }
         })
     }
 

@@ -115,17 +115,24 @@ impl fmt::Debug for Extras {
 /// asked for. The name tells nothing that the payment does not.
 pub(crate) fn echo(quote: &PaymentRequired, purchase: Reference) -> Option<Map<String, Value>> {
     let theirs = quote.extensions.as_ref()?;
-    let mut said = Map::new();
-    let fits = |value: &Value| value.to_string().len() <= MAX_ECHO;
-    if let Some(listing) = theirs.get(listing::NAME).filter(|v| fits(v)) {
-        said.insert(listing::NAME.into(), listing.clone());
-    }
+    let mut said = echo_listing(quote).unwrap_or_default();
     if let Some(asked) = theirs.get(identifier::NAME).filter(|v| fits(v))
         && let Some(named) = identifier::named(asked, &format!("pay_{purchase}"))
     {
         said.insert(identifier::NAME.into(), named);
     }
     Some(said).filter(|said| !said.is_empty())
+}
+
+/// What a buyer says back of how an offer wants to be found.
+pub(crate) fn echo_listing(quote: &PaymentRequired) -> Option<Map<String, Value>> {
+    let listing = quote.extensions.as_ref()?.get(listing::NAME).filter(|v| fits(v))?;
+    Some(Map::from_iter([(listing::NAME.to_string(), listing.clone())]))
+}
+
+/// Whether an extension is small enough to be said back.
+fn fits(extension: &Value) -> bool {
+    extension.to_string().len() <= MAX_ECHO
 }
 
 /// Two lists of extensions as one; of a name in both the second counts. `None` if both are empty.

@@ -16,7 +16,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use money::Timestamp;
 use serde_json::{Map, json};
-use settlement::escrow::{Act, Collector, Fee, SignedEscrow};
+use settlement::escrow::{Act, Collector, Fee, PaymentInfo, SignedEscrow};
 use settlement::{SettlementError, WrappedSignature};
 
 use super::{Asker, EmbeddedFacilitator, UNSURE};
@@ -155,14 +155,16 @@ impl EmbeddedFacilitator {
             Ok(receipt) => {
                 let hash = protocol::escrow::payment_hash(&info, self.chain.token().chain_id);
                 let extra = json!({ "paymentInfoHash": hash.to_string(), "state": name });
-                SettleResponse {
+                let done = SettleResponse {
                     success: true,
                     payer: payer.map(|p| p.to_string()),
                     transaction: receipt.transaction.to_string(),
                     amount: amount.map(|a| a.to_string()),
                     extra: extra.as_object().cloned().or_else(|| Some(Map::new())),
                     ..response
-                }
+                };
+                self.list_escrow(payment, requirements, (&info, &act), &done);
+                done
             }
             Err(EscrowError::Refused { reason, transaction }) => {
                 failed((reason, transaction), None, payer)
@@ -178,6 +180,29 @@ impl EmbeddedFacilitator {
                 tracing::warn!(%error, "an act in the escrow failed");
                 failed((Invalid::ChainUnreachable, None), None, payer)
             }
+        }
+    }
+
+    /// Tells the catalogue what was done in the escrow: money that lies there may go back, so it
+    /// counts when it is captured; a charge counts at once.
+    fn list_escrow(
+        &self,
+        payment: &PaymentPayload,
+        requirements: &PaymentRequirements,
+        (info, act): (&PaymentInfo, &Act),
+        response: &SettleResponse,
+    ) {
+        let Some(catalogue) = &self.catalogue else { return };
+        let name = protocol::escrow::payment_hash(info, self.chain.token().chain_id);
+        match act {
+            Act::Authorize { .. } => catalogue.awaits(name, payment, requirements),
+            Act::Charge { .. } => catalogue.count(payment, requirements, response),
+            Act::Capture { amount, .. } => {
+                let amount = amount.saturating_to::<u128>();
+                let (payer, payee) = (info.payer.into(), info.receiver.into());
+                catalogue.earned(name, payer, payee, |counted| counted.saturating_add(amount));
+            }
+            Act::Void | Act::Reclaim | Act::Refund { .. } => {}
         }
     }
 
@@ -282,11 +307,7 @@ impl EmbeddedFacilitator {
         if good { Ok(inner) } else { Err(Invalid::Signature) }
     }
 
-    async fn try_act(
-        &self,
-        payment: &settlement::escrow::PaymentInfo,
-        act: &Act,
-    ) -> Result<(), Invalid> {
+    async fn try_act(&self, payment: &PaymentInfo, act: &Act) -> Result<(), Invalid> {
         match self.chain.try_in_escrow(payment, act).await {
             Ok(()) => Ok(()),
             Err(SettlementError::Reverted { data, .. }) => {
@@ -346,7 +367,7 @@ impl EmbeddedFacilitator {
 
     /// Whether somebody has no say in a payment, whatever is signed: strangers in those of sellers
     /// of this process.
-    fn is_closed(&self, asker: Asker, payment: &settlement::escrow::PaymentInfo) -> bool {
+    fn is_closed(&self, asker: Asker, payment: &PaymentInfo) -> bool {
         asker == Asker::Stranger && self.payees.contains(&payment.receiver)
     }
 }

@@ -247,7 +247,11 @@ impl EmbeddedFacilitator {
     }
 
     /// Makes the payer's wallet, unless it is there by now.
-    async fn make_wallet(&self, wallet: &WrappedSignature, payer: Address) -> Result<(), Invalid> {
+    pub(super) async fn make_wallet(
+        &self,
+        wallet: &WrappedSignature,
+        payer: Address,
+    ) -> Result<(), Invalid> {
         match self.chain.make_wallet(wallet).await {
             Ok(_) => {}
             Err(SettlementError::Unreachable { .. }) => return Err(Invalid::ChainUnreachable),

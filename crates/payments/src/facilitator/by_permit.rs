@@ -12,6 +12,8 @@ use crate::wire::{self, PaymentPayload, PaymentRequirements, SettleResponse, Ver
 /// A payment whose form, terms and signature are good.
 struct Checked {
     permit: SignedPermit,
+    /// How to make the payer's wallet first; the permit then has the wallet's own signature.
+    wallet: Option<WrappedSignature>,
     sponsoring: Option<Sponsoring>,
 }
 
@@ -107,13 +109,9 @@ impl EmbeddedFacilitator {
                     Err(_) => Invalid::ChainUnreachable,
                 });
             }
-            // A wallet that exists signs without the wrapping, which Permit2 does not know.
-            if let Some(wrapped) = WrappedSignature::read(&permit.signature) {
-                permit.signature = wrapped.inner;
-            }
-            self.check_permit_signature(&permit).await?;
+            let wallet = self.check_permit_signature(&mut permit).await?;
             let sponsoring = sponsoring::read(payment, &permit, self.clock.now())?;
-            Ok(Checked { permit, sponsoring })
+            Ok(Checked { permit, wallet, sponsoring })
         };
         (payer, checked.await)
     }
@@ -164,11 +162,24 @@ impl EmbeddedFacilitator {
         self.chain.senders().contains(&address)
     }
 
-    /// As Permit2 will judge: the key of an account without code, EIP-1271 of one with code.
-    async fn check_permit_signature(&self, permit: &SignedPermit) -> Result<(), Invalid> {
+    /// As Permit2 will judge: the key of an account without code, EIP-1271 of one with code. Permit2
+    /// knows no wrapping, so the signature loses it. A wallet that does not exist yet (EIP-6492) is
+    /// judged when the payment is tried, since only then it is there; how to make it is returned.
+    async fn check_permit_signature(
+        &self,
+        permit: &mut SignedPermit,
+    ) -> Result<Option<WrappedSignature>, Invalid> {
         let chain_id = self.chain.token().chain_id;
         let unreachable = |_| Invalid::ChainUnreachable;
         let is_contract = self.chain.is_contract(permit.payer).await.map_err(unreachable)?;
+        let wrapped = WrappedSignature::read(&permit.signature);
+        if let Some(wrapped) = &wrapped {
+            permit.signature = wrapped.inner.clone();
+        }
+        if let Some(wrapped) = wrapped.filter(|_| !is_contract) {
+            let allowed = self.factories.contains(&wrapped.factory);
+            return if allowed { Ok(Some(wrapped)) } else { Err(Invalid::FactoryNotAllowed) };
+        }
         let good = if is_contract {
             let hash = permit.signing_hash(chain_id);
             let accepted =
@@ -177,12 +188,15 @@ impl EmbeddedFacilitator {
         } else {
             permit::signed_by_payer(permit, chain_id)
         };
-        if good { Ok(()) } else { Err(Invalid::Signature) }
+        if good { Ok(None) } else { Err(Invalid::Signature) }
     }
 
     /// Whether the proxy would move `amount` now.
     async fn try_permit(&self, checked: &Checked, amount: U256) -> Result<(), Invalid> {
         let permit = &checked.permit;
+        if let Some(wallet) = &checked.wallet {
+            return self.try_new_wallet(wallet, checked, amount).await;
+        }
         let approval = match &checked.sponsoring {
             Some(Sponsoring::Signature(approval)) => Some(approval),
             Some(Sponsoring::Transaction { nonce, chain_id, .. }) => {
@@ -198,6 +212,39 @@ impl EmbeddedFacilitator {
                 Err(self.diagnose_permit(permit, amount, Invalid::Simulation).await)
             }
             Err(_) => Err(Invalid::ChainUnreachable),
+        }
+    }
+
+    /// Whether a wallet that is to be made first could pay: it signs the order, and has money that
+    /// Permit2 may take, by what its making does or by the approval that came along. A contract
+    /// sends no transactions, so an approving transaction is none of its.
+    async fn try_new_wallet(
+        &self,
+        wallet: &WrappedSignature,
+        checked: &Checked,
+        amount: U256,
+    ) -> Result<(), Invalid> {
+        let permit = &checked.permit;
+        let unreachable = |_| Invalid::ChainUnreachable;
+        if !self.chain.is_contract(permit.proxy()).await.map_err(unreachable)? {
+            return Err(Invalid::ProxyMissing);
+        }
+        let approval = match &checked.sponsoring {
+            Some(Sponsoring::Signature(approval)) => Some(approval),
+            Some(Sponsoring::Transaction { .. }) | None => None,
+        };
+        let made = match self.chain.permit_of_new_wallet(wallet, permit, approval).await {
+            Ok(made) => made,
+            // Making it wants more gas than a wallet may have.
+            Err(SettlementError::Reverted { .. } | SettlementError::Refused { .. }) => None,
+            Err(_) => return Err(Invalid::ChainUnreachable),
+        };
+        match made {
+            None => Err(Invalid::Signature),
+            Some(made) if made.is_spent => Err(Invalid::Simulation),
+            Some(made) if made.balance < amount => Err(Invalid::Balance),
+            Some(made) if made.allowed < amount => Err(Invalid::Allowance),
+            Some(_) => Ok(()),
         }
     }
 
@@ -259,6 +306,16 @@ impl EmbeddedFacilitator {
         amount: U256,
     ) -> Result<B256, Unsettled> {
         let permit = &checked.permit;
+        if let Some(wallet) = &checked.wallet {
+            // Nothing is spent on a wallet whose payment would fail.
+            self.try_permit(checked, amount).await.map_err(|reason| (reason, None))?;
+            self.make_wallet(wallet, permit.payer).await.map_err(|reason| {
+                let unsure = reason == exact::Invalid::ChainUnreachable;
+                let reason =
+                    if unsure { Invalid::ChainUnreachable } else { Invalid::WalletNotMade };
+                (reason, None)
+            })?;
+        }
         let approval = match &checked.sponsoring {
             Some(Sponsoring::Signature(approval)) => Some(approval),
             Some(Sponsoring::Transaction { hash, raw, nonce, .. }) => {

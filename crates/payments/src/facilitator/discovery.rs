@@ -3,7 +3,11 @@
 //! Source: `specs/extensions/bazaar.md` for the two addresses and the form of an entry;
 //! `@x402/extensions` 2.27 for the form of the answers. An offer is listed when a payment that
 //! describes it was **settled here**, and counts by who paid for it, not by what it says of itself.
-//! Acts in payment channels do not count: what is deposited may be taken back.
+//!
+//! What only lies in a channel or an escrow may be taken back, so it counts nothing yet: a deposit
+//! says which offer it is for (`Catalogue::awaits`), and what is claimed of the channel or captured
+//! from the escrow is then counted for that offer (`Catalogue::earned`), each unit once, however
+//! often the same claim comes. A channel counts for the offer of its newest deposit.
 //!
 //! **The rank** is a whole number, and ties go to the later settled:
 //!
@@ -26,15 +30,17 @@
 //! a catalogue and no book: lines are not synced one by one, and a torn last one is dropped.
 //!
 //! **Bounds**: [`MOST_ENTRIES`], the lowest ranked goes first; [`MOST_PAYERS`] are told apart for
-//! each entry, more count as volume.
+//! each entry, more count as volume; [`MOST_AWAITED`] channels and escrowed payments wait to be
+//! counted, the oldest goes first, for at most [`MOST_OFFERS`] offers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use alloy_primitives::B256;
 use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -53,7 +59,12 @@ pub const MOST_ENTRIES: usize = 4096;
 pub const LISTED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How many payers of one offer are told apart.
 pub const MOST_PAYERS: usize = 1024;
-/// How many lines may be added before the file is rewritten, beside four for each entry.
+/// How many channels and escrowed payments are remembered with their offer.
+pub const MOST_AWAITED: usize = 16_384;
+/// How many offers these may be for; of more, what is earned is not counted.
+pub const MOST_OFFERS: usize = 1024;
+/// How many lines may be added before the file is rewritten, beside four for each entry and each
+/// thing awaited.
 const MOST_LINES: usize = 20_000;
 /// The longest line that is read, in bytes.
 const MAX_LINE: usize = 256 * 1024;
@@ -177,6 +188,33 @@ enum Line {
     },
     /// All that was counted before the file was rewritten.
     Sum { entry: Box<Entry>, outcomes: Outcomes },
+    /// A channel or an escrowed payment, whose money is earned later.
+    Awaited {
+        name: B256,
+        /// Which offer it is for: [`Entry::key`].
+        offer: B256,
+        /// The offer, unless an earlier line has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entry: Option<Box<Entry>>,
+        /// What of it was counted before the file was rewritten.
+        #[serde(with = "decimal")]
+        counted: u128,
+    },
+    /// So much more of it was earned.
+    Earned {
+        name: B256,
+        payer: Party,
+        #[serde(with = "decimal")]
+        amount: u128,
+        at: Timestamp,
+    },
+}
+
+/// What was deposited for an offer, as far as it was counted.
+struct Awaited {
+    offer: B256,
+    /// Minor units.
+    counted: u128,
 }
 
 /// Amounts in the file are decimal strings, as everywhere.
@@ -195,6 +233,12 @@ mod decimal {
 #[derive(Default)]
 struct Shelf {
     entries: HashMap<[u8; 32], Listed>,
+    /// Channels and escrowed payments by their names.
+    awaited: HashMap<B256, Awaited>,
+    /// Their names, the oldest first.
+    oldest: VecDeque<B256>,
+    /// Their offers, and how many of them are for each.
+    offers: HashMap<B256, (Entry, usize)>,
     file: Option<Open>,
 }
 
@@ -281,6 +325,50 @@ impl Catalogue {
         shelf.fold(line);
     }
 
+    /// Remembers what a deposit in a channel, or a payment into escrow, says of its offer, under the
+    /// name of channel or payment. It counts nothing before something of it is [`Self::earned`].
+    pub(crate) fn awaits(
+        &self,
+        name: B256,
+        payment: &PaymentPayload,
+        requirements: &PaymentRequirements,
+    ) {
+        let Some(Ok(entry)) = Entry::read(payment, requirements) else { return };
+        let offer = B256::from(entry.key());
+        let mut shelf = self.shelf.lock().expect("nothing panics under this lock");
+        if shelf.awaited.get(&name).is_some_and(|known| known.offer == offer) {
+            return;
+        }
+        let entry = (!shelf.offers.contains_key(&offer)).then(|| Box::new(entry));
+        let counted = shelf.awaited.get(&name).map_or(0, |known| known.counted);
+        let line = Line::Awaited { name, offer, entry, counted };
+        shelf.append(&line);
+        shelf.fold(line);
+    }
+
+    /// Counts what was earned of something [awaited](Self::awaits): `total` says how much that is in
+    /// all, given how much of it was counted before, both in minor units.
+    pub(crate) fn earned(
+        &self,
+        name: B256,
+        payer: Party,
+        payee: Party,
+        total: impl FnOnce(u128) -> u128,
+    ) {
+        if payer == payee || (self.related)(payer, payee) {
+            return;
+        }
+        let mut shelf = self.shelf.lock().expect("nothing panics under this lock");
+        let Some(counted) = shelf.awaited.get(&name).map(|known| known.counted) else { return };
+        let amount = total(counted).saturating_sub(counted);
+        if amount == 0 {
+            return;
+        }
+        let line = Line::Earned { name, payer, amount, at: self.clock.now() };
+        shelf.append(&line);
+        shelf.fold(line);
+    }
+
     /// A page of what passes the filter, the best first, and how many there are.
     fn page(&self, filter: &Filter, from: usize, most: usize) -> (Vec<Value>, usize) {
         let shelf = self.shelf.lock().expect("nothing panics under this lock");
@@ -307,20 +395,71 @@ impl Catalogue {
 
 impl Shelf {
     fn fold(&mut self, line: Line) {
-        let entry = match &line {
-            Line::Paid { entry, .. } | Line::Sum { entry, .. } => entry,
-        };
+        match line {
+            Line::Paid { entry, payer, amount, at } => self.paid(*entry, payer, amount, at),
+            Line::Sum { entry, outcomes } => self.put(*entry, |_| outcomes),
+            Line::Awaited { name, offer, entry, counted } => {
+                self.await_one(name, offer, entry.map(|e| *e), counted);
+            }
+            Line::Earned { name, payer, amount, at } => {
+                let Some(known) = self.awaited.get_mut(&name) else { return };
+                known.counted = known.counted.saturating_add(amount);
+                let offer = self.offers.get(&known.offer).map(|(entry, _)| entry.clone());
+                if let Some(entry) = offer {
+                    self.paid(entry, payer, amount, at);
+                }
+            }
+        }
+    }
+
+    fn await_one(&mut self, name: B256, offer: B256, entry: Option<Entry>, counted: u128) {
+        if let Some(entry) = entry
+            && !self.offers.contains_key(&offer)
+        {
+            if self.offers.len() >= MOST_OFFERS {
+                tracing::debug!(%name, "more offers are awaited than are remembered");
+                return;
+            }
+            self.offers.insert(offer, (entry, 0));
+        }
+        let Some((_, users)) = self.offers.get_mut(&offer) else { return };
+        *users += 1;
+        match self.awaited.insert(name, Awaited { offer, counted }) {
+            Some(before) => self.leave(before.offer),
+            None => self.oldest.push_back(name),
+        }
+        while self.awaited.len() > MOST_AWAITED
+            && let Some(oldest) = self.oldest.pop_front()
+        {
+            if let Some(gone) = self.awaited.remove(&oldest) {
+                self.leave(gone.offer);
+            }
+        }
+    }
+
+    /// Something awaited is not for this offer any more.
+    fn leave(&mut self, offer: B256) {
+        if let Some((_, users)) = self.offers.get_mut(&offer) {
+            *users = users.saturating_sub(1);
+            if *users == 0 {
+                self.offers.remove(&offer);
+            }
+        }
+    }
+
+    /// A payment that counts. The newest description stands.
+    fn paid(&mut self, entry: Entry, payer: Party, amount: u128, at: Timestamp) {
+        self.put(entry, |mut outcomes| {
+            outcomes.count(payer, amount, at);
+            outcomes
+        });
+    }
+
+    /// Lists an entry with what becomes of its outcomes.
+    fn put(&mut self, entry: Entry, change: impl FnOnce(Outcomes) -> Outcomes) {
         let key = entry.key();
         let before = self.entries.remove(&key).map(|l| l.outcomes).unwrap_or_default();
-        let listed = match line {
-            // The newest description stands.
-            Line::Paid { entry, payer, amount, at } => {
-                let mut outcomes = before;
-                outcomes.count(payer, amount, at);
-                Listed::new(*entry, outcomes)
-            }
-            Line::Sum { entry, outcomes } => Listed::new(*entry, outcomes),
-        };
+        let listed = Listed::new(entry, change(before));
         self.entries.insert(key, listed);
         if self.entries.len() > MOST_ENTRIES {
             let rank = |l: &Listed| (l.outcomes.score(), l.outcomes.last);
@@ -337,7 +476,7 @@ impl Shelf {
     }
 
     fn append(&mut self, line: &Line) {
-        let most = MOST_LINES + 4 * self.entries.len();
+        let most = MOST_LINES + 4 * (self.entries.len() + self.awaited.len());
         let Some(open) = &mut self.file else { return };
         let mut text = serde_json::to_vec(line).expect("plain data");
         text.push(b'\n');
@@ -362,6 +501,15 @@ impl Shelf {
                 serde_json::to_writer(&mut file, &line)?;
                 file.write_all(b"\n")?;
             }
+            let mut told = HashSet::new();
+            for name in &self.oldest {
+                let Some(Awaited { offer, counted }) = self.awaited.get(name) else { continue };
+                let entry = self.offers.get(offer).filter(|_| told.insert(*offer));
+                let entry = entry.map(|(entry, _)| Box::new(entry.clone()));
+                let (name, offer, counted) = (*name, *offer, *counted);
+                serde_json::to_writer(&mut file, &Line::Awaited { name, offer, entry, counted })?;
+                file.write_all(b"\n")?;
+            }
             file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
             fs::rename(&draft, &open.path)?;
             OpenOptions::new().append(true).open(&open.path)
@@ -369,7 +517,7 @@ impl Shelf {
         match write() {
             Ok(file) => {
                 open.file = file;
-                open.lines = self.entries.len();
+                open.lines = self.entries.len() + self.awaited.len();
             }
             Err(error) => tracing::error!(%error, "the catalogue cannot be rewritten"),
         }

@@ -215,7 +215,7 @@ impl EmbeddedFacilitator {
             }
             _ => self.settle_authorization(payment, requirements).await,
         };
-        // What is deposited in a channel or an escrow may be taken back, so that lists nothing.
+        // What lies in a channel or an escrow is counted there, when it is earned.
         if requirements.scheme != CHANNELS
             && requirements.scheme != ESCROW
             && let Some(catalogue) = &self.catalogue

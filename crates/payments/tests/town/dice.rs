@@ -1,4 +1,21 @@
-//! Dice for seeded histories: the same seed, the same rolls, everywhere.
+//! Dice for seeded histories: the same seed, the same rolls, everywhere. A variable of the environment
+//! names another seed than a test's own, so that one that was seen to fail is tried again as it was.
+
+use std::ops::Range;
+
+/// The seed of a test, unless this variable names another.
+pub fn seed(variable: &str, otherwise: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+        Err(_) => otherwise,
+    }
+}
+
+/// The seeds of so many histories, one after the other: from 0, or from what `HISTORY_SEED` names.
+pub fn seeds(histories: u64) -> Range<u64> {
+    let first = seed("HISTORY_SEED", 0);
+    first..first.checked_add(histories).expect("HISTORY_SEED is too large")
+}
 
 /// Steele, Lea and Flood's SplitMix64 ("Fast splittable pseudorandom number generators", OOPSLA 2014).
 pub struct Dice(u64);

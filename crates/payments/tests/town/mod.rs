@@ -11,6 +11,7 @@ pub mod meddler;
 pub mod permits;
 pub mod shop;
 pub mod vouchers;
+pub mod wallet;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

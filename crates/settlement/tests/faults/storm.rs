@@ -107,7 +107,9 @@ async fn history(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_lost_doubled_or_late_every_payment_is_made_once_or_said_not_to_be_made() {
-    for seed in 1..=12 {
+    // `HISTORY_SEED` names another first seed, so that one that was seen to fail is tried again.
+    let first = std::env::var("HISTORY_SEED").map_or(1, |text| text.parse().unwrap());
+    for seed in first..first + 12 {
         history(seed).await;
     }
 }

@@ -327,7 +327,10 @@ impl Buyer {
         let wire_voucher = self.signed(voucher)?;
         let extensions = extensions::with(
             self.bound_voucher(purchase, quote, offered, voucher)?,
-            deposit.and_then(|deposit| deposit.approval.clone()),
+            // A deposit tells its facilitator which offer the channel's money is for.
+            deposit.and_then(|deposit| {
+                extensions::with(extensions::echo_listing(quote), deposit.approval.clone())
+            }),
         );
         let payload = match deposit {
             None => Payload::Voucher { channel_config: channel.config, voucher: wire_voucher },

@@ -27,7 +27,20 @@ impl EmbeddedFacilitator {
             Some(mined) => mined,
             None => self.carry(name, &Act::Claim { rows, signature }, simulation, failure).await?,
         };
+        self.list_claims(claims);
         Ok(Done { transaction: mined.transaction, amount: Some(String::new()), state: None })
+    }
+
+    /// Lists what was claimed. After a claim that succeeded the chain has at least these totals,
+    /// whoever claimed them first.
+    fn list_claims(&self, claims: &[Claim]) {
+        let Some(catalogue) = &self.catalogue else { return };
+        for claim in claims {
+            let config = &claim.voucher.channel;
+            let (payer, payee) = (config.payer.into(), config.receiver.into());
+            let total = claim.total_claimed.0;
+            catalogue.earned(self.channels.channel_id(config), payer, payee, |_| total);
+        }
     }
 
     /// Rows and the receiver authorizer's signature: the seller's, or our own.
@@ -137,6 +150,7 @@ impl EmbeddedFacilitator {
                 self.carry(name, &act, simulation, failure).await?
             }
         };
+        self.list_claims(&claims);
         self.refunded(id, nonce, mined).await
     }
 

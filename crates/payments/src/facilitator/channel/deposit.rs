@@ -66,6 +66,9 @@ impl EmbeddedFacilitator {
                 (self.carry(name, &act, simulation, failure).await?, Some(before))
             }
         };
+        if let Some(catalogue) = &self.catalogue {
+            catalogue.awaits(voucher.channel_id, payment, requirements);
+        }
         Ok(self.deposited(voucher.channel_id, deposit.amount.0, mined, before).await)
     }
 
