@@ -18,6 +18,8 @@ const WELL: u8 = 0;
 const FAILS: u8 = 1;
 const HUGE: u8 = 2;
 const GARBAGE: u8 = 3;
+/// Tells pictures apart by their first bytes.
+const LOOKS: u8 = 4;
 
 /// Somebody's own server.
 struct Server {
@@ -77,6 +79,8 @@ fn serve(
         asked.fetch_add(1, Ordering::SeqCst);
         *last.lock().expect("whole") = format!("{head}{}", String::from_utf8_lossy(&got));
     }
+    let kind = if got.starts_with(b"\x89PNG") { r#"{"kind":"png"}"# } else { r#"{"kind":"jpeg"}"# };
+    let body = if how == LOOKS { kind.as_bytes() } else { body };
     let (status, length) = match how {
         FAILS if is_work => ("500 Broken", 0),
         HUGE if is_work => ("200 OK", 100 << 20),
@@ -229,6 +233,44 @@ fn an_endpoint_that_breaks_or_answers_nonsense_leaves_nobodys_money_stuck() {
     assert!(last.contains("mine:1b") && last.contains("Where is Paris?"), "{last}");
     // Three times when it failed, and once when it did not help to ask again.
     assert_eq!(server.asked.load(Ordering::SeqCst), 6);
+    all_agrees(&home);
+    up.stop();
+}
+
+#[test]
+fn by_itself_a_guest_takes_jobs_whose_labels_are_compared() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    shopper.pay_in("0.10");
+    let server = Server::start();
+    server.answers(LOOKS);
+    let joined = sells(&home, &up, &server, json!({ "skill": "file/kind" }));
+    assert_eq!(joined.status, 200, "{joined}");
+    assert_eq!(offer(&up, "file/kind"), None, "bytes are not its own to promise");
+    let offered = offer(&up, "file/label").expect("it labels many");
+    assert_eq!(offered["checks"], json!(["peer"]), "{offered}");
+    let files = ["chelsea.png", "china.jpg", "coffee.png", "rocket.jpg"];
+    let items =
+        files.map(|name| shopper.keep(std::fs::read(photograph(name)).expect("a photograph")));
+    let brief = shopper.keep(json!({ "items": items, "note": null }).to_string().into_bytes());
+    let id = "000000000000000000000000000000c1";
+    shopper.hire(
+        id,
+        &offered["skill"],
+        &brief,
+        json!({
+            "check": { "peer": { "raters": 2, "pass_mark": 200_000 } }, "stake": musd(0),
+            "pricing": { "posted": { "offer": offered["id"] } }, "budget": musd(60_000), "worth": musd(200_000),
+        }),
+    );
+    let done = ended(&up, id);
+    assert_eq!(
+        (&done["stage"], &done["worker"]),
+        (&json!("completed"), &offered["worker"]),
+        "{done}"
+    );
+    assert_eq!(server.asked.load(Ordering::SeqCst), 4, "once a file");
     all_agrees(&home);
     up.stop();
 }
