@@ -196,7 +196,7 @@ await claim("balance and mandate tell what is left, to the unit", async () => {
 });
 
 await claim("a tool that does not exist, and words that a tool does not take, are refused as such", async () => {
-  await assert.rejects(told("withdraw", {}));
+  await assert.rejects(told("no_such_tool", {}));
   await assert.rejects(told("pay", { ...request, max: "0.01", key: "please" }));
 });
 

@@ -102,6 +102,14 @@ pub enum LabourError {
         waiting: usize,
     },
 
+    // ---- the work is done elsewhere ----------------------------------------------------------
+    /// An endpoint outside of this program did not do the work, or not within its bounds.
+    #[error("the endpoint did not do the work: {reason}")]
+    Endpoint {
+        /// What went wrong.
+        reason: String,
+    },
+
     // ---- fetching models -------------------------------------------------------------------
     /// There is neither a home folder nor a variable that says where to cache.
     #[error("no folder to keep models in: set MACHINA_CACHE, XDG_CACHE_HOME or HOME")]
@@ -294,7 +302,7 @@ impl LabourError {
             | TextTooLong { .. }
             | BadChat { .. }
             | ChatTooLong { .. } => true,
-            Busy { .. } => false,
+            Busy { .. } | Endpoint { .. } => false,
             NoCacheFolder
             | PythonMissing { .. }
             | PipMissing { .. }

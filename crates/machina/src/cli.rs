@@ -174,7 +174,7 @@ pub enum Command {
     /// Buyers reach it under /s/NAME/ of this economy and pay by x402. If no economy runs in the
     /// home, one is opened. A service that fails costs its buyer nothing.
     #[command(
-        after_help = "Examples:\n  machina sell --price 0.001 --to http://localhost:11434\n  machina sell --price 0.00002 --per token --most 0.02 --to http://localhost:11434\n  machina sell --prices prices.toml --to http://localhost:8000"
+        after_help = "Examples:\n  machina sell --price 0.001 --to http://localhost:11434\n  machina sell --price 0.00002 --per token --most 0.02 --to http://localhost:11434\n  machina sell --prices prices.toml --to http://localhost:8000\n  machina sell --skill vision/classify --price 0.002 --to http://localhost:8000/classify"
     )]
     Sell(Sell),
     /// Show a party's books: what it owns, earned and spent, and what its mandate leaves.
@@ -334,6 +334,15 @@ pub struct Sell {
     /// A header for the service, as `Name: value`, or `@FILE` with that line: its own key.
     #[arg(long, value_name = "HEADER")]
     pub header: Vec<String>,
+    /// Also take jobs of this skill at the labour market: vision/classify, file/kind, text/read or language/chat.
+    #[arg(long, value_name = "SKILL", requires = "price", conflicts_with = "prices")]
+    pub skill: Option<String>,
+    /// A check under which it takes jobs; may be repeated. Without one: gold and peer, which need no equal bytes.
+    #[arg(long, value_name = "CHECK", requires = "skill")]
+    pub check: Vec<String>,
+    /// What the service calls its model, for jobs of language/chat.
+    #[arg(long, value_name = "NAME", requires = "skill")]
+    pub model: Option<String>,
 }
 
 /// Which channels.

@@ -41,6 +41,15 @@ pub struct StallOrder {
     /// Headers for the service.
     #[serde(default)]
     pub headers: Vec<String>,
+    /// The skill at which it takes jobs at the labour market, if it does.
+    #[serde(default)]
+    pub skill: Option<String>,
+    /// The checks under which it does; none are the usual ones.
+    #[serde(default)]
+    pub checks: Vec<String>,
+    /// What the service calls its model, for requests to a chat.
+    #[serde(default)]
+    pub model: Option<String>,
 }
 
 /// A stall that is open.
@@ -56,6 +65,9 @@ pub struct StallReport {
     pub prices: Vec<StallPrice>,
     /// Who is paid.
     pub payee: Party,
+    /// The skill at which it takes jobs at the labour market, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skill: Option<String>,
 }
 
 /// One price of a stall.
@@ -85,7 +97,10 @@ impl StallReport {
             };
             table.row([line.what.clone(), price, unit]);
         }
-        format!("{} sells {}\n{}", say::strong(&self.url), self.to, table.text())
+        let at_market = self.skill.as_ref();
+        let at_market = at_market.map(|skill| format!("it takes jobs at the market: {skill}\n"));
+        let at_market = at_market.unwrap_or_default();
+        format!("{} sells {}\n{}{at_market}", say::strong(&self.url), self.to, table.text())
     }
 }
 

@@ -382,14 +382,14 @@ async fn open_stall(
     State(assembly): State<Arc<Assembly>>,
     Json(order): Json<StallOrder>,
 ) -> Answer<StallReport> {
-    assembly.stalls().open(&order).map(Json)
+    assembly.open_stall(&order).await.map(Json)
 }
 
 async fn close_stall(
     State(assembly): State<Arc<Assembly>>,
     Path(name): Path<String>,
 ) -> Answer<StallReport> {
-    assembly.stalls().close(&name).map(Json)
+    assembly.close_stall(&name).await.map(Json)
 }
 
 async fn approvals(State(assembly): State<Arc<Assembly>>) -> Answer<Vec<ApprovalReport>> {

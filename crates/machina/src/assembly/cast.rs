@@ -106,7 +106,8 @@ impl Cast {
         if self.checkers.iter().any(is) {
             return Some(&self.barbara);
         }
-        let works = is(&self.vision) || self.workers.iter().any(|(_, key)| is(key));
+        let works =
+            is(&self.vision) || is(&self.seller) || self.workers.iter().any(|(_, key)| is(key));
         works.then_some(&self.grace)
     }
 

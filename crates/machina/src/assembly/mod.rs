@@ -66,7 +66,7 @@ use crate::failure::Failure;
 use crate::home::{self, Held};
 use crate::report::{
     BooksAndChain, FundReport, MandateReport, PaidReport, PayOrder, PayReport, QuoteReport,
-    ReputationReport, WayReport,
+    ReputationReport, StallOrder, StallReport, WayReport,
 };
 use agents::Agents;
 use carrier::Carrier;
@@ -435,6 +435,33 @@ impl Assembly {
         (resolved, open)
     }
 
+    /// Opens a stall, and has what stands behind it take jobs at the market if the order names a skill.
+    ///
+    /// # Errors
+    /// If the order makes no sense, or the endpoint does not answer; then no stall is open.
+    pub async fn open_stall(&self, order: &StallOrder) -> Result<StallReport, Failure> {
+        let guest = market::Guest::of(order, self.chain.token().asset)?;
+        let mut stall = self.stalls.open(order)?;
+        if let Some(guest) = guest {
+            stall.skill = order.skill.clone();
+            if let Err(failure) = self.market.join(guest).await {
+                let _ = self.stalls.close(&order.name);
+                return Err(failure);
+            }
+        }
+        Ok(stall)
+    }
+
+    /// Closes a stall. What stands behind it takes no more jobs, and ends those that it has.
+    ///
+    /// # Errors
+    /// If none of that name is open.
+    pub async fn close_stall(&self, name: &str) -> Result<StallReport, Failure> {
+        let stall = self.stalls.close(name)?;
+        self.market.leave(name).await;
+        Ok(stall)
+    }
+
     /// The labour market.
     pub fn market(&self) -> &Arc<Market> {
         &self.market
@@ -473,11 +500,6 @@ impl Assembly {
             });
         }
         Ok(reports)
-    }
-
-    /// The services that run elsewhere and are sold here.
-    pub fn stalls(&self) -> &Stalls {
-        &self.stalls
     }
 
     /// A home's first money and mandate, once.

@@ -168,6 +168,7 @@ fn report(stall: &Stall) -> StallReport {
         to: stall.upstream.shown(),
         prices: stall.prices.lines().into_iter().map(line).collect(),
         payee: stall.payee,
+        skill: None,
     }
 }
 

@@ -36,7 +36,7 @@ async fn alone(arguments: &Arguments, home: &Home, order: &StallOrder) -> Result
     place.rpc_port = rpc_port.unwrap_or(place.rpc_port);
     let running = held.announce(port)?;
     let assembly = Assembly::open(held, place, None).await?;
-    let stall = match assembly.stalls().open(order) {
+    let stall = match assembly.open_stall(order).await {
         Ok(stall) => stall,
         Err(failure) => {
             assembly.close().await;
@@ -85,6 +85,9 @@ fn order(sell: &Sell) -> Result<StallOrder, Failure> {
         most: sell.most.clone(),
         prices: sell.prices.as_deref().map(read).transpose()?,
         headers,
+        skill: sell.skill.clone(),
+        checks: sell.check.clone(),
+        model: sell.model.clone(),
     })
 }
 

@@ -13,6 +13,7 @@ mod crash;
 mod demo;
 mod elsewhere;
 mod full;
+mod guests;
 mod hire;
 mod http;
 mod market;

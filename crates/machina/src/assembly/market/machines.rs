@@ -24,6 +24,7 @@ use payments::Purchase;
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::guests::Guests;
 use super::models::{Model, Post, posts};
 use super::{LOOK_EVERY, Market, labelling};
 use crate::failure::Failure;
@@ -52,13 +53,15 @@ pub struct Machine {
     pub service: Service,
     pub model: Arc<Model>,
     /// The checks under which it bids.
-    checks: BTreeSet<CheckKind>,
+    pub(super) checks: BTreeSet<CheckKind>,
 }
 
 /// All machines of this home that work or check.
 pub struct Workshop {
     pub machines: Vec<Machine>,
     pub checkers: Vec<Key>,
+    /// Machines whose work is done at an endpoint elsewhere.
+    pub guests: Guests,
     /// Which model stands behind which offer: whoever checks does the same work with it.
     by_offer: HashMap<OfferId, Arc<Model>>,
     /// The models of a skill; by the first, offers of others are checked.
@@ -98,6 +101,7 @@ pub async fn open(market: &Arc<Market>) -> Result<Arc<Workshop>, Failure> {
     let workshop = Arc::new(Workshop {
         machines,
         checkers: cast.checkers.clone(),
+        guests: Guests::default(),
         by_offer,
         by_skill,
         busy: Mutex::default(),
@@ -109,7 +113,12 @@ pub async fn open(market: &Arc<Market>) -> Result<Arc<Workshop>, Failure> {
     Ok(workshop)
 }
 
-fn machine_of(key: &Key, service: Service, price: Amount, model: &Arc<Model>) -> Machine {
+pub(super) fn machine_of(
+    key: &Key,
+    service: Service,
+    price: Amount,
+    model: &Arc<Model>,
+) -> Machine {
     let party = key.party();
     // Another price or model is another offer.
     let terms = format!("{} {} {}", service.name(), model.weights, price.minor());
@@ -166,7 +175,8 @@ impl Workshop {
         for machine in &self.machines {
             market.submit(Operation::Publish(machine.offer.clone())).await?;
         }
-        Ok(())
+        // Of guests of an earlier run that ended without a word, whoever is hired now would wait.
+        super::guests::retire_all(market).await
     }
 
     /// What this home's checkers can check: work whose model is here, a foreman's, and with its person's word a
@@ -201,6 +211,7 @@ impl Workshop {
         let all =
             || market.desk().read(|state| state.under_way().map(|job| job.terms.id).collect());
         let names: Vec<JobId> = jobs.unwrap_or_else(all);
+        let guests = self.guests.at_work();
         for names in names.chunks(AT_A_TIME) {
             let jobs: Vec<Job> = market
                 .desk()
@@ -209,6 +220,9 @@ impl Workshop {
             for job in &jobs {
                 for machine in &self.machines {
                     operations.extend(self.next_of(market, machine, job));
+                }
+                for guest in &guests {
+                    operations.extend(self.next_of(market, guest, job));
                 }
                 for checker in &self.checkers {
                     operations.extend(self.check_next(market, checker, job));
@@ -288,7 +302,10 @@ impl Workshop {
             }
             _ => true,
         };
-        let suits = is_open
+        // Who cannot work now, or is about to leave, takes nothing on.
+        let may = machine.model.endpoint.as_ref().is_none_or(|endpoint| endpoint.takes_work());
+        let suits = may
+            && is_open
             && is_examined
             && terms.skill == offer.skill
             && terms.client != offer.worker
@@ -392,7 +409,9 @@ impl Workshop {
         job: &Job,
     ) -> Result<Answered, Failure> {
         // The lane first: who waits for one holds no brief in memory.
-        let lane = Arc::clone(&self.lanes).acquire_owned().await.map_err(Failure::new)?;
+        // An endpoint that is slow keeps nobody else waiting: it has lanes of its own.
+        let lanes = model.endpoint.as_ref().map_or(&self.lanes, |endpoint| endpoint.lanes());
+        let lane = Arc::clone(lanes).acquire_owned().await.map_err(Failure::new)?;
         let (market, job) = (Arc::clone(market), job.clone());
         let refused =
             |why: &dyn Display| Answered::of_bytes("application/json", foreman::refused(why));
@@ -528,7 +547,7 @@ pub async fn submit(market: &Market, operations: Vec<Operation>) {
 
 /// Sees to it that a machine has working capital at the market: on the embedded chain it gets play
 /// money once, with a mandate for it, and pays it in as everybody does.
-async fn capital(market: &Arc<Market>, key: &Key) -> Result<(), Failure> {
+pub(super) async fn capital(market: &Arc<Market>, key: &Key) -> Result<(), Failure> {
     let party = key.party();
     let holding = market.desk().holding(party);
     let Some(mint) = &market.parts.mint else { return Ok(()) };

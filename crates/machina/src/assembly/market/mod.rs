@@ -14,8 +14,10 @@ mod checkers;
 mod clerk;
 mod counters;
 mod doors;
+mod endpoint;
 mod feedback;
 mod heard;
+mod guests;
 pub mod labelling;
 mod machines;
 mod models;
@@ -52,6 +54,7 @@ use crate::failure::Failure;
 use machines::Workshop;
 
 pub use counters::path as counter_path;
+pub use guests::Guest;
 pub use money::{Deposited, PaidBack};
 pub use search::{By, Found, span};
 
@@ -219,9 +222,9 @@ impl Market {
 
     /// The model behind an offer of this home's machines, by name; none before they woke.
     pub fn model(&self, offer: OfferId) -> Option<String> {
-        let machines = &self.workshop.get()?.machines;
-        let machine = machines.iter().find(|machine| machine.offer.id == offer)?;
-        Some(machine.model.name.clone())
+        let workshop = self.workshop.get()?;
+        let machine = workshop.machines.iter().find(|machine| machine.offer.id == offer);
+        machine.map(|it| it.model.name.clone()).or_else(|| workshop.guests.model(offer))
     }
 
     /// What labels are called.
@@ -268,7 +271,9 @@ impl Market {
 
     /// Who lives here: whose offers are believed before any of their work was seen.
     pub fn known(&self) -> foreman::pricing::Known {
-        Arc::new(self.parts.cast.booked().into_iter().collect())
+        // What the seller's work comes from is not of this home: it is believed when it has been seen.
+        let seller = self.parts.cast.seller.party();
+        Arc::new(self.parts.cast.booked().into_iter().filter(|party| *party != seller).collect())
     }
 
     /// Counts the jobs for which nobody is hired yet, whenever it is asked.

@@ -13,6 +13,8 @@ use labour::{
 };
 use labour::{file_kind, language, meaning, picture};
 
+use super::endpoint::Endpoint;
+
 /// How a model is loaded from the cache. Blocks.
 type Load = fn(&Cache) -> Result<Arc<dyn Worker>, LabourError>;
 
@@ -28,12 +30,32 @@ pub struct Model {
     pub takes: &'static [&'static str],
     /// The most bytes of that.
     pub max_bytes: usize,
+    /// Where its work is done, if not in this process.
+    pub endpoint: Option<Arc<Endpoint>>,
     load: Load,
     worker: OnceLock<Arc<dyn Worker>>,
     loading: Mutex<()>,
 }
 
 impl Model {
+    /// A model behind an endpoint outside of this process.
+    pub fn elsewhere(endpoint: Endpoint) -> Model {
+        let endpoint = Arc::new(endpoint);
+        let worker = OnceLock::new();
+        let _ = worker.set(Arc::clone(&endpoint) as Arc<dyn Worker>);
+        Model {
+            name: endpoint.describe().model.clone(),
+            weights: endpoint.pins().weights.clone(),
+            summary: "works at an endpoint that its owner runs",
+            takes: &["application/octet-stream"],
+            max_bytes: endpoint.describe().max_bytes,
+            endpoint: Some(endpoint),
+            load: |_| Err(LabourError::Endpoint { reason: "it is not loaded here".into() }),
+            worker,
+            loading: Mutex::default(),
+        }
+    }
+
     /// The worker; the first who asks loads it, and others wait for that. Blocks.
     ///
     /// # Errors
@@ -198,6 +220,7 @@ pub fn posts(loaded: Option<Arc<VisionWorker>>) -> Result<Vec<Post>, LabourError
             summary: &labour::manifest(need.manifest)?.summary,
             takes: need.takes,
             max_bytes: need.max_bytes,
+            endpoint: None,
             load: need.load,
             worker,
             loading: Mutex::default(),
