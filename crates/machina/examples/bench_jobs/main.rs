@@ -7,11 +7,15 @@
 //!
 //! | who | asks |
 //! |---|---|
-//! | client | pays in by a voucher; hands in a brief of its own; opens and funds the job (lists of many jobs) |
-//! | worker | reads the brief; hands in the answer; delivers its commitment, and opens it (lists) |
+//! | client | pays in by a voucher; waits until that is credited; hands in briefs, opens and funds (lists) |
+//! | worker | hears of its work, with the briefs; hands in answers and delivers their commitments (lists) |
 //! | market | draws a checker by the hash of a block that is made after the delivery |
-//! | worker | looks at the job until somebody is drawn |
-//! | checker | reads the brief, does the work again, seals and opens what it found (lists) |
+//! | checker | hears that it was drawn, with the briefs; does the work again, seals and opens (lists) |
+//! | worker | hears that its checker has sealed; opens what it has delivered (lists) |
+//! | client | hears that its jobs have ended, and orders the next |
+//!
+//! To hear is `GET /market/work`, signed and held back until there is something; who has heard of
+//! something does it, and asks again a fifth of a second later, for all that came meanwhile.
 //!
 //! Prints one JSON object a line, with `name`, `value` and `unit`. Run it with
 //! `cargo run --release -p machina --example bench_jobs [JOBS] [PROGRAM]`; the program is looked for beside
@@ -36,12 +40,14 @@ use people::{Checkers, Client, Worker};
 use wire::{Connection, Market};
 
 /// How many jobs there are if nobody says.
-const JOBS: usize = 10_000;
+const JOBS: usize = 20_000;
 /// How many clients there are, and workers, and checkers: a party may ask for so much in ten seconds
 /// and no more, so there are many.
-const CELLS: usize = 50;
+const CELLS: usize = 64;
 /// How many jobs a client orders at a time.
 const LIST: usize = 20;
+/// How many of a client's lists are under way at once.
+const LISTS_AT_ONCE: usize = 3;
 /// Lists before the clock starts: connections, channels, records and caches are there then.
 const WARMING: usize = 1;
 /// The longest that anything may take.
@@ -157,11 +163,11 @@ async fn run(program: &Path, jobs: usize) {
         worker.settle_in(&mut own, &home.token).await;
     }
     checkers.settle_in(&mut own, &home.token).await;
-    let (checkers, at_work) = checkers.start().await;
+    let (over, at_work) = checkers.start().await;
 
     let mut lines = Vec::new();
     for (client, worker) in cells {
-        lines.push((client.at_the_door().await, worker.at_work(checkers.clone()).await));
+        lines.push((client.at_the_door().await, worker.at_work().await));
     }
     // What is not measured, and then what is.
     let lines = order(lines, 0..WARMING).await;
@@ -180,7 +186,8 @@ async fn run(program: &Path, jobs: usize) {
     own = Connection::to(&home.address).await;
     tell("jobs.blocks", (market.blocks(&mut own).await - blocks) as f64, "blocks");
     tell("jobs.memory", memory / 1e6, "MB");
-    drop((lines, checkers));
+    drop(lines);
+    over.send(true).expect("checkers are there");
     for task in at_work {
         task.await.expect("no checker panics");
     }
@@ -202,16 +209,16 @@ async fn order(
     let tasks = lines.into_iter().map(|(mut client, mut worker)| {
         let lists = lists.clone();
         tokio::spawn(async move {
+            let jobs = lists.len() * LIST;
             // A client orders on while its worker works.
-            let (orders, inbox) = tokio::sync::mpsc::channel(1);
             let ordering = async {
                 for list in lists {
-                    let jobs = client.order(list, LIST).await;
-                    orders.send(jobs).await.expect("the worker works");
+                    client.wait_for_ends((LISTS_AT_ONCE - 1) * LIST).await;
+                    client.order(list, LIST).await;
                 }
-                drop(orders);
+                client.wait_for_ends(0).await;
             };
-            tokio::join!(ordering, worker.work(inbox));
+            tokio::join!(ordering, worker.work(jobs));
             (client, worker)
         })
     });

@@ -1,7 +1,6 @@
 //! Those who hire, work and check.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
@@ -12,10 +11,10 @@ use payments::channel::voucher::{Domain, deposit_nonce};
 use payments::channel::wire::{ChannelConfig, Deposit, DepositAuthorization, Payload};
 use payments::channel::wire::{Units, Voucher};
 use payments::wire::{PaymentPayload, PaymentRequirements};
-use serde_json::{Value, json};
+use serde_json::Value;
 use settlement::channels::AUTHORIZATION_COLLECTOR;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::watch;
 
 use super::wire::{Connection, Market, Person, request};
 
@@ -27,15 +26,14 @@ const PRICE: i128 = 200_000;
 const FEE: i128 = 100_000;
 /// What a worker puts at stake in a job.
 const STAKE: i128 = 100;
-/// How many deposits a client has at the market before its first job: one that is answered may not be
-/// credited yet.
-const AHEAD: usize = 20;
 /// What a checker pays in, in dollars and minor units.
 const POOL: (&str, u128) = ("1000", 1_000_000_000);
-/// How long a worker waits before it looks again whether a checker was drawn.
+/// How long somebody waits before it looks again whether what it paid in is credited.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// The most jobs that a checker looks at before it hands in what it found.
-const MOST_AT_ONCE: usize = 30;
+/// How long a worker or a checker lets work gather before it asks again: what came meanwhile is one answer.
+const GATHER: Duration = Duration::from_millis(200);
+/// The most jobs that are answered for in one request: 64 operations, of which a check takes two.
+const MOST_AT_ONCE: usize = 32;
 
 fn musd(minor: i128) -> Amount {
     Amount::from_minor(Asset::MUSD, minor)
@@ -177,6 +175,8 @@ pub struct AtTheDoor {
     purse: Purse,
     worker: Party,
     connection: Connection,
+    heard: u64,
+    under_way: HashSet<String>,
 }
 
 impl Client {
@@ -185,35 +185,34 @@ impl Client {
         Client { cell, market: market.clone(), person, purse: tokio::sync::Mutex::default() }
     }
 
-    /// Opens its channel, and pays in for the first jobs.
+    /// Opens its channel with a payment, and room for one for each job.
     pub async fn settle_in(&self, connection: &mut Connection, token: &str, jobs: usize) {
         let (market, person) = (&self.market, &self.person);
-        let payments = jobs + AHEAD;
-        let mut purse = Purse::open(person, market, connection, token, BUDGET, payments).await;
-        for _ in 1..AHEAD {
-            connection.ask(&purse.next()).await.good();
-        }
+        let purse = Purse::open(person, market, connection, token, BUDGET, jobs + 1).await;
+        wait_for_credit(connection, person, 1).await;
         *self.purse.lock().await = Some(purse);
     }
 
     pub async fn at_the_door(self) -> AtTheDoor {
-        let connection = Connection::to(&self.market.address).await;
+        let mut connection = Connection::to(&self.market.address).await;
         let worker = Person::new("worker", self.cell).party;
         let purse = self.purse.into_inner().expect("it has settled in");
         let Client { cell, market, person, .. } = self;
-        AtTheDoor { cell, market, person, purse, worker, connection }
+        let (heard, _) = market.work(&mut connection, &person, None).await;
+        let under_way = HashSet::new();
+        AtTheDoor { cell, market, person, purse, worker, connection, heard, under_way }
     }
 }
 
 impl AtTheDoor {
     /// Orders a list of jobs, each paid in by a voucher.
-    pub async fn order(&mut self, list: usize, count: usize) -> Vec<JobId> {
+    pub async fn order(&mut self, list: usize, count: usize) {
         let (connection, market) = (&mut self.connection, &self.market);
-        let (mut jobs, mut operations) = (Vec::new(), Vec::new());
+        let (mut operations, mut briefs) = (Vec::new(), Vec::new());
         for number in 0..count {
             connection.ask(&self.purse.next()).await.good();
             let brief = format!("job {} {list} {number}", self.cell);
-            let digest = market.keep(connection, &self.person, brief.as_bytes()).await;
+            let digest = Digest::of(brief.as_bytes());
             let id = JobId::derive(&[brief.as_bytes()]);
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             let now = u64::try_from(now.expect("after 1970").as_millis()).expect("not so late");
@@ -222,7 +221,7 @@ impl AtTheDoor {
                 client: self.person.party,
                 parent: None,
                 skill: skill(),
-                brief: digest.parse().expect("a digest"),
+                brief: digest,
                 budget: musd(i128::try_from(BUDGET.1).expect("small")),
                 worth: musd(1_000_000),
                 quality: 0,
@@ -237,10 +236,26 @@ impl AtTheDoor {
             };
             operations.push(plain(&Operation::Open(Box::new(terms))));
             operations.push(plain(&Operation::Fund { job: id }));
-            jobs.push(id);
+            self.under_way.insert(id.to_string());
+            briefs.push(brief);
         }
-        market.operate(connection, &self.person, &operations).await;
-        jobs
+        // What was paid is credited a moment later.
+        wait_for_credit(connection, &self.person, count as u128 * BUDGET.1).await;
+        market.operate_on(connection, &self.person, &briefs, &operations).await;
+    }
+
+    /// Waits until it hears that all but so many of its jobs have ended.
+    pub async fn wait_for_ends(&mut self, but: usize) {
+        while self.under_way.len() > but {
+            let (heard, work) =
+                self.market.work(&mut self.connection, &self.person, Some(self.heard)).await;
+            self.heard = heard;
+            for told in work.iter().filter(|told| told["asks"] == "ended") {
+                assert_eq!(told["stage"], "completed", "{told}");
+                self.under_way.remove(told["job"].as_str().expect("a job"));
+            }
+            tokio::time::sleep(GATHER).await;
+        }
     }
 }
 
@@ -255,11 +270,10 @@ pub struct AtWork {
     market: Market,
     person: Person,
     connection: Connection,
-    checkers: Inboxes,
+    heard: u64,
+    /// What it has sealed and not opened.
+    found: HashMap<JobId, Report>,
 }
-
-/// Where each checker hears that it was drawn.
-pub type Inboxes = Arc<HashMap<String, mpsc::UnboundedSender<(JobId, oneshot::Sender<()>)>>>;
 
 impl Worker {
     pub fn new(cell: usize, market: &Market) -> Worker {
@@ -270,7 +284,7 @@ impl Worker {
     pub async fn settle_in(&self, connection: &mut Connection, token: &str) {
         let Worker { market, person } = self;
         Purse::open(person, market, connection, token, BUDGET, 1).await;
-        wait_for_credit(connection, person).await;
+        wait_for_credit(connection, person, 1).await;
         let offer = Offer {
             capacity: 1_000_000,
             checks: [CheckKind::Exact].into(),
@@ -279,58 +293,67 @@ impl Worker {
         market.operate(connection, person, &[plain(&Operation::Publish(offer))]).await;
     }
 
-    pub async fn at_work(self, checkers: Inboxes) -> AtWork {
-        let connection = Connection::to(&self.market.address).await;
+    pub async fn at_work(self) -> AtWork {
+        let mut connection = Connection::to(&self.market.address).await;
         let Worker { market, person } = self;
-        AtWork { market, person, connection, checkers }
+        let (heard, _) = market.work(&mut connection, &person, None).await;
+        AtWork { market, person, connection, heard, found: HashMap::new() }
     }
 }
 
 impl AtWork {
-    /// Works at all that comes in, until nothing more does.
-    pub async fn work(&mut self, mut inbox: mpsc::Receiver<Vec<JobId>>) {
-        while let Some(jobs) = inbox.recv().await {
-            self.work_at(&jobs).await;
+    /// Works at so many jobs as it hears of them, and opens each when its checker has sealed.
+    pub async fn work(&mut self, jobs: usize) {
+        let mut opened = 0;
+        while opened < jobs {
+            let (market, connection) = (&self.market, &mut self.connection);
+            let (heard, work) = market.work(connection, &self.person, Some(self.heard)).await;
+            self.heard = heard;
+            for told in work.chunks(MOST_AT_ONCE) {
+                opened += self.answer(told).await;
+            }
+            tokio::time::sleep(GATHER).await;
         }
     }
 
-    async fn work_at(&mut self, jobs: &[JobId]) {
-        let (market, connection, person) = (&self.market, &mut self.connection, &self.person);
-        let by = person.party;
-        let mut found = Vec::with_capacity(jobs.len());
-        let mut deliveries = Vec::with_capacity(jobs.len());
-        for &job in jobs {
-            let brief = market.brief(connection, person, &job.to_string()).await;
-            let kept = market.keep(connection, person, answer(&brief).as_bytes()).await;
-            let report = Report::Digest(kept.parse().expect("a digest"));
-            let salt = salt(job, by);
-            let delivery = Delivery::Sealed(report.commitment(job, by, &salt));
-            deliveries.push(plain(&Operation::Submit { job, by, delivery }));
-            found.push((job, report, salt));
-        }
-        market.operate(connection, person, &deliveries).await;
-        let mut sealed = Vec::with_capacity(jobs.len());
-        for &job in jobs {
-            let checker = loop {
-                let view = connection.get(&format!("/market/jobs/{job}")).await;
-                let seat = &view["panels"][0]["seats"][0]["checker"];
-                match seat.as_str() {
-                    Some(checker) => break checker.to_owned(),
-                    None => tokio::time::sleep(LOOK_AGAIN).await,
+    /// Does what is asked of it, in one request; how many jobs were opened.
+    async fn answer(&mut self, work: &[Value]) -> usize {
+        let by = self.person.party;
+        let (mut answers, mut operations, mut opened) = (Vec::new(), Vec::new(), 0);
+        for told in work {
+            let job: JobId = told["job"].as_str().and_then(|id| id.parse().ok()).expect("a job");
+            match told["asks"].as_str() {
+                Some("work") => {
+                    let answer = answer(&brief(told));
+                    let report = Report::Digest(Digest::of(answer.as_bytes()));
+                    let delivery = Delivery::Sealed(report.commitment(job, by, &salt(job, by)));
+                    operations.push(plain(&Operation::Submit { job, by, delivery }));
+                    self.found.insert(job, report);
+                    answers.push(answer);
                 }
-            };
-            let (told, done) = oneshot::channel();
-            let inbox = self.checkers.get(&checker).expect("a checker of ours was drawn");
-            inbox.send((job, told)).expect("it checks");
-            sealed.push(done);
+                Some("open") => {
+                    let report = self.found.remove(&job).expect("it has worked at it");
+                    let salt = salt(job, by);
+                    operations.push(plain(&Operation::RevealReport { job, by, report, salt }));
+                    opened += 1;
+                }
+                // That it has ended.
+                _ => {}
+            }
         }
-        for done in sealed {
-            done.await.expect("it has checked");
+        if !operations.is_empty() {
+            let (market, connection) = (&self.market, &mut self.connection);
+            market.operate_on(connection, &self.person, &answers, &operations).await;
         }
-        let open = |(job, report, salt)| plain(&Operation::RevealReport { job, by, report, salt });
-        let opened: Vec<Value> = found.into_iter().map(open).collect();
-        market.operate(connection, person, &opened).await;
+        opened
     }
+}
+
+/// The brief that came along with what was heard.
+fn brief(told: &Value) -> Vec<u8> {
+    use base64::Engine as _;
+    let body = told["brief"]["body"].as_str().unwrap_or_else(|| panic!("no brief: {told}"));
+    base64::engine::general_purpose::STANDARD.decode(body).expect("base64")
 }
 
 /// Nobody here cheats, so a salt need not be secret.
@@ -338,12 +361,17 @@ fn salt(job: JobId, by: Party) -> Digest {
     Digest::of(&[&job.as_u128().to_be_bytes(), by.as_bytes().as_slice()].concat())
 }
 
-async fn wait_for_credit(connection: &mut Connection, person: &Person) {
+/// Waits until somebody has so much at the market that is free, in minor units.
+async fn wait_for_credit(connection: &mut Connection, person: &Person, least: u128) {
+    let path = format!("/market/parties/{}", person.party);
+    let begun = std::time::Instant::now();
     loop {
-        let view = connection.get(&format!("/market/parties/{}", person.party)).await;
-        if view["free"]["minor"] != json!("0") {
+        let view = connection.get(&path).await;
+        let free = view["free"]["minor"].as_str().and_then(|minor| minor.parse::<u128>().ok());
+        if free.expect("an amount") >= least {
             return;
         }
+        assert!(begun.elapsed() < super::PATIENCE, "it was paid and is not credited: {view}");
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
@@ -364,24 +392,23 @@ impl Checkers {
     pub async fn settle_in(&self, connection: &mut Connection, token: &str) {
         for person in &self.people {
             Purse::open(person, &self.market, connection, token, POOL, 1).await;
-            wait_for_credit(connection, person).await;
+            wait_for_credit(connection, person, POOL.1).await;
             let stake = musd(i128::try_from(POOL.1).expect("small"));
             let enlist = Operation::Enlist { party: person.party, stake };
             self.market.operate(connection, person, &[plain(&enlist)]).await;
         }
     }
 
-    /// Has them check what they hear of, until nobody is left who could tell them.
-    pub async fn start(self) -> (Inboxes, Vec<tokio::task::JoinHandle<()>>) {
-        let (mut inboxes, mut tasks) = (HashMap::new(), Vec::new());
+    /// Has them check what they hear of, until they are told that nothing more comes.
+    pub async fn start(self) -> (watch::Sender<bool>, Vec<tokio::task::JoinHandle<()>>) {
+        let (over, is_over) = watch::channel(false);
+        let mut tasks = Vec::new();
         for person in self.people {
-            let (sender, inbox) = mpsc::unbounded_channel();
-            inboxes.insert(person.party.to_string(), sender);
             let market = self.market.clone();
             let connection = Connection::to(&market.address).await;
-            tasks.push(tokio::spawn(check(market, person, connection, inbox)));
+            tasks.push(tokio::spawn(check(market, person, connection, is_over.clone())));
         }
-        (Arc::new(inboxes), tasks)
+        (over, tasks)
     }
 }
 
@@ -389,24 +416,31 @@ async fn check(
     market: Market,
     person: Person,
     mut connection: Connection,
-    mut inbox: mpsc::UnboundedReceiver<(JobId, oneshot::Sender<()>)>,
+    mut is_over: watch::Receiver<bool>,
 ) {
     let by = person.party;
-    let mut drawn = Vec::new();
-    while inbox.recv_many(&mut drawn, MOST_AT_ONCE).await > 0 {
-        let mut operations = Vec::with_capacity(2 * drawn.len());
-        for (job, _) in &drawn {
-            let brief = market.brief(&mut connection, &person, &job.to_string()).await;
-            let report = Report::Digest(Digest::of(answer(&brief).as_bytes()));
-            let (job, salt) = (*job, salt(*job, by));
-            let commitment = report.commitment(job, by, &salt);
-            operations.push(plain(&Operation::CommitReport { job, by, commitment }));
-            // It alone was drawn, so when it has sealed, all have.
-            operations.push(plain(&Operation::RevealReport { job, by, report, salt }));
+    let mut heard = None;
+    loop {
+        let (last, work) = tokio::select! {
+            told = market.work(&mut connection, &person, heard) => told,
+            _ = is_over.wait_for(|is_over| *is_over) => return,
+        };
+        heard = Some(last);
+        let drawn: Vec<&Value> = work.iter().filter(|told| told["asks"] == "check").collect();
+        for some in drawn.chunks(MOST_AT_ONCE) {
+            let mut operations = Vec::with_capacity(2 * some.len());
+            for told in some {
+                let job = told["job"].as_str().and_then(|id| id.parse().ok());
+                let (job, brief): (JobId, _) = (job.expect("a job"), brief(told));
+                let report = Report::Digest(Digest::of(answer(&brief).as_bytes()));
+                let salt = salt(job, by);
+                let commitment = report.commitment(job, by, &salt);
+                operations.push(plain(&Operation::CommitReport { job, by, commitment }));
+                // It alone was drawn, so when it has sealed, all have.
+                operations.push(plain(&Operation::RevealReport { job, by, report, salt }));
+            }
+            market.operate(&mut connection, &person, &operations).await;
         }
-        market.operate(&mut connection, &person, &operations).await;
-        for (_, told) in drawn.drain(..) {
-            told.send(()).expect("the worker waits");
-        }
+        tokio::time::sleep(GATHER).await;
     }
 }

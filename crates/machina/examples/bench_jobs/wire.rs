@@ -169,7 +169,23 @@ impl Market {
 
     /// Hands in a list of operations, all of which must be done.
     pub async fn operate(&self, connection: &mut Connection, by: &Person, operations: &[Value]) {
-        let body = serde_json::to_vec(operations).expect("plain data");
+        self.operate_on(connection, by, &[], operations).await;
+    }
+
+    /// Hands in texts, and with them a list of operations that are about them.
+    pub async fn operate_on(
+        &self,
+        connection: &mut Connection,
+        by: &Person,
+        texts: &[String],
+        operations: &[Value],
+    ) {
+        use base64::Engine as _;
+        let encode = |text: &String| base64::engine::general_purpose::STANDARD.encode(text);
+        let document = |text| json!({ "mediaType": "text/plain", "body": encode(text) });
+        let documents: Vec<Value> = texts.iter().map(document).collect();
+        let whole = json!({ "documents": documents, "operations": operations });
+        let body = serde_json::to_vec(&whole).expect("plain data");
         let request = self.signed(by, "POST", "/market/operations", &body);
         let outcomes = connection.ask(&request).await.json();
         for outcome in outcomes.as_array().expect("a list") {
@@ -177,17 +193,23 @@ impl Market {
         }
     }
 
-    /// Keeps a document, and tells its digest.
-    pub async fn keep(&self, connection: &mut Connection, by: &Person, body: &[u8]) -> String {
-        let request = self.signed(by, "POST", "/market/documents", body);
-        let kept = connection.ask(&request).await.json();
-        kept["digest"].as_str().expect("a digest").to_owned()
-    }
-
-    /// What is to be done in a job.
-    pub async fn brief(&self, connection: &mut Connection, by: &Person, job: &str) -> Vec<u8> {
-        let request = self.signed(by, "GET", &format!("/market/jobs/{job}/brief"), b"");
-        connection.ask(&request).await.good()
+    /// What waits for somebody, with its briefs, as soon as anything does; and the number up to which that
+    /// is all. The first time, without a number, all that waits now.
+    pub async fn work(
+        &self,
+        connection: &mut Connection,
+        by: &Person,
+        heard: Option<u64>,
+    ) -> (u64, Vec<Value>) {
+        let path = match heard {
+            Some(heard) => format!("/market/work?after={heard}&briefs=true"),
+            None => "/market/work?wait=0&briefs=true".to_owned(),
+        };
+        let request = self.signed(by, "GET", &path, b"");
+        let mut told = connection.ask(&request).await.json();
+        assert!(heard.is_none() || told["whole"] == false, "something was missed");
+        let Value::Array(work) = told["work"].take() else { panic!("no list: {told}") };
+        (told["after"].as_u64().expect("a number"), work)
     }
 
     /// How many of so many newest jobs have ended well.

@@ -454,6 +454,10 @@ fn who_waits_for_work_is_told_as_it_comes_and_misses_nothing() {
     let bid = json!([{ "bid": { "job": id, "offer": offer, "price": musd(90) } }]);
     let bid = vision.post("/market/operations", &bid);
     assert_eq!(bid.json()[0]["outcome"], "applied", "{bid}");
+    let quoted = told(&shopper, &format!("after={after}&wait=30"));
+    let asked: Vec<_> =
+        quoted["work"].as_array().unwrap().iter().map(|it| (&it["job"], &it["asks"])).collect();
+    assert_eq!(asked, [(&json!(id), &json!("accept"))], "the client hears of the quote");
     let accept = json!([{ "accept": { "job": id, "offer": offer, "by": shopper.party } }]);
     let accepted = shopper.post("/market/operations", &accept);
     assert_ne!(accepted.json()[0]["outcome"], "refused", "{accepted}");

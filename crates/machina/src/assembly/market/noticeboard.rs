@@ -9,12 +9,12 @@
 //! *Bounds.* [`KEPT`] notices, [`LISTENERS`] who wait at once and [`EACH`] of one party. Nothing is
 //! kept for who listens but a number that it keeps itself, so a slow reader holds up nobody. Of each
 //! job under way it is remembered what was told last: a bid or a sealed report by one is no news for
-//! the others.
+//! the others, and a quote for its client alone.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use ::market::{BidState, Check, Delivery, Job, JobId, Party, Pricing, Skill, Stage};
+use ::market::{Bid, BidState, Check, Delivery, Job, JobId, Party, Pricing, Skill, Stage};
 use ::money::Timestamp;
 use tokio::sync::Notify;
 
@@ -41,7 +41,7 @@ pub enum Asks {
     Bid,
     /// A sealed bid opened, by its bidder.
     Reveal,
-    /// A quote taken, by the client.
+    /// One of the quotes taken, by the client.
     Accept,
     /// The work, by who was hired.
     Work,
@@ -86,16 +86,19 @@ pub fn waits(job: &Job) -> Vec<(Whom, Asks)> {
     let panel = job.panel();
     let seats = || panel.into_iter().flat_map(|panel| &panel.seats);
     match job.stage {
-        Stage::Open | Stage::Drawing => Vec::new(),
-        Stage::Bidding => vec![(Whom::Offering(job.terms.skill), Asks::Bid)],
+        Stage::Open | Stage::Drawing | Stage::Choosing => Vec::new(),
+        Stage::Bidding => {
+            let mut asked = vec![(Whom::Offering(job.terms.skill), Asks::Bid)];
+            // A quote is taken while others may still come in, or never.
+            if quotes(job) > 0 {
+                asked.push((client, Asks::Accept));
+            }
+            asked
+        }
         Stage::Revealing => {
             let sealed = job.bids.iter().filter(|bid| matches!(bid.state, BidState::Sealed(_)));
             sealed.map(|bid| (Whom::Party(bid.worker), Asks::Reveal)).collect()
         }
-        Stage::Choosing => match job.terms.pricing {
-            Pricing::Quotes => vec![(client, Asks::Accept)],
-            Pricing::Posted { .. } | Pricing::Auction { .. } => Vec::new(),
-        },
         Stage::Working => worker.into_iter().map(|worker| (worker, Asks::Work)).collect(),
         Stage::Checking => {
             let silent = seats().filter(|seat| seat.commitment.is_none());
@@ -127,18 +130,35 @@ pub fn waits(job: &Job) -> Vec<(Whom, Asks)> {
     }
 }
 
+/// How many quotes a client may take now.
+fn quotes(job: &Job) -> usize {
+    let stands = |bid: &&Bid| matches!(bid.state, BidState::Told(_));
+    match (&job.terms.pricing, job.stage) {
+        (Pricing::Quotes, Stage::Bidding) => job.bids.iter().filter(stands).count(),
+        _ => 0,
+    }
+}
+
 /// How far a job was when it was told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Told {
     stage: Stage,
     panels: usize,
     seats: usize,
+    quotes: usize,
 }
 
 impl Told {
     fn of(job: &Job) -> Told {
         let seats = job.panel().map_or(0, |panel| panel.seats.len());
-        Told { stage: job.stage, panels: job.panels.len(), seats }
+        Told { stage: job.stage, panels: job.panels.len(), seats, quotes: quotes(job) }
+    }
+
+    /// Whether it is news for somebody who was told of the job before, when it was as far as `before`.
+    fn is_news(self, before: Option<Told>, asks: Asks) -> bool {
+        let Some(before) = before else { return true };
+        let but_for_quotes = Told { quotes: before.quotes, ..self };
+        but_for_quotes != before || (asks == Asks::Accept && self.quotes > before.quotes)
     }
 }
 
@@ -197,6 +217,12 @@ pub enum Heard {
     Anew(u64),
 }
 
+/// Who waits, beside its party.
+struct Waiter {
+    skills: BTreeSet<Skill>,
+    bell: Arc<Notify>,
+}
+
 struct Inside {
     /// The number of the newest notice.
     last: u64,
@@ -204,7 +230,7 @@ struct Inside {
     floor: u64,
     notices: VecDeque<Notice>,
     told: HashMap<JobId, Told>,
-    waiting: HashMap<Party, Vec<(BTreeSet<Skill>, Arc<Notify>)>>,
+    waiting: HashMap<Party, Vec<Waiter>>,
     count: usize,
     closed: bool,
 }
@@ -239,10 +265,10 @@ impl Board {
                 true => inside.told.remove(&job),
                 false => inside.told.insert(job, told),
             };
-            if before == Some(told) {
-                continue;
-            }
             for (whom, asks) in waits {
+                if !told.is_news(before, asks) {
+                    continue;
+                }
                 inside.last += 1;
                 let number = inside.last;
                 inside.notices.push_back(Notice { number, job, whom, asks });
@@ -300,8 +326,8 @@ impl Board {
             bell.notify_one();
         }
         inside.count += 1;
-        let entry = (listener.skills.clone(), Arc::clone(&bell));
-        inside.waiting.entry(listener.party).or_default().push(entry);
+        let waiter = Waiter { skills: listener.skills.clone(), bell: Arc::clone(&bell) };
+        inside.waiting.entry(listener.party).or_default().push(waiter);
         Some(Place { board: self, party: listener.party, bell })
     }
 
@@ -315,23 +341,21 @@ impl Inside {
     fn wake(&self, whom: Whom) {
         match whom {
             Whom::Party(party) => {
-                for (_, bell) in self.waiting.get(&party).into_iter().flatten() {
-                    bell.notify_one();
+                for waiter in self.waiting.get(&party).into_iter().flatten() {
+                    waiter.bell.notify_one();
                 }
             }
             Whom::Offering(skill) => {
-                for (skills, bell) in self.waiting.values().flatten() {
-                    if skills.contains(&skill) {
-                        bell.notify_one();
-                    }
-                }
+                let offering =
+                    self.waiting.values().flatten().filter(|it| it.skills.contains(&skill));
+                offering.for_each(|waiter| waiter.bell.notify_one());
             }
         }
     }
 
     fn wake_all(&self) {
-        for (_, bell) in self.waiting.values().flatten() {
-            bell.notify_one();
+        for waiter in self.waiting.values().flatten() {
+            waiter.bell.notify_one();
         }
     }
 }
@@ -355,7 +379,7 @@ impl Drop for Place<'_> {
         let mut inside = self.board.inside();
         inside.count -= 1;
         if let Some(of_party) = inside.waiting.get_mut(&self.party) {
-            of_party.retain(|(_, bell)| !Arc::ptr_eq(bell, &self.bell));
+            of_party.retain(|waiter| !Arc::ptr_eq(&waiter.bell, &self.bell));
             if of_party.is_empty() {
                 inside.waiting.remove(&self.party);
             }
@@ -374,7 +398,7 @@ mod tests {
     }
 
     fn changed(job: u128, stage: Stage, waits: Vec<(Whom, Asks)>) -> Changed {
-        let told = Told { stage, panels: 0, seats: 0 };
+        let told = Told { stage, panels: 0, seats: 0, quotes: 0 };
         Changed { job: JobId::from_u128(job), told, waits }
     }
 
@@ -407,6 +431,25 @@ mod tests {
         assert_eq!(since(board.heard(&listener(1), Some(notices[0].number))).0, notices[1..]);
         let other = Listener { skills: BTreeSet::new(), ..listener(3) };
         assert_eq!(since(board.heard(&other, Some(start))).0, []);
+    }
+
+    #[test]
+    fn each_quote_is_news_for_the_client_and_for_nobody_else() {
+        let board = Board::new(Timestamp::from_secs(1));
+        let Heard::Anew(start) = board.heard(&listener(1), None) else { panic!("no number yet") };
+        // One quote, a second, one taken back, and the second again.
+        for quotes in [0, 1, 2, 1, 2] {
+            let mut waits = vec![(Whom::Offering(WORK), Asks::Bid)];
+            waits.extend(for_party(2, Asks::Accept).into_iter().filter(|_| quotes > 0));
+            let told = Told { stage: Stage::Bidding, panels: 0, seats: 0, quotes };
+            board.tell(vec![Changed { job: JobId::from_u128(1), told, waits }]);
+        }
+        let heard = |n| {
+            let (notices, _) = since(board.heard(&listener(n), Some(start)));
+            notices.into_iter().map(|it| it.asks).collect::<Vec<_>>()
+        };
+        assert_eq!(heard(1), [Asks::Bid]);
+        assert_eq!(heard(2), [Asks::Bid, Asks::Accept, Asks::Accept, Asks::Accept]);
     }
 
     #[test]
@@ -445,9 +488,11 @@ mod tests {
         let is_woken = tokio::time::timeout(std::time::Duration::ZERO, other.woken()).await;
         assert!(is_woken.is_err(), "it was not meant");
         drop((places, other));
-        let inside = board.inside();
-        assert_eq!((inside.count, inside.waiting.len()), (0, 0));
-        drop(inside);
+        let left = || {
+            let inside = board.inside();
+            (inside.count, inside.waiting.len())
+        };
+        assert_eq!(left(), (0, 0));
         // What came between looking and waiting is not slept through.
         board.wait(&listener(1), start).expect("room").woken().await;
         board.close();
