@@ -465,6 +465,9 @@ pub struct Grant {
     /// How much in all.
     #[arg(value_name = "AMOUNT", allow_hyphen_values = true)]
     pub lifetime: String,
+    /// Which machine of this home, by name or address: `foreman`; the shopper if not said.
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
     /// How much for one payment.
     #[arg(long, default_value = "0.10", value_name = "AMOUNT", allow_hyphen_values = true)]
     pub per_payment: String,
