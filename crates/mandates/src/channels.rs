@@ -528,23 +528,19 @@ impl Mandates {
         Ok(())
     }
 
-    /// Books what a seller charged for a voucher that was signed and is not held: its deposit came
-    /// to the book without it. It needs no leave again, since it was let go when it was signed.
+    /// Books what was charged for a voucher that was let go when it was signed, and is not held.
     ///
     /// # Errors
-    /// [`MandateError::NotHeld`] if it is not the channel's next, [`MandateError::Ledger`] if the
-    /// channel has less, [`MandateError::Store`].
+    /// [`MandateError::NotHeld`] if it is not the next; [`MandateError::Ledger`], [`MandateError::Store`].
     pub async fn charge_voucher(
         &self,
         voucher: &VoucherSpend,
         charged: Amount,
-        evidence: Vec<Evidence>,
     ) -> Result<(), MandateError> {
         self.check_next(voucher, None)?;
         let kind = self.purpose(voucher.machine).map_or(Kind::Intermediate, |p| p.kind());
         let steps = vec![voucher.entry(kind).transfer(), resolution(voucher.hold_id(), charged)];
-        let operation = Some(Operation::Linked(steps));
-        done(self.ledger.submit(Write { operation, evidence }).await?)
+        done(self.ledger.submit(Operation::Linked(steps).into()).await?)
     }
 
     /// Takes over a channel that the chain knows and this journal does not, or only in part: after

@@ -67,7 +67,11 @@ fn main() {
         // The buyers are on the seller's machine, and should get in its way as little as they can.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
-        runtime.block_on(buy(numbered(&args, 1, 1_000), numbered(&args, 2, 10)));
+        if args.get(1).is_some_and(|arg| arg == "million") {
+            runtime.block_on(count(numbered(&args, 2, 10_000), numbered(&args, 3, 1_000_000)));
+        } else {
+            runtime.block_on(buy(numbered(&args, 1, 1_000), numbered(&args, 2, 10)));
+        }
     }
 }
 
@@ -228,6 +232,10 @@ impl Seller {
         self.told().await
     }
 
+    async fn end(&mut self) {
+        self.orders.write_all(b"end\n").await.expect("it listens");
+    }
+
     async fn seconds(&mut self) -> f64 {
         self.ask("taken").await["seconds"].as_f64().expect("a number")
     }
@@ -350,8 +358,9 @@ fn turns(
     (0..CONNECTIONS).map(of_line).collect()
 }
 
-async fn buy(channels: usize, vouchers: usize) {
-    let total = 1 + 2 * vouchers;
+/// A seller in a process of its own with so many channels, each of which has money for so many
+/// vouchers, and what it tells of itself.
+async fn open_shop(channels: usize, vouchers: usize) -> (tokio::process::Child, Seller, Value) {
     let program = std::env::current_exe().expect("this program");
     let under = std::env::var("SELLER_UNDER").unwrap_or_default();
     let mut words = under.split_whitespace().map(std::ffi::OsString::from);
@@ -364,7 +373,7 @@ async fn buy(channels: usize, vouchers: usize) {
         None => tokio::process::Command::new(program),
     };
     let mut child = command
-        .args(["serve", &channels.to_string(), &total.to_string()])
+        .args(["serve", &channels.to_string(), &vouchers.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -374,6 +383,12 @@ async fn buy(channels: usize, vouchers: usize) {
     let answers = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut seller = Seller { orders, answers };
     let hello = seller.told().await;
+    (child, seller, hello)
+}
+
+async fn buy(channels: usize, vouchers: usize) {
+    let total = 1 + 2 * vouchers;
+    let (mut child, mut seller, hello) = open_shop(channels, total).await;
     let address = hello["address"].as_str().expect("an address").to_string();
     let asked: PaymentRequirements = serde_json::from_value(hello["asked"].clone()).expect("terms");
 
@@ -392,6 +407,13 @@ async fn buy(channels: usize, vouchers: usize) {
         sold = channels * total + one_at_a_time(&address, &asked, channels, total).await;
     }
 
+    settle(&mut seller, sold).await;
+    seller.end().await;
+    child.wait().await.expect("it ends");
+}
+
+/// Has all that was sold claimed and paid out.
+async fn settle(seller: &mut Seller, sold: usize) {
     // A benchmark that cheats is worth nothing: work, books and chain agree to the unit.
     let collected = seller.ask("collect").await;
     let owed = (COSTS * sold as u128).to_string();
@@ -403,7 +425,29 @@ async fn buy(channels: usize, vouchers: usize) {
     tell("claim_and_pay_out", collected["seconds"].as_f64().expect("a number"), "s");
     // A claim takes a channel's newest voucher, however many there were.
     tell("vouchers_settled", sold as f64, "vouchers");
-    seller.orders.write_all(b"end\n").await.expect("it listens");
+}
+
+/// Sends so many vouchers, a round of all channels after the other, and settles them.
+async fn count(channels: usize, vouchers: usize) {
+    let rounds = vouchers.div_ceil(channels);
+    let (mut child, mut seller, hello) = open_shop(channels, rounds).await;
+    let address = hello["address"].as_str().expect("an address").to_string();
+    let asked: PaymentRequirements = serde_json::from_value(hello["asked"].clone()).expect("terms");
+    let (mut elapsed, mut cpu) = (0.0, 0.0);
+    for round in 0..rounds {
+        // Signed beforehand, a round at a time: a million requests would fill the memory.
+        let requests = turns(&asked, channels, round..round + 1);
+        let before = seller.seconds().await;
+        elapsed += send(&address, requests, None).await.0;
+        cpu += seller.seconds().await - before;
+    }
+    let memory = seller.ask("taken").await["bytes"].as_f64().expect("a number");
+    let sold = channels * rounds;
+    tell("million_vouchers_time", elapsed, "s");
+    tell("million_vouchers_server_cpu", cpu * 1e6 / sold as f64, "us");
+    tell("million_vouchers_memory", memory / 1e6, "MB");
+    settle(&mut seller, sold).await;
+    seller.end().await;
     child.wait().await.expect("it ends");
 }
 

@@ -205,7 +205,7 @@ impl Buyer {
             && told.charged.minor() <= self.book_of(channel)?.available().minor()
         {
             let booked = VoucherSpend { attempt: spend.attempt, ..told.spend };
-            self.mandates.charge_voucher(&booked, told.charged, Vec::new()).await?;
+            self.mandates.charge_voucher(&booked, told.charged).await?;
             spend = next()?;
         }
         if self.was_charged(&spend) || self.told(spend.reference, spend.digest)?.is_some() {
