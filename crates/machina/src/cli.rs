@@ -212,7 +212,7 @@ pub enum Command {
         after_help = "Examples:\n  machina approvals\n  machina approvals --accept 9f3a61c2\n  machina approvals --refuse 9f3a61c2 --why \"too dear\""
     )]
     Approvals(Approvals),
-    /// Grant the shopper machine a new mandate, signed with its owner's key.
+    /// Grant the shopper, or another machine, a new mandate, signed with its owner's key.
     #[command(after_help = "Example:\n  machina grant 1.00 --per-payment 0.10 --days 30")]
     Grant(Grant),
 }

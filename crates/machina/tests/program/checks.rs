@@ -298,7 +298,7 @@ fn a_machine_that_lost_by_a_false_key_does_its_work_again_appeals_and_is_paid() 
     assert_eq!(seen, (&json!("completed"), &json!(true), Some(2)), "{done}");
     // Where jurors would cost more than the work brings, it lets it be.
     let dear =
-        hire(2, json!({ "appeals": 1, "checker_fee": musd(130_000), "budget": musd(150_000) }));
+        hire(2, json!({ "appeals": 1, "checker_fee": musd(60_000), "budget": musd(69_000) }));
     assert_eq!((&dear["stage"], &dear["verdict"]), (&json!("rejected"), &json!(false)), "{dear}");
     assert_eq!(dear["panels"].as_array().map(Vec::len), Some(1), "{dear}");
     all_agrees(&home);

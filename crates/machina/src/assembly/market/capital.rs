@@ -169,6 +169,9 @@ pub async fn follow(market: std::sync::Weak<Market>, key: Key) {
         return;
     };
     let mut said: Option<String> = None;
+    let asset = market.upgrade().map(|market| market.parts.chain.token().asset);
+    let target = asset.and_then(|asset| Amount::parse(asset, WORKING_CAPITAL).ok());
+    let Some(target) = target.map(|target| target.minor()) else { return };
     loop {
         let Some(now) = market.upgrade() else { return };
         let is_short = match keep(&now, &key).await {
@@ -195,8 +198,13 @@ pub async fn follow(market: std::sync::Weak<Market>, key: Key) {
                     Err(RecvError::Closed) => return,
                     // Tried again in vain with each change would be a hammer.
                     Ok(_) | Err(RecvError::Lagged(_)) if is_short => {}
-                    Ok(change) if change.effects.is_empty() => {}
-                    Ok(_) | Err(RecvError::Lagged(_)) => break,
+                    Ok(_) | Err(RecvError::Lagged(_)) => {
+                        let Some(market) = market.upgrade() else { return };
+                        let free = market.desk().holding(key.party()).free;
+                        if refill(free.minor(), target, 0, 0, 0) != Refill::Enough {
+                            break;
+                        }
+                    }
                 },
                 () = &mut pause, if is_short => break,
             }
