@@ -27,8 +27,9 @@ pub const LEAST_RATED: u32 = 4;
 const HONEST: f64 = 0.95;
 /// How often an honest checker that does the work again gets the same bytes: the models are pinned.
 const ACCURACY: f64 = 1.0;
-/// How often an honest juror is right. A vote can be given without the work, which a digest cannot.
-const JUDGEMENT: f64 = 0.9;
+/// How often an honest juror is right, in millionths. A vote can be given without the work, which a digest cannot.
+pub const JUDGEMENT_PPM: u32 = 900_000;
+const JUDGEMENT: f64 = JUDGEMENT_PPM as f64 / MILLION as f64;
 /// How often an honest worker's label is right where the answer is known, and how often one by chance.
 const LABELLING: f64 = 0.95;
 const CHANCE: f64 = 0.05;

@@ -380,7 +380,7 @@ impl Access {
         Some(Person::of(&running.token, running.port).link(&base))
     }
 
-    /// Grants the shopper a mandate.
+    /// Grants a machine a mandate.
     ///
     /// # Errors
     /// If the limits make no sense.
@@ -388,6 +388,7 @@ impl Access {
         match self {
             Access::Running(client) => {
                 let order = serde_json::json!({
+                    "machine": grant.machine,
                     "lifetime": grant.lifetime,
                     "per_payment": grant.per_payment,
                     "daily": grant.daily,

@@ -212,7 +212,7 @@ pub enum Command {
         after_help = "Examples:\n  machina approvals\n  machina approvals --accept 9f3a61c2\n  machina approvals --refuse 9f3a61c2 --why \"too dear\""
     )]
     Approvals(Approvals),
-    /// Grant the shopper machine a new mandate, signed with its owner's key.
+    /// Grant the shopper, or another machine, a new mandate, signed with its owner's key.
     #[command(after_help = "Example:\n  machina grant 1.00 --per-payment 0.10 --days 30")]
     Grant(Grant),
 }
@@ -474,6 +474,9 @@ pub struct Grant {
     /// How much in all.
     #[arg(value_name = "AMOUNT", allow_hyphen_values = true)]
     pub lifetime: String,
+    /// Which machine of this home, by name or address: `foreman`; the shopper if not said.
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
     /// How much for one payment.
     #[arg(long, default_value = "0.10", value_name = "AMOUNT", allow_hyphen_values = true)]
     pub per_payment: String,

@@ -191,6 +191,54 @@ async fn a_word_is_said_once_counted_and_taken_back() {
     assert_eq!(chain.feedback_events(agent + 1, client, 0).await.unwrap(), []);
 }
 
+alloy_sol_types::sol! {
+    /// ERC-721, by which agents change hands.
+    function transferFrom(address from, address to, uint256 token_id);
+}
+
+/// What the market stands on when it speaks of nobody who has given its agent away: the chain tells the new owner,
+/// nobody is paid at the old wallet any more, and what was said stays said of the agent.
+#[tokio::test]
+async fn an_agent_that_is_given_away_keeps_its_words_and_loses_its_wallet() {
+    let town = Town::begin().await;
+    let chain = process(&town, &[0x31, 0x32, 0x33], SenderLimits::default()).await;
+    let [first, client, second] = [0x31, 0x32, 0x33].map(|number| key(number).address());
+    let agent = chain.register_agent(first, URI).await.unwrap();
+    assert_eq!(chain.agent(agent).await.unwrap().map(|agent| agent.wallet), Some(first));
+    assert!(chain.give_feedback(client, &word(agent, 1, 9_000)).await.unwrap());
+
+    let gives = |from: Address, to: Address| {
+        let token_id = alloy_primitives::U256::from(agent);
+        alloy_sol_types::SolCall::abi_encode(&transferFromCall { from, to, token_id })
+    };
+    let registry = protocol::addresses::IDENTITY_REGISTRY;
+    // Nobody gives away what is another's.
+    town.transact(&key(0x33), registry, gives(first, second).into()).await;
+    assert_eq!(chain.agents_of(first).await.unwrap(), [agent]);
+    town.transact(&key(0x31), registry, gives(first, second).into()).await;
+    let given = Agent { id: agent, owner: second, wallet: Address::ZERO, uri: URI.into() };
+    assert_eq!(
+        chain.agent(agent).await.unwrap(),
+        Some(given),
+        "its wallet agreed for its old owner"
+    );
+    assert_eq!(chain.agents_of(first).await.unwrap(), Vec::<u64>::new());
+    assert_eq!(chain.agents_of(second).await.unwrap(), [agent]);
+
+    // What was said is of the agent: it stays, and more can be said, but not by who owns it now.
+    let summary = chain.feedback_summary(agent, vec![client], "exact", "").await.unwrap();
+    assert_eq!(summary, Summary { count: 1, value: 9_000, decimals: 2 });
+    let own = chain.give_feedback(second, &word(agent, 1, 10_000)).await;
+    assert!(matches!(own, Err(SettlementError::Reverted { transaction: None, .. })), "{own:?}");
+    assert!(chain.give_feedback(client, &word(agent, 2, 8_000)).await.unwrap());
+    // Who gave it away moves its file no more, and begins anew: with another agent, of which nothing is said.
+    let moved = chain.set_agent_uri(first, agent, "http://localhost:4021").await;
+    assert!(matches!(moved, Err(SettlementError::Reverted { transaction: None, .. })), "{moved:?}");
+    let anew = chain.register_agent(first, URI).await.unwrap();
+    assert_ne!(anew, agent);
+    assert_eq!(chain.feedback(anew, vec![], "", "").await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn a_crash_after_a_word_does_not_say_it_twice() {
     let town = Town::begin().await;

@@ -43,9 +43,12 @@ pub struct InscribeOrder {
     pub unless: Vec<String>,
 }
 
-/// What to allow the shopper.
+/// What to allow a machine.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GrantOrder {
+    /// Which, by its name or address; the shopper if not said.
+    #[serde(default)]
+    pub machine: Option<String>,
     /// In all.
     pub lifetime: String,
     /// For one payment.
@@ -407,8 +410,16 @@ async fn grant(
     State(assembly): State<Arc<Assembly>>,
     Json(order): Json<GrantOrder>,
 ) -> Answer<crate::report::MandateReport> {
-    let GrantOrder { lifetime, per_payment, daily, days, ask_above, ask_above_daily } = order;
-    let grant =
-        crate::cli::Grant { lifetime, per_payment, daily, days, ask_above, ask_above_daily };
+    let GrantOrder { machine, lifetime, per_payment, daily, days, ask_above, ask_above_daily } =
+        order;
+    let grant = crate::cli::Grant {
+        machine,
+        lifetime,
+        per_payment,
+        daily,
+        days,
+        ask_above,
+        ask_above_daily,
+    };
     assembly.grant_text(&grant).await.map(Json)
 }

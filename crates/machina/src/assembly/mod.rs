@@ -515,36 +515,43 @@ impl Assembly {
             mint.mint(shopper, Amount::parse(asset, FIRST_MONEY)?).await?;
         }
         let one = Amount::parse(asset, "1")?;
-        self.grant(one, one, Amount::parse(asset, "0.10")?, None, 30).await?;
+        let (machine, owner) = (self.cast.shopper.party(), &self.cast.ada);
+        let each = Amount::parse(asset, "0.10")?;
+        self.grant(
+            machine,
+            owner,
+            Limits { lifetime: one, daily: one, per_payment: each, unasked: None, days: 30 },
+        )
+        .await?;
         Ok(())
     }
 
-    /// Ada grants her shopper a mandate, for what she herself uses.
+    /// Its owner grants a machine a mandate: Ada her shopper, for what she herself uses; the others what they work
+    /// with.
     ///
     /// # Errors
     /// If the limits make no sense, or the books cannot be written.
-    pub async fn grant(
+    async fn grant(
         &self,
-        lifetime: Amount,
-        daily: Amount,
-        per_payment: Amount,
-        unasked: Option<Unasked>,
-        days: u16,
+        machine: Party,
+        owner: &Key,
+        Limits { lifetime, daily, per_payment, unasked, days }: Limits,
     ) -> Result<MandateReport, Failure> {
         let now = self.clock.now();
+        let is_household = machine == self.cast.shopper.party();
         let mandate = Mandate {
-            machine: self.cast.shopper.party(),
-            owner: self.cast.ada.party(),
+            machine,
+            owner: owner.party(),
             per_payment,
             daily,
             lifetime,
             expires_at: now.plus(Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
-            purpose: Purpose::Household,
+            purpose: if is_household { Purpose::Household } else { Purpose::Production },
             serial: now.as_millis(),
             unasked,
         };
-        self.mandates.grant(SignedMandate::sign(mandate, &self.cast.ada)?).await?;
-        self.mandate_of(self.cast.shopper.party())
+        self.mandates.grant(SignedMandate::sign(mandate, owner)?).await?;
+        self.mandate_of(machine)
             .ok_or_else(|| Failure::new("the mandate was granted and is not in force"))
     }
 
@@ -825,8 +832,29 @@ impl Assembly {
                 daily: above(a_day, daily)?,
             }),
         };
-        self.grant(lifetime, daily, per_payment, unasked, grant.days).await
+        let shopper = self.cast.shopper.party();
+        let machine = grant.machine.as_deref().map_or(Ok(shopper), |name| self.party(name))?;
+        let owner = match machine == shopper {
+            true => Some(&self.cast.ada),
+            false => self.cast.owner_of(machine),
+        };
+        let owner = owner.ok_or_else(|| {
+            let name = self.cast.name(machine);
+            Failure::misuse(format!("{name} spends under no mandate"))
+                .hint("name the shopper, or a machine that works at the labour market: foreman, vision, checker1")
+        })?;
+        let limits = Limits { lifetime, daily, per_payment, unasked, days: grant.days };
+        self.grant(machine, owner, limits).await
     }
+}
+
+/// What a mandate allows.
+struct Limits {
+    lifetime: Amount,
+    daily: Amount,
+    per_payment: Amount,
+    unasked: Option<Unasked>,
+    days: u16,
 }
 
 /// Who works in this process.

@@ -382,3 +382,42 @@ fn pages_are_read_paragraphs_written_and_files_sorted_with_an_index_of_what_they
     all_agrees(&home);
     up.stop();
 }
+
+#[test]
+fn a_machine_that_lost_by_a_false_key_does_its_work_again_appeals_and_is_paid() {
+    let home = Home::new();
+    let up = home.up();
+    let shopper = Client::of(&home, &up, "shopper");
+    let offers = up.get("/market/offers?skill=file/label").json();
+    let skill = &offers[0]["offer"]["skill"];
+    (0..3).for_each(|_| shopper.pay_in("0.1"));
+    let keep = |text: &str| shopper.keep(text.as_bytes().to_vec());
+    let items: Vec<Value> =
+        (0..8).map(|n| keep(&format!("#!/bin/bash\nset -e\necho {n}\nexit 0\n"))).collect();
+    // A kind that none of them has: by this key whoever does the work is wrong.
+    let key = GoldKey { answers: vec![(1, 1_022), (4, 1_022)], salt: Digest::of(b"false") };
+    let names = vec![Some(OWN); items.len()];
+    let note = keep(&json!({ "words": "", "names": names, "key": key }).to_string());
+    let note = note.as_str().expect("a digest").trim_start_matches("0x");
+    let brief = keep(&json!({ "items": items, "note": note }).to_string());
+    let examiner = party(&up.info, "checker1");
+    let gold =
+        json!({ "gold": { "examiner": examiner, "key": key.commitment(), "pass_mark": 500_000 } });
+    let hire = |job: u32, more: Value| {
+        let id = format!("{job:032x}");
+        let mut terms = json!({ "check": gold, "stake": musd(0), "worth": musd(10_000_000) });
+        terms.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        shopper.hire(&id, skill, &brief, terms);
+        ended(&up, &id)
+    };
+    let done = hire(1, json!({ "appeals": 1 }));
+    let seen = (&done["stage"], &done["verdict"], done["panels"].as_array().map(Vec::len));
+    assert_eq!(seen, (&json!("completed"), &json!(true), Some(2)), "{done}");
+    // Where jurors would cost more than the work brings, it lets it be.
+    let dear =
+        hire(2, json!({ "appeals": 1, "checker_fee": musd(60_000), "budget": musd(69_000) }));
+    assert_eq!((&dear["stage"], &dear["verdict"]), (&json!("rejected"), &json!(false)), "{dear}");
+    assert_eq!(dear["panels"].as_array().map(Vec::len), Some(1), "{dear}");
+    all_agrees(&home);
+    up.stop();
+}

@@ -478,3 +478,32 @@ fn who_waits_for_work_is_told_as_it_comes_and_misses_nothing() {
     assert_eq!(begun["work"], hired["work"]);
     up.stop();
 }
+
+#[test]
+fn the_foreman_refills_its_capital_from_what_it_has_and_its_owner_can_allow_it_more() {
+    let home = Home::new();
+    let up = home.up();
+    let foreman = Client::of(&home, &up, "foreman");
+    until("the foreman has its first capital", || {
+        up.get("/market/offers");
+        foreman.free() == 500_000
+    });
+    // Nothing of it is left here; on the chain it has all of its first money.
+    let out = foreman.post("/market/withdrawals", &json!({}));
+    assert_eq!(out.status, 200, "{out}");
+    until("it has paid in what was missing", || foreman.free() == 500_000);
+    all_agrees(&home);
+    let books = home.json(&["books", "foreman"])[0].clone();
+    assert_eq!((line(&books, "market"), line(&books, "cash")), (500_000, 500_000), "{books}");
+    assert_eq!(line(&books, "purchases"), 0, "its own money is no purchase: {books}");
+    assert_eq!(minor(&books["mandate"]["lifetimeLeft"]), 500_000, "{books}");
+
+    let granted =
+        home.json(&["grant", "2", "--per-payment", "0.5", "--days", "9", "--machine", "foreman"]);
+    assert_eq!(minor(&granted["lifetime"]), 2_000_000, "{granted}");
+    let books = home.json(&["books", "foreman"])[0].clone();
+    assert_eq!(minor(&books["mandate"]["lifetimeLeft"]), 2_000_000, "{books}");
+    let why = home.run(&["grant", "2", "--machine", "grace"]).misused();
+    assert!(why.contains("grace spends under no mandate"), "{why}");
+    up.stop();
+}

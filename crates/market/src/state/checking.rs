@@ -533,7 +533,7 @@ impl State {
 
     /// What the panel of this size can cost, which whoever calls it puts down.
     fn bond_for(&self, at: usize, size: u8) -> i128 {
-        2 * i128::from(size) * self.jobs[at].terms.checker_fee.minor()
+        juror::bond(size, self.jobs[at].terms.checker_fee.minor())
     }
 
     fn bind(&mut self, at: usize, bond: Bond) -> usize {

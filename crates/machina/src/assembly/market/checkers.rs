@@ -190,7 +190,7 @@ fn looks(checker: &Key, job: &Job) -> bool {
 }
 
 /// Whether what was delivered is what was found: of labels so many as the job asks for.
-fn is_as_found(job: &Job, found: &Report) -> bool {
+pub(super) fn is_as_found(job: &Job, found: &Report) -> bool {
     match (job.answer(), found) {
         (Some(Report::Labels(told)), Report::Labels(found)) => {
             let same = told.iter().zip(found).filter(|(told, found)| told == found).count() as u64;

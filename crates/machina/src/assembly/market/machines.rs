@@ -19,20 +19,17 @@ use ::market::{
 use ::money::Amount;
 use foreman::Service;
 use foreman::labelling::{Batch, MOST_ITEMS};
-use mandates::{Key, Mandate, Purpose, SignedMandate};
+use mandates::Key;
 use payments::Purchase;
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::capital::capital;
 use super::guests::Guests;
 use super::models::{Model, Post, posts};
 use super::{LOOK_EVERY, Market, labelling};
 use crate::failure::Failure;
 
-/// What a machine gets on the embedded chain, in whole dollars.
-const FIRST_MONEY: &str = "1";
-/// What of that it takes to the market.
-const WORKING_CAPITAL: &str = "0.5";
 /// What a checker puts in the pool.
 const POOL_STAKE: &str = "0.4";
 /// How many jobs a machine takes at a time.
@@ -43,8 +40,6 @@ pub const LANES: usize = 4;
 const AT_A_TIME: usize = 256;
 /// How many digests that were found are remembered.
 const MOST_FOUND: usize = 4_096;
-/// For how long a machine's first mandate is good, in days.
-const MANDATE_DAYS: u64 = 365;
 
 /// A machine that works, by one of its offers.
 pub struct Machine {
@@ -70,7 +65,8 @@ pub struct Workshop {
     busy: Mutex<HashSet<(JobId, Party)>>,
     /// What somebody found and sealed, until it is opened; after a restart it is found again.
     found: Mutex<HashMap<(JobId, Party), Report>>,
-    /// Work paid by silence that somebody has looked at and let pass: it stays as it is.
+    /// What somebody has looked at again and need not look at another time: work that is paid by silence and was let
+    /// pass, and lost work of its own.
     watched: Mutex<HashSet<(JobId, Party)>>,
     lanes: Arc<Semaphore>,
 }
@@ -284,6 +280,10 @@ impl Workshop {
                 }
                 None
             }
+            Stage::Appealable if job.offer == Some(offer) => {
+                self.appeal_next(market, machine, job);
+                None
+            }
             _ => None,
         }
     }
@@ -463,7 +463,7 @@ impl Workshop {
         found.insert((job, by), report.clone());
     }
 
-    /// Whether a party has looked at work that is paid by silence, and let it pass.
+    /// Whether a party has looked at this job's work again, and needs no other look.
     pub fn has_watched(&self, job: JobId, party: Party) -> bool {
         self.watched.lock().expect("nothing panics under this lock").contains(&(job, party))
     }
@@ -543,47 +543,6 @@ pub async fn submit(market: &Market, operations: Vec<Operation>) {
         }
         Err(error) => tracing::warn!(%error, "the market cannot be written"),
     }
-}
-
-/// Sees to it that a machine has working capital at the market: on the embedded chain it gets play
-/// money once, with a mandate for it, and pays it in as everybody does.
-pub(super) async fn capital(market: &Arc<Market>, key: &Key) -> Result<(), Failure> {
-    let party = key.party();
-    let holding = market.desk().holding(party);
-    let Some(mint) = &market.parts.mint else { return Ok(()) };
-    if !holding.free.is_zero() || !holding.stake.is_zero() {
-        return Ok(());
-    }
-    let parts = &market.parts;
-    let asset = parts.chain.token().asset;
-    let first = Amount::parse(asset, FIRST_MONEY)?;
-    if parts.chain.balance(party).await?.minor() < first.minor() {
-        let has_worked = parts.mandates.of(party).is_some();
-        if has_worked {
-            return Err(Failure::new("it has lost its first money, and gets no other"));
-        }
-        mint.mint(party, first).await?;
-    }
-    if parts.mandates.of(party).is_none() {
-        let now = parts.clock.now();
-        let owner = parts.cast.owner_of(party).ok_or_else(|| Failure::new("it has no owner"))?;
-        let days = std::time::Duration::from_secs(MANDATE_DAYS * 24 * 60 * 60);
-        let mandate = Mandate {
-            machine: party,
-            owner: owner.party(),
-            per_payment: first,
-            daily: first,
-            lifetime: first,
-            expires_at: now.plus(days),
-            purpose: Purpose::Production,
-            serial: now.as_millis(),
-            unasked: None,
-        };
-        parts.mandates.grant(SignedMandate::sign(mandate, owner)?).await?;
-    }
-    let amount = Amount::parse(asset, WORKING_CAPITAL)?;
-    market.deposit(&(parts.buyer)(key), amount).await?;
-    Ok(())
 }
 
 impl Market {

@@ -9,15 +9,17 @@
 //! The market's machines begin to work when somebody first comes ([`Market::wake`]): an economy that
 //! nobody hires in has nothing of theirs on its chain.
 
+mod appeals;
 mod bookings;
+mod capital;
 mod checkers;
 mod clerk;
 mod counters;
 mod doors;
 mod endpoint;
 mod feedback;
-mod heard;
 mod guests;
+mod heard;
 pub mod labelling;
 mod machines;
 mod models;
@@ -327,6 +329,9 @@ impl Market {
                 let foreman = self.foreman().await?;
                 let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
                 tasks.push(workshop.start(self));
+                if let Some(key) = self.parts.cast.machine("foreman") {
+                    tasks.push(tokio::spawn(capital::follow(Arc::downgrade(self), key.clone())));
+                }
                 tasks.extend(foreman);
                 self.awake.send_replace(true);
                 Ok(())
