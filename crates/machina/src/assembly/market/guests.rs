@@ -14,8 +14,9 @@ use foreman::Service;
 use foreman::labelling::MOST_ITEMS;
 
 use super::Market;
+use super::capital::capital;
 use super::endpoint::Endpoint;
-use super::machines::{Machine, capital, machine_of};
+use super::machines::{Machine, machine_of};
 use super::models::Model;
 use crate::failure::Failure;
 use crate::report::StallOrder;
