@@ -321,7 +321,8 @@ async fn one_picture_is_one_job_without_a_foreman() {
 }
 
 /// Opens a job for one picture that its lone seer gets only if the draw of its quality is above a half, or never.
-async fn one_by_lot(town: &Town, worth: i128) -> Job {
+/// Hires one under this name, by which the lot falls: the same town draws the same for the same name.
+async fn one_by_lot(town: &Town, worth: i128, name: &str) -> Job {
     let input = Input {
         name: "cat.jpg".into(),
         media_type: "image/jpeg".into(),
@@ -329,7 +330,7 @@ async fn one_by_lot(town: &Town, worth: i128) -> Job {
         digest: Digest::of(b"cat"),
     };
     let wish = Wish { kind: None, confidence_ppm: 950_000 };
-    let prepared = town.hiring.prepare(ASKED, vec![input], musd(20_000), wish, b"by lot");
+    let prepared = town.hiring.prepare(ASKED, vec![input], musd(20_000), wish, name.as_bytes());
     let mut prepared = prepared.expect("one sees");
     prepared.terms.worth = musd(worth);
     let file = Attached { media_type: "image/jpeg".into(), body: b"cat".to_vec() };
@@ -341,7 +342,7 @@ async fn one_by_lot(town: &Town, worth: i128) -> Job {
 async fn who_loses_by_the_draw_is_asked_again_within_bounds_and_nothing_is_paid_twice() {
     let town = Town::of(&[seer(3, 2_000, Manner::Honest)]).await;
     // Worth no more than its price: no draw is high enough, so all rounds are held.
-    let mut job = one_by_lot(&town, 2_000).await;
+    let mut job = one_by_lot(&town, 2_000, "by lot").await;
     let mut held = 1;
     loop {
         assert_eq!((job.stage, job.worker), (Stage::Expired, None));
@@ -361,9 +362,9 @@ async fn who_loses_by_the_draw_is_asked_again_within_bounds_and_nothing_is_paid_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lone_newcomer_is_hired_in_a_later_round_and_paid_once() {
-    for _ in 0..24 {
+    for number in 0..24 {
         let town = Town::of(&[seer(3, 2_000, Manner::Honest)]).await;
-        let mut job = one_by_lot(&town, 4_000).await;
+        let mut job = one_by_lot(&town, 4_000, &format!("by lot {number}")).await;
         let mut held = 1;
         while let Some(next) = town.hiring.ask_again(&job).await.expect("its money is free") {
             job = town.end(next).await;
@@ -388,7 +389,7 @@ async fn what_is_taken_back_before_anybody_is_hired_is_not_asked_again() {
     let published = town.desk.submit(Operation::Publish(offer)).await;
     assert_eq!(published, Ok(Outcome::Applied));
     // Nobody bids, so no draw was lost: another round would be the same.
-    let job = one_by_lot(&town, 80_000).await;
+    let job = one_by_lot(&town, 80_000, "by lot").await;
     assert_eq!((job.stage, job.cleared_with), (Stage::Expired, None));
     assert_eq!(town.hiring.ask_again(&job).await, Ok(None));
     town.assert_sound();
