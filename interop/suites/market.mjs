@@ -68,6 +68,8 @@ const terms = (id, client, more) => ({
 
 const client = await somebody("1");
 const worker = await somebody("1", "0.01");
+// One seat, and two who might be its job's parties: the market counts so before it knows who works.
+const checkers = [await somebody("1", "0.05"), await somebody("1", "0.05"), await somebody("1", "0.05")];
 
 await claim("a stock client pays in: it is credited once, to who paid", async () => {
   assert.equal((await client.payIn("0.05")).status, 200);
@@ -105,8 +107,16 @@ await claim("an outsider works for an outsider: it bids, delivers, nobody challe
   const [mine, theirs] = [await client.free(), await worker.free()];
   const brief = await client.keep("what is the answer?", "text/plain");
   const check = { optimistic: { window_ms: 300, executors: 1 } };
-  await client.does(
-    { open: terms(id, client.address, { skill, brief, pricing: "quotes", check }) }, { fund: { job: id } });
+  await client.does({ open: terms(id, client.address, { skill, brief, pricing: "quotes", check }) });
+  const unfunded = (await client.json("POST", "/market/operations", [{ fund: { job: id } }])).told[0];
+  assert.deepEqual(unfunded.reason, { nobody_checks: { has: 0, needs: 1 } }, "no money for what nobody here can check");
+  assert.equal(await client.free(), mine);
+  for (const one of checkers) {
+    await until("a checker's money is credited", async () => (await one.free()) === 50_000n);
+    await one.does({ enlist: { party: one.address, stake: musd(20_000) } },
+      { qualify: { party: one.address, skills: [skill] } });
+  }
+  await client.does({ fund: { job: id } });
   const asked = await (await worker.say("GET", `/market/jobs/${id}/brief`)).text();
   assert.equal(asked, "what is the answer?");
   const theft = name();
@@ -121,6 +131,7 @@ await claim("an outsider works for an outsider: it bids, delivers, nobody challe
   assert.equal((await ended(id)).stage, "completed");
   assert.equal(mine - await client.free(), 2_500n);
   assert.equal(await worker.free() - theirs, 2_475n, "less one per cent");
+  for (const one of checkers) await one.does({ leave: { party: one.address } });
 });
 
 await claim("who signs for another, late, or another request is told so, and nothing happens", async () => {

@@ -85,6 +85,13 @@ async fn scene() -> (Town, Shop, Arc<Agent>, Key) {
     (town, shop, agent, payer)
 }
 
+/// So many tasks were worked for and paid, each once, and nothing is held.
+async fn is_bought(town: &Town, agent: &Agent, buyer: money::Party, times: usize, name: &str) {
+    let price = i128::from(PRICE) * i128::try_from(times).unwrap();
+    assert_eq!((agent.count(), town.owns(seller()).await), (times, price), "{name}");
+    assert_eq!(town.line(buyer, Line::Purchases), (price, 0), "{name}");
+}
+
 /// What the task's message says, with this outcome's receipt after `receipts`.
 fn said(outcome: &Outcome, receipts: &mut Vec<Value>) -> Value {
     receipts.extend(outcome.receipt("eip155:402402"));
@@ -509,10 +516,7 @@ async fn however_an_agents_answer_is_lost_the_same_payment_is_sent_again_and_wor
         let payments = open.payments();
         assert_eq!(payments.len(), sent, "{name}");
         assert!(payments.iter().all(|payment| *payment == payments[0]), "{name}");
-        let times = number + 1;
-        let price = i128::from(PRICE) * i128::try_from(times).unwrap();
-        assert_eq!((agent.count(), town.owns(seller()).await), (times, price), "{name}");
-        assert_eq!(town.line(buyer.party(), Line::Purchases), (price, 0), "{name}");
+        is_bought(&town, &agent, buyer.party(), number + 1, name).await;
     }
     town.is_whole(&[buyer.party(), seller()]).await;
 }
@@ -661,10 +665,7 @@ async fn however_a_stream_breaks_the_same_payment_is_sent_and_worked_for_once() 
         assert_eq!(open.methods(), methods, "{name}");
         let payments = open.payments();
         assert!(payments.iter().all(|payment| *payment == payments[0]), "{name}");
-        let times = number + 1;
-        let price = i128::from(PRICE) * i128::try_from(times).unwrap();
-        assert_eq!((agent.count(), town.owns(seller()).await), (times, price), "{name}");
-        assert_eq!(town.line(buyer.party(), Line::Purchases), (price, 0), "{name}");
+        is_bought(&town, &agent, buyer.party(), number + 1, name).await;
     }
     town.is_whole(&[buyer.party(), seller()]).await;
 }

@@ -340,18 +340,23 @@ async fn what_is_opened_must_have_been_handed_in_by_its_worker_and_labels_as_the
     desk.verify().unwrap();
 }
 
-#[tokio::test]
-async fn a_market_of_the_first_version_knows_its_authors_as_holders() {
+/// A market's file with one job, brought to what an older program wrote; and its state's digest.
+async fn written_as(older: &str) -> (TempDir, std::path::PathBuf, [u8; 32]) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("market.sqlite");
     let desk = Desk::open(&path, settings(), clock()).unwrap();
     done(&desk, people()).await;
     let brief = desk.keep(document(CLIENT, b"what is this?")).await.unwrap();
     done(&desk, hired(1, brief)).await;
+    let digest = desk.read(State::digest);
     desk.close().await.unwrap();
-    let file = Connection::open(&path).unwrap();
-    file.execute_batch("DROP TABLE holder; PRAGMA user_version = 1;").unwrap();
-    drop(file);
+    Connection::open(&path).unwrap().execute_batch(older).unwrap();
+    (folder, path, digest)
+}
+
+#[tokio::test]
+async fn a_market_of_the_first_version_knows_its_authors_as_holders() {
+    let (_folder, path, _) = written_as("DROP TABLE holder; PRAGMA user_version = 1;").await;
     let desk = Desk::open(&path, settings(), clock()).unwrap();
     assert!(desk.brief(JobId::from_u128(1), party(CLIENT)).unwrap().is_some());
     desk.verify().unwrap();
@@ -359,17 +364,7 @@ async fn a_market_of_the_first_version_knows_its_authors_as_holders() {
 
 #[tokio::test]
 async fn a_file_of_before_checkers_had_skills_gives_the_same_market_and_takes_new_words() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("market.sqlite");
-    let desk = Desk::open(&path, settings(), clock()).unwrap();
-    done(&desk, people()).await;
-    let brief = desk.keep(document(CLIENT, b"what is this?")).await.unwrap();
-    done(&desk, hired(1, brief)).await;
-    let before = desk.read(State::digest);
-    desk.close().await.unwrap();
-    let file = Connection::open(&path).unwrap();
-    file.execute_batch("PRAGMA user_version = 2;").unwrap();
-    drop(file);
+    let (_folder, path, before) = written_as("PRAGMA user_version = 2;").await;
     let desk = Desk::open(&path, settings(), clock()).unwrap();
     assert_eq!(desk.read(State::digest), before);
     assert!(desk.brief(JobId::from_u128(1), party(CLIENT)).unwrap().is_some());
