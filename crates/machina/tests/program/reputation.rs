@@ -71,14 +71,24 @@ fn a_record_is_on_the_chain_and_follows_from_chain_and_receipts_alone() {
     let skill = up.get("/market/offers?skill=file/kind").json()[0]["offer"]["skill"].clone();
     shopper.pay_in("0.1");
     let worker = party(&up.info, "filekind").to_owned();
-    for n in 0..3 {
+    let hire = |n: u32, round: u32| {
         let brief = shopper.keep(format!("#!/bin/sh\necho {n}\n").into_bytes());
-        shopper.hire(&format!("{n:032x}"), &skill, &brief, json!({}));
-    }
+        shopper.hire(&format!("{:032x}", 16 * n + round), &skill, &brief, json!({}));
+    };
+    (0..3).for_each(|n| hire(n, 0));
     let price = |n: u32| {
-        let done = ended(&up, &format!("{n:032x}"));
-        assert_eq!(done["stage"], "completed", "{done}");
-        minor(&done["price"])
+        for round in 0..8 {
+            let done = ended(&up, &format!("{:032x}", 16 * n + round));
+            // Who has no record yet may lose the lot though it is alone; then the round is held again.
+            if done["stage"] == "expired" && done["worker"].is_null() {
+                assert_eq!(done["bids"].as_array().map(Vec::len), Some(1), "it bid: {done}");
+                hire(n, round + 1);
+                continue;
+            }
+            assert_eq!(done["stage"], "completed", "{done}");
+            return minor(&done["price"]);
+        }
+        panic!("eight lots in a row are lost once in a million billions");
     };
     let paid: i128 = (0..3).map(price).sum();
     assert!(paid >= 10_000, "at least one piece of evidence: {paid}");
